@@ -1,0 +1,21 @@
+# The installed SDK: headers, the core library, tools, plugins and a CMake package (find_package(Ivory)).
+# Components: `sdk` is what a plugin is built against, `plugins` Ivory's own methods, `tools` the programs and the rest.
+include(CMakePackageConfigHelpers)
+set(ivory_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/Ivory)
+
+install(TARGETS ivory_core EXPORT IvoryTargets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT sdk)
+install(TARGETS ivory_headers EXPORT IvoryTargets)
+install(DIRECTORY core/include/ivory DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT sdk)
+install(EXPORT IvoryTargets FILE IvoryTargets-export.cmake NAMESPACE Ivory:: DESTINATION ${ivory_package_dir}
+  COMPONENT sdk)
+configure_package_config_file(cmake/IvoryConfig.cmake.in ${PROJECT_BINARY_DIR}/IvoryConfig.cmake
+  INSTALL_DESTINATION ${ivory_package_dir})
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/IvoryConfigVersion.cmake COMPATIBILITY ExactVersion)
+install(FILES ${PROJECT_BINARY_DIR}/IvoryConfig.cmake ${PROJECT_BINARY_DIR}/IvoryConfigVersion.cmake
+  cmake/FindLibTorch.cmake cmake/IvoryPlugin.cmake DESTINATION ${ivory_package_dir} COMPONENT sdk)
+
+install(TARGETS ivory_data ivory_ingest LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT tools)
+install(TARGETS run-experiment ivory RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT tools)
+if(TARGET ivory_cuda)
+  install(TARGETS ivory_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT tools)
+endif()

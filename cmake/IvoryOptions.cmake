@@ -1,0 +1,56 @@
+# Flags for our own targets only; imported headers are SYSTEM and stay quiet.
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+
+# -O3 without what only makes compiling slower: loops over pixels and channels are vectorised.
+set(CMAKE_CXX_FLAGS_RELEASE "-O2 -ftree-vectorize -fvect-cost-model=dynamic -DNDEBUG")
+
+find_program(IVORY_CCACHE ccache)
+if(IVORY_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${IVORY_CCACHE})
+endif()
+find_program(IVORY_MOLD mold)
+
+set(IVORY_SANITIZE "" CACHE STRING "Sanitizers for every target, e.g. address,undefined or thread")
+
+add_library(ivory_flags INTERFACE)
+target_compile_options(ivory_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wno-unknown-pragmas -Wno-missing-field-initializers
+  -Werror)
+# at::parallel_for is a header: without OpenMP it silently runs on one thread.
+target_compile_options(ivory_flags INTERFACE -fopenmp)
+target_link_options(ivory_flags INTERFACE -fopenmp)
+# GCC keeps a precompiled header usable through ccache only with this flag.
+target_compile_options(ivory_flags INTERFACE -fpch-preprocess)
+target_link_options(ivory_flags INTERFACE -Wl,-z,defs -Wl,--as-needed)
+if(IVORY_MOLD AND NOT IVORY_SANITIZE)
+  target_link_options(ivory_flags INTERFACE -fuse-ld=mold)
+endif()
+if(IVORY_SANITIZE)
+  add_compile_options(-fsanitize=${IVORY_SANITIZE} -fno-omit-frame-pointer -g1)
+  add_link_options(-fsanitize=${IVORY_SANITIZE})
+endif()
+
+# LibTorch ships headers of another fmt than the one that Debian's spdlog was built with; Debian's come first.
+find_path(IVORY_FMT_INCLUDE fmt/format.h PATHS /usr/include NO_DEFAULT_PATH REQUIRED)
+file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/fmt)
+file(CREATE_LINK ${IVORY_FMT_INCLUDE}/fmt ${PROJECT_BINARY_DIR}/fmt/fmt SYMBOLIC)
+target_include_directories(ivory_flags INTERFACE ${PROJECT_BINARY_DIR}/fmt)
+
+# The CUDA part is one shared library that is loaded when a CUDA device is asked for.
+find_program(IVORY_NVCC nvcc HINTS /usr/local/cuda/bin ENV CUDA_PATH PATH_SUFFIXES bin)
+if(IVORY_NVCC)
+  set(ivory_cuda_default ON)
+else()
+  set(ivory_cuda_default OFF)
+endif()
+option(IVORY_CUDA "Build the CUDA library (needs nvcc)" ${ivory_cuda_default})
+if(IVORY_CUDA)
+  execute_process(COMMAND ${IVORY_NVCC} --version OUTPUT_VARIABLE nvcc_text)
+  string(REGEX MATCH "release ([0-9.]+)" IGNORED "${nvcc_text}")
+  set(IVORY_CUDA_VERSION ${CMAKE_MATCH_1})
+  message(STATUS "Ivory: CPU and CUDA ${IVORY_CUDA_VERSION} (${IVORY_NVCC})")
+else()
+  set(IVORY_CUDA_VERSION "none (CPU-only build)")
+  message(STATUS "Ivory: CPU only (no nvcc, or IVORY_CUDA=OFF)")
+endif()

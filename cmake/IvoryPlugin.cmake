@@ -1,0 +1,15 @@
+# ivory_add_plugin(NAME SOURCE): one method = one .cpp = one shared library libNAME.so, in the build tree and out of tree.
+function(ivory_add_plugin name source)
+  add_library(${name} MODULE ${source})
+  target_link_libraries(${name} PRIVATE Ivory::core)
+  target_compile_options(${name} PRIVATE -fvisibility=hidden -fvisibility-inlines-hidden)
+  # Never unloaded: torch headers emit STB_GNU_UNIQUE symbols, and autograd keeps pointers into plugins.
+  target_link_options(${name} PRIVATE -Wl,-z,nodelete -Wl,-z,defs)
+  set_target_properties(${name} PROPERTIES PREFIX "lib" OUTPUT_NAME ${name})
+  if(TARGET ivory_plugin_pch)
+    set_target_properties(${name} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/lib/ivory/plugins)
+    target_link_libraries(${name} PRIVATE ivory_flags)
+    target_precompile_headers(${name} REUSE_FROM ivory_plugin_pch)
+    install(TARGETS ${name} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/ivory/plugins COMPONENT plugins)
+  endif()
+endfunction()

@@ -1,0 +1,37 @@
+#pragma once
+// Scores of predictions against the truth (method.md §7).
+
+#include <torch/torch.h>
+
+#include <cstdint>
+
+namespace ivory {
+
+// Counts over a volume or an image, summed slice by slice.
+struct Overlap {
+  int64_t intersection = 0;
+  int64_t prediction = 0;
+  int64_t truth = 0;
+
+  // Two boolean tensors of one shape.
+  void add(const torch::Tensor& predicted, const torch::Tensor& expected);
+  bool both_empty() const { return prediction == 0 && truth == 0; }
+  // |P ∩ T| / |P ∪ T|. Empty truth with an empty prediction scores 1, with a non-empty one 0.
+  double iou() const;
+  // 2 |P ∩ T| / (|P| + |T|), empty as above.
+  double dice() const;
+};
+
+// Area under the ROC curve by ranks, ties counted half; scores [N], labels [N] of 0 and 1. Throws when a class is absent.
+double auc(const torch::Tensor& scores, const torch::Tensor& labels);
+
+// exp of the entropy of the normalised singular values of [N, D] (Roy & Vetterli 2007): between 1 and min(N, D). 1 when
+// all features are zero, NaN when one is not finite.
+double effective_rank(const torch::Tensor& features);
+
+// Nats. assignments [N, H]: rows sum to 1.
+double mean_row_entropy(const torch::Tensor& assignments);
+// exp of the entropy of the mean row: how many prototypes are in use, between 1 and H.
+double perplexity(const torch::Tensor& assignments);
+
+}  // namespace ivory

@@ -1,0 +1,88 @@
+#include <cstdlib>
+
+#include "config/tree.h"
+
+namespace ivory::config {
+namespace {
+
+bool is_name(const std::string& text) {
+  if (text.empty() || std::isdigit(static_cast<unsigned char>(text[0]))) return false;
+  for (const char c : text) {
+    if (c != '_' && !std::isalnum(static_cast<unsigned char>(c))) return false;
+  }
+  return true;
+}
+
+class Expansion {
+ public:
+  Expansion(bool generated, Diagnostics& diagnostics) : generated_(generated), diagnostics_(diagnostics) {}
+
+  // `blame`: the key that the value stands under.
+  void visit(Node& node, const Place& blame, bool in_data) {
+    if (auto* text = std::get_if<std::string>(&node.value)) {
+      if (text->find("${") != std::string::npos) *text = expanded(*text, blame, in_data);
+    } else if (auto* items = std::get_if<List>(&node.value)) {
+      for (auto& item : *items) visit(item, item.place, in_data);
+    } else if (auto* members = std::get_if<Table>(&node.value)) {
+      for (auto& member : *members) visit(member.node, member.blame(), in_data);
+    }
+  }
+
+ private:
+  std::string expanded(const std::string& text, const Place& blame, bool in_data) {
+    std::string result;
+    size_t at = 0;
+    while (at < text.size()) {
+      const size_t start = text.find("${", at);
+      result += text.substr(at, start - at);
+      if (start == std::string::npos) break;
+      at = start + 2;
+      if (start > 0 && text[start - 1] == '$' && !result.empty()) {
+        result += "{";
+        continue;
+      }
+      const size_t end = text.find('}', at);
+      if (end == std::string::npos) {
+        diagnostics_.add(blame, "'${' without '}' in " + written(text));
+        return text;
+      }
+      result += value(text.substr(at, end - at), blame, in_data);
+      at = end + 1;
+    }
+    return result;
+  }
+
+  std::string value(const std::string& reference, const Place& blame, bool in_data) {
+    const size_t fallback = reference.find(":-");
+    const std::string name = reference.substr(0, fallback);
+    if (!is_name(name)) {
+      diagnostics_.add(blame, "'" + name + "' in ${" + reference + "} is not the name of an environment variable");
+      return "";
+    }
+    const char* set = std::getenv(name.c_str());
+    if (set && (*set || fallback == std::string::npos)) return set;
+    if (fallback != std::string::npos) return reference.substr(fallback + 2);
+    if (!(in_data && generated_)) {
+      diagnostics_.add(blame,
+                       "environment variable '" + name + "' is not set; set it, or write ${" + name + ":-fallback}");
+    }
+    return "";
+  }
+
+  const bool generated_;
+  Diagnostics& diagnostics_;
+};
+
+}  // namespace
+
+void expand_environment(Node& document, Diagnostics& diagnostics) {
+  const Member* data = document.find("data");
+  const Member* source = data ? data->node.find("source") : nullptr;
+  const bool generated = source && source->node.text() && *source->node.text() == "phantom";
+  Expansion expansion(generated, diagnostics);
+  for (auto& member : std::get<Table>(document.value)) {
+    expansion.visit(member.node, member.blame(), member.key == "data");
+  }
+}
+
+}  // namespace ivory::config

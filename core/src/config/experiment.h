@@ -1,0 +1,220 @@
+#pragma once
+// An experiment as typed values: what the TOML says after `extends`, `${ENV}`, `--set` and defaults.
+
+#include <ivory/model.h>
+#include <ivory/options.h>
+#include <ivory/views.h>
+
+#include <array>
+#include <filesystem>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace ivory::plugin {
+class Registry;
+}
+
+namespace ivory::config {
+
+struct Location {
+  std::string file;
+  int line = 0;
+  int column = 0;
+};
+
+// A plugin by name with validated options.
+struct PluginUse {
+  std::string name;
+  Options options;
+  int cache_version = 1;
+  Location where;
+};
+
+struct VolumeSource {
+  std::string name;      // unique within the data set
+  std::string image;     // a file, or the folder of a DICOM series
+  std::string label;     // a file of label ids on the same grid, or empty
+  std::string modality;  // "ct", "mr", "xray"
+  std::string patient;   // default: the name
+};
+
+// Labelled volumes of the embedded generator.
+struct PhantomSpec {
+  int64_t volumes = 4;
+  std::array<int64_t, 3> size = {48, 96, 96};  // slices, rows, columns
+  std::vector<int64_t> labels = {1, 2, 3};     // label id of each organ
+  uint64_t seed = 1;
+};
+
+// [data.NAME]: one slice cache.
+struct DataSpec {
+  std::string name;
+  std::string layout = "folder";  // "list", "folder", "msd", "nnunet", "phantom"; `[data] source = "phantom"` overrides
+  std::string path;               // of folder, msd, nnunet
+  std::vector<VolumeSource> volumes;          // of list
+  std::string modality = "";                  // default for volumes without one
+  std::array<double, 2> window = {0, 0};      // intensities mapped to 0 and 1; {0, 0}: the modality's default
+  std::array<double, 3> spacing = {0, 0, 0};  // mm along x, y, z; 0 keeps the file's
+  int64_t max_size = 0;                       // pixels in the plane: larger slices are shrunk at ingest; 0 keeps them
+  PhantomSpec phantom;
+  std::string cache;  // folder; empty: <cache root>/<name>-<identity>
+  std::string hint;   // where to get the data, printed when it is missing
+  Location where;
+};
+
+struct ModelSpec {
+  PluginUse slice_backbone;
+  std::optional<PluginUse> volume_backbone;
+  LevelUse levels = LevelUse::all;
+  int64_t token_width = 640;
+  int64_t frames = 64;
+  std::string weights;  // file to initialise from, or empty
+  Location where;
+};
+
+struct OptimiserSpec {
+  std::string name = "sgd";  // "sgd", "adamw"
+  double lr = 0.3;           // peak; of sgd per 256 images when scale_lr
+  bool scale_lr = false;     // lr · batch / 256
+  double momentum = 0.9;
+  double weight_decay = 1e-6;
+  bool larc = false;
+  double trust = 0.001;                        // LARC
+  std::array<double, 2> betas = {0.9, 0.999};  // adamw
+};
+
+struct ScheduleSpec {
+  std::string name = "cosine";  // "cosine", "constant"
+  double warmup_epochs = 0;     // linear, from start_lr to the peak, per iteration
+  double start_lr = 0;
+  double final_factor = 0.001;  // cosine ends at peak · final_factor
+};
+
+struct ObjectiveUse {
+  PluginUse plugin;
+  SampleKind kind = SampleKind::slice;  // what the plugin learns from
+  double weight = 1;
+};
+
+// What stages and tasks share about optimisation and the machine.
+struct TrainSpec {
+  int64_t epochs = 1;
+  int64_t steps = 0;  // > 0 overrides epochs: the stage ends after so many optimiser steps
+  int64_t batch_size = 32;
+  int64_t accumulate = 1;          // micro-batches per optimiser step (batch_size is the sum)
+  double clip_norm = 0;            // 0: none
+  std::string precision = "fp32";  // "fp32", "bf16" (autocast)
+  bool channels_last = true;
+  OptimiserSpec optimiser;
+  ScheduleSpec schedule;
+  int64_t checkpoint_every = 1;  // epochs
+  int64_t keep_last = 2;
+  int64_t workers = 1;  // loader threads
+  int64_t prefetch_mib = 256;
+};
+
+struct StageSpec {
+  std::string name;
+  std::string from;               // an earlier stage, or empty for fresh weights
+  std::vector<std::string> data;  // names of [data.NAME]
+  std::vector<ObjectiveUse> objectives;
+  SliceViewSpec slice_views;
+  VolumeViewSpec volume_views;
+  int64_t volume_batch_size = 0;  // when slices and volumes are trained together; 0: batch_size
+  TrainSpec train;
+  Location where;
+};
+
+struct ClassSpec {
+  std::string name;
+  std::vector<int64_t> labels;  // label ids of the data set that make this class
+};
+
+// One split: volumes by name, each optionally with a slice range "name:first-last" (inclusive, from 0).
+struct SplitSpec {
+  std::vector<std::string> train, validation, test;
+  // When the lists are empty: by patient, these shares in the order of a seeded permutation.
+  double train_share = 0.6, validation_share = 0.2;
+  uint64_t seed = 0;
+};
+
+struct TaskSpec {
+  std::string name;
+  PluginUse plugin;
+  std::vector<std::string> from;  // stages, or "scratch": a row each
+  std::string data;
+  std::vector<ClassSpec> classes;
+  SplitSpec splits;
+  int64_t size = 224;          // pixels in the plane
+  int64_t evaluate_every = 1;  // epochs, on validation
+  TrainSpec train;
+  Location where;
+};
+
+struct TableRow {
+  std::string label;
+  std::string from;  // a stage or "scratch"
+};
+struct TableColumn {
+  std::string label;
+  std::string task;
+  std::string score;  // empty: the task's primary one
+};
+struct TableSpec {
+  std::string caption;
+  std::vector<TableRow> rows;
+  std::vector<TableColumn> columns;
+};
+
+struct Experiment {
+  std::string name;
+  std::string note;  // printed under every table ("shows that the pipeline works, not …")
+  uint64_t seed = 1;
+  int64_t trials = 1;           // downstream repetitions with different seeds
+  std::string device = "auto";  // "auto", "cpu", "cuda"
+  int64_t threads = 0;          // 0: all cores
+  std::string output = "runs";
+  std::vector<std::string> plugins;
+  std::vector<DataSpec> data;
+  ModelSpec model;
+  std::vector<StageSpec> stages;
+  std::vector<TaskSpec> tasks;
+  TableSpec table;
+  // Of a sweep: "stage.joint.epochs=3, …" of this trial; empty without one.
+  std::string sweep_point;
+  std::filesystem::path file;
+
+  const StageSpec& stage(const std::string& stage_name) const;
+  const DataSpec& data_set(const std::string& data_name) const;
+};
+
+// Reads, merges and validates; one experiment per point of the sweep. Throws ConfigError with every mistake, by line.
+// `plugins = […]` are loaded into the registry before options are checked.
+std::vector<Experiment> load_experiments(const std::filesystem::path& file, const std::vector<std::string>& overrides,
+                                         plugin::Registry& registry);
+// The same from a text, for tests.
+std::vector<Experiment> parse_experiments(const std::string& text, const std::string& file_name,
+                                          const std::vector<std::string>& overrides, plugin::Registry& registry);
+
+// The resolved experiment: complete, readable by itself, loads to the same values.
+std::string to_toml(const Experiment& experiment);
+
+// Canonical values (sorted keys, no locations, no machine settings such as workers) that make up identities.
+nlohmann::json identity(const DataSpec& spec);
+nlohmann::json identity(const ModelSpec& spec);
+nlohmann::json identity(const StageSpec& spec);  // without `from` and `data`: the plan adds their identities
+nlohmann::json identity(const TaskSpec& spec);   // likewise
+
+// Every mistake of a file: "file:line:column: message" lines, sorted by line.
+class ConfigError : public Error {
+ public:
+  explicit ConfigError(std::vector<std::string> messages);
+  const std::vector<std::string>& messages() const { return messages_; }
+
+ private:
+  std::vector<std::string> messages_;
+};
+
+}  // namespace ivory::config

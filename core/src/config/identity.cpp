@@ -1,0 +1,129 @@
+#include <nlohmann/json.hpp>
+
+#include "config/experiment.h"
+
+namespace ivory::config {
+namespace {
+
+using nlohmann::json;
+
+json canonical(const PluginUse& use) {
+  json options = json::object();
+  for (const auto& [name, value] : use.options.values()) {
+    options[name] = std::visit([](const auto& held) { return json(held); }, value);
+  }
+  return {{"name", use.name}, {"cache_version", use.cache_version}, {"options", options}};
+}
+
+json canonical(const OptimiserSpec& spec) {
+  return {{"name", spec.name},
+          {"lr", spec.lr},
+          {"scale_lr", spec.scale_lr},
+          {"momentum", spec.momentum},
+          {"weight_decay", spec.weight_decay},
+          {"larc", spec.larc},
+          {"trust", spec.trust},
+          {"betas", spec.betas}};
+}
+
+json canonical(const ScheduleSpec& spec) {
+  return {{"name", spec.name},
+          {"warmup_epochs", spec.warmup_epochs},
+          {"start_lr", spec.start_lr},
+          {"final_factor", spec.final_factor}};
+}
+
+// Without workers, prefetch_mib, checkpoint_every and keep_last: they change no result.
+json canonical(const TrainSpec& spec) {
+  return {{"epochs", spec.epochs},
+          {"steps", spec.steps},
+          {"batch_size", spec.batch_size},
+          {"accumulate", spec.accumulate},
+          {"clip_norm", spec.clip_norm},
+          {"precision", spec.precision},
+          {"channels_last", spec.channels_last},
+          {"optimiser", canonical(spec.optimiser)},
+          {"schedule", canonical(spec.schedule)}};
+}
+
+json canonical(const SliceViewSpec& spec) {
+  json crops = json::array();
+  for (const auto& crop : spec.crops) {
+    crops.push_back(
+        {{"count", crop.count}, {"size", crop.size}, {"scale_min", crop.scale_min}, {"scale_max", crop.scale_max}});
+  }
+  return {{"crops", crops}, {"flip", spec.flip}, {"intensity", spec.intensity}, {"blur", spec.blur}};
+}
+
+json canonical(const VolumeViewSpec& spec) {
+  return {{"count", spec.count},
+          {"frames", spec.frames},
+          {"size", spec.size},
+          {"flip", spec.flip},
+          {"rotation", spec.rotation},
+          {"scale", spec.scale},
+          {"anisotropy", spec.anisotropy},
+          {"noise", spec.noise},
+          {"blur", spec.blur},
+          {"bias_field", spec.bias_field},
+          {"gamma", spec.gamma}};
+}
+
+json canonical(const SplitSpec& spec) {
+  if (!spec.train.empty()) return {{"train", spec.train}, {"validation", spec.validation}, {"test", spec.test}};
+  return {{"train_share", spec.train_share}, {"validation_share", spec.validation_share}, {"seed", spec.seed}};
+}
+
+}  // namespace
+
+nlohmann::json identity(const DataSpec& spec) {
+  json volumes = json::array();
+  for (const auto& volume : spec.volumes) {
+    volumes.push_back({{"name", volume.name},
+                       {"image", volume.image},
+                       {"label", volume.label},
+                       {"modality", volume.modality},
+                       {"patient", volume.patient}});
+  }
+  json whole = {{"layout", spec.layout},     {"path", spec.path},     {"volumes", volumes},
+                {"modality", spec.modality}, {"window", spec.window}, {"spacing", spec.spacing},
+                {"max_size", spec.max_size}};
+  if (spec.layout == "phantom") {
+    whole["phantom"] = {{"volumes", spec.phantom.volumes},
+                        {"size", spec.phantom.size},
+                        {"labels", spec.phantom.labels},
+                        {"seed", spec.phantom.seed}};
+  }
+  return whole;
+}
+
+nlohmann::json identity(const ModelSpec& spec) {
+  return {{"slice_backbone", canonical(spec.slice_backbone)},
+          {"volume_backbone", spec.volume_backbone ? canonical(*spec.volume_backbone) : json()},
+          {"levels", spec.levels == LevelUse::all ? "all" : "last"},
+          {"token_width", spec.token_width},
+          {"frames", spec.frames},
+          {"weights", spec.weights}};
+}
+
+nlohmann::json identity(const StageSpec& spec) {
+  json objectives = json::array();
+  for (const auto& use : spec.objectives) {
+    objectives.push_back({{"plugin", canonical(use.plugin)}, {"weight", use.weight}});
+  }
+  return {{"objectives", objectives},
+          {"slice_views", canonical(spec.slice_views)},
+          {"volume_views", canonical(spec.volume_views)},
+          {"volume_batch_size", spec.volume_batch_size},
+          {"train", canonical(spec.train)}};
+}
+
+nlohmann::json identity(const TaskSpec& spec) {
+  json classes = json::array();
+  for (const auto& item : spec.classes) classes.push_back({{"name", item.name}, {"labels", item.labels}});
+  return {{"plugin", canonical(spec.plugin)},      {"classes", classes},
+          {"splits", canonical(spec.splits)},      {"size", spec.size},
+          {"evaluate_every", spec.evaluate_every}, {"train", canonical(spec.train)}};
+}
+
+}  // namespace ivory::config

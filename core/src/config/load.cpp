@@ -1,0 +1,77 @@
+#include <algorithm>
+
+#include "config/reader.h"
+#include "config/sections.h"
+#include "config/sweep.h"
+#include "config/tree.h"
+
+namespace ivory::config {
+namespace {
+
+Experiment read_point(Node document, const SweepPoint& point, const std::filesystem::path& file, Scope& scope) {
+  for (const auto& setting : point) {
+    assign(document, setting.path, setting.value, setting.place, true, scope.diagnostics);
+  }
+  expand_environment(document, scope.diagnostics);
+  const auto names = [&](const char* key) {
+    const Member* member = document.find(key);
+    return names_of(member ? &member->node : nullptr);
+  };
+  scope.stages = names("stage");
+  scope.tasks = names("task");
+
+  Experiment experiment;
+  experiment.file = file;
+  experiment.sweep_point = described(point);
+  Section root(document, document.place, "", scope.diagnostics);
+  read_experiment(root, experiment, scope);
+  experiment.data = read_data(root);
+  experiment.model = read_model(root, scope);
+  read_stages(root, experiment, scope);
+  read_tasks(root, experiment, scope);
+  read_table(root, experiment, scope);
+  if (root.take("extends")) root.error("extends", "'extends' is read from the file alone");
+  if (root.take("sweep")) root.error("sweep", "[sweep] cannot be set by a point of a sweep");
+  root.finish();
+  return experiment;
+}
+
+}  // namespace
+
+std::vector<Experiment> parse_experiments(const std::string& text, const std::string& file_name,
+                                          const std::vector<std::string>& overrides, plugin::Registry& registry) {
+  Diagnostics diagnostics;
+  Node document = read_document(text, file_name);
+  extend(
+      document, [](const std::filesystem::path& base) { return read_document(read_text(base), base.string()); },
+      diagnostics);
+  diagnostics.throw_if_any();  // without its base nearly everything would seem to be missing
+  apply_overrides(document, overrides, diagnostics);
+  const auto points = take_sweep(document, diagnostics);
+
+  Scope scope{.registry = registry, .diagnostics = diagnostics, .loaded = {}, .kinds = {}, .stages = {}, .tasks = {}};
+  std::vector<Experiment> experiments;
+  for (const auto& point : points) experiments.push_back(read_point(document, point, file_name, scope));
+  diagnostics.throw_if_any();
+  return experiments;
+}
+
+std::vector<Experiment> load_experiments(const std::filesystem::path& file, const std::vector<std::string>& overrides,
+                                         plugin::Registry& registry) {
+  return parse_experiments(read_text(file), file.string(), overrides, registry);
+}
+
+const StageSpec& Experiment::stage(const std::string& stage_name) const {
+  const auto found =
+      std::find_if(stages.begin(), stages.end(), [&](const StageSpec& stage) { return stage.name == stage_name; });
+  IVORY_CHECK(found != stages.end(), "experiment '", name, "' has no stage '", stage_name, "'");
+  return *found;
+}
+
+const DataSpec& Experiment::data_set(const std::string& data_name) const {
+  const auto found = std::find_if(data.begin(), data.end(), [&](const DataSpec& set) { return set.name == data_name; });
+  IVORY_CHECK(found != data.end(), "experiment '", name, "' has no data set '", data_name, "'");
+  return *found;
+}
+
+}  // namespace ivory::config

@@ -1,0 +1,150 @@
+#include <ivory/error.h>
+
+#include <algorithm>
+#include <sstream>
+
+#include "config/reader.h"
+#include "config/tree.h"
+
+namespace ivory::config {
+namespace {
+
+std::vector<std::string> split(const std::string& path) {
+  std::vector<std::string> segments;
+  std::istringstream stream(path);
+  for (std::string segment; std::getline(stream, segment, '.');) segments.push_back(segment);
+  if (!path.empty() && path.back() == '.') segments.emplace_back();
+  return segments;
+}
+
+std::string join(const std::vector<std::string>& segments, size_t from, size_t to) {
+  return joined({segments.begin() + static_cast<ptrdiff_t>(from), segments.begin() + static_cast<ptrdiff_t>(to)}, ".");
+}
+
+Node* element(List& items, const std::string& segment) {
+  for (auto& item : items) {
+    if (name_of(item) == segment) return &item;
+  }
+  const bool number =
+      !segment.empty() && segment.size() < 7 && segment.find_first_not_of("0123456789") == std::string::npos;
+  if (!number) return nullptr;
+  const size_t index = std::stoul(segment);
+  return index < items.size() && name_of(items[index]).empty() ? &items[index] : nullptr;
+}
+
+class Assignment {
+ public:
+  Assignment(const std::string& path, const Place& place, bool swept, Diagnostics& diagnostics)
+      : segments_(split(path)), path_(path), place_(place), swept_(swept), diagnostics_(diagnostics) {}
+
+  void run(Node& document, Node value) {
+    if (segments_.empty() || std::count(segments_.begin(), segments_.end(), "") > 0) {
+      return fail("'" + path_ + "' is not a path such as 'stage.joint.epochs'");
+    }
+    Node* node = &document;
+    for (size_t i = 0; i + 1 < segments_.size() && node; ++i) node = descend(*node, i);
+    if (node) put(*node, std::move(value));
+  }
+
+ private:
+  void fail(const std::string& message) { diagnostics_.add(place_, message); }
+
+  void no_member(const Node& node, size_t i) {
+    fail(c10::str("'", join(segments_, 0, i), "' is ", described(node), ": it has no '", segments_[i], "'"));
+  }
+
+  Node* unknown(size_t i, const std::vector<std::string>& candidates) {
+    const std::string before = i > 0 ? join(segments_, 0, i) + "." : "";
+    const std::string rest = join(segments_, i + 1, segments_.size());
+    fail(c10::str("unknown path '", path_, "'",
+                  suggestion(segments_[i], candidates, before, rest.empty() ? "" : c10::str(".", rest))));
+    return nullptr;
+  }
+
+  Node* descend(Node& node, size_t i) {
+    if (auto* items = std::get_if<List>(&node.value)) {
+      Node* found = element(*items, segments_[i]);
+      return found ? found : unknown(i, names_of(&node));
+    }
+    if (!node.table()) {
+      no_member(node, i);
+      return nullptr;
+    }
+    if (Member* found = node.find(segments_[i])) return &found->node;
+    if (i == 1 && segments_[0] == "data") return unknown(i, data_sets(node));
+    return &add(node, i, Node{Table{}, place_});
+  }
+
+  void put(Node& node, Node value) {
+    const size_t last = segments_.size() - 1;
+    if (auto* items = std::get_if<List>(&node.value)) {
+      Node* found = element(*items, segments_[last]);
+      if (found) {
+        *found = std::move(value);
+      } else {
+        unknown(last, names_of(&node));
+      }
+    } else if (!node.table()) {
+      no_member(node, last);
+    } else {
+      put_member(node, last, std::move(value));
+    }
+  }
+
+  void put_member(Node& table, size_t last, Node value) {
+    const std::string rival = rival_of(segments_[last]);
+    std::erase_if(std::get<Table>(table.value), [&](const Member& member) { return member.key == rival; });
+    if (Member* found = table.find(segments_[last])) {
+      *found = Member{found->key, place_, std::move(value), swept_};
+    } else {
+      add(table, last, std::move(value));
+    }
+  }
+
+  Node& add(Node& table, size_t i, Node value) {
+    auto& members = std::get<Table>(table.value);
+    return members.emplace_back(Member{segments_[i], place_, std::move(value), swept_}).node;
+  }
+
+  static std::vector<std::string> data_sets(const Node& data) {
+    std::vector<std::string> names;
+    for (const auto& member : *data.table()) {
+      if (member.node.table()) names.push_back(member.key);
+    }
+    return names;
+  }
+
+  const std::vector<std::string> segments_;
+  const std::string& path_;
+  const Place& place_;
+  const bool swept_;
+  Diagnostics& diagnostics_;
+};
+
+}  // namespace
+
+std::string rival_of(const std::string& key) {
+  if (key == "epochs") return "steps";
+  return key == "steps" ? "epochs" : "";
+}
+
+void assign(Node& document, const std::string& path, Node value, const Place& place, bool swept,
+            Diagnostics& diagnostics) {
+  Assignment(path, place, swept, diagnostics).run(document, std::move(value));
+}
+
+void apply_overrides(Node& document, const std::vector<std::string>& overrides, Diagnostics& diagnostics) {
+  for (const auto& text : overrides) {
+    const size_t equals = text.find('=');
+    std::string path = text.substr(0, equals);
+    path.erase(std::remove(path.begin(), path.end(), ' '), path.end());
+    const Place place{std::make_shared<const std::string>("--set " + path)};
+    if (equals == std::string::npos) {
+      diagnostics.add(place, "expected PATH=VALUE such as stage.joint.epochs=3, got '" + text + "'");
+    } else {
+      assign(document, path, read_value(text.substr(equals + 1), place), place, false, diagnostics);
+    }
+  }
+}
+
+}  // namespace ivory::config

@@ -1,0 +1,71 @@
+#include "config/sections.h"
+
+namespace ivory::config {
+namespace {
+
+// A library beside the file that names it becomes an absolute path; any other is left to the search path.
+std::string library_path(const std::string& text, const Place& place) {
+  const std::string beside = absolute_path(text, place);
+  return std::filesystem::exists(beside) ? beside : text;
+}
+
+void read_plugins(Section& document, Experiment& experiment, Scope& scope) {
+  if (!document.read("plugins", experiment.plugins)) return;
+  const Member& member = *document.take("plugins");
+  for (size_t i = 0; i < experiment.plugins.size(); ++i) {
+    const Place& place = (*member.node.list())[i].place;
+    std::string& library = experiment.plugins[i];
+    library = library_path(library, place);
+    if (!scope.loaded.insert(library).second) continue;
+    try {
+      scope.registry.load(library, place.folder());
+    } catch (const Error& error) {
+      scope.diagnostics.add(place, error.what());
+    }
+  }
+}
+
+}  // namespace
+
+void read_experiment(Section& document, Experiment& experiment, Scope& scope) {
+  experiment.name = experiment.file.stem().string();
+  if (auto section = document.section("experiment")) {
+    section->read_name("name", experiment.name);
+    section->read("note", experiment.note);
+    section->read("seed", experiment.seed);
+    section->read("trials", experiment.trials, at_least(1));
+    section->read_choice("device", experiment.device, {"auto", "cpu", "cuda"});
+    section->read("threads", experiment.threads, at_least(0));
+    section->read("output", experiment.output);
+    section->finish();
+  }
+  read_plugins(document, experiment, scope);
+}
+
+ModelSpec read_model(Section& document, Scope& scope) {
+  ModelSpec spec;
+  auto section = document.section("model");
+  if (!section) {
+    const bool needed = document.has("stage") || document.has("task");
+    if (needed) document.require("model", "a [model] table with its slice_backbone");
+    return spec;
+  }
+  spec.where = location(section->place());
+  if (section->require("slice_backbone", "a table such as {name = \"resnet\"}")) {
+    if (auto use = section->section("slice_backbone"))
+      spec.slice_backbone = read_plugin<Backbone>(*use, "backbone", scope);
+  }
+  if (auto use = section->section("volume_backbone")) {
+    spec.volume_backbone = read_plugin<Backbone>(*use, "backbone", scope);
+  }
+  std::string levels = "all";
+  section->read_choice("levels", levels, {"all", "last"});
+  spec.levels = levels == "all" ? LevelUse::all : LevelUse::last;
+  section->read("token_width", spec.token_width, at_least(1));
+  section->read("frames", spec.frames, at_least(1));
+  section->read_path("weights", spec.weights);
+  section->finish();
+  return spec;
+}
+
+}  // namespace ivory::config

@@ -1,0 +1,96 @@
+#include <algorithm>
+
+#include "config/sections.h"
+
+namespace ivory::config {
+namespace {
+
+void read_objectives(Section& section, StageSpec& spec, bool has_volume_backbone, Scope& scope) {
+  if (!section.require("objectives", "a list such as [{name = \"swav\", weight = 1.0}]")) return;
+  auto objectives = section.sections("objectives");
+  expect_unique(objectives, "objective");
+  for (auto& objective : objectives) {
+    ObjectiveUse use;
+    objective.read("weight", use.weight, above(0));
+    use.plugin = read_plugin<Objective>(objective, "objective", scope);
+    use.kind = kind_of(use.plugin.name, scope).value_or(SampleKind::slice);
+    if (!has_volume_backbone && use.kind == SampleKind::volume) {
+      objective.error("name",
+                      "objective '" + use.plugin.name + "' learns from volumes: [model] needs a volume_backbone");
+    }
+    spec.objectives.push_back(std::move(use));
+  }
+  const Node& node = section.take("objectives")->node;
+  if (node.list() && node.list()->empty()) section.must_be("objectives", "a list of at least one objective");
+}
+
+void read_stage_data(Section& section, StageSpec& spec, const std::vector<std::string>& known) {
+  if (!section.require("data", "a list of names of [data.NAME]") || !section.read("data", spec.data)) return;
+  const List& items = *section.take("data")->node.list();
+  if (items.empty()) section.must_be("data", "a list of at least one data set");
+  for (size_t i = 0; i < items.size(); ++i) {
+    expect_known(spec.data[i], known, "data set", items[i].place, section.diagnostics());
+    if (std::count(spec.data.begin(), spec.data.begin() + static_cast<ptrdiff_t>(i), spec.data[i]) > 0) {
+      section.diagnostics().add(items[i].place, "data set '" + spec.data[i] + "' is there twice");
+    }
+  }
+}
+
+StageSpec read_stage(Section& section, const Experiment& experiment, Scope& scope) {
+  StageSpec spec;
+  spec.where = location(section.place());
+  section.require("name", "a name that `from` and --set can refer to");
+  section.read_name("name", spec.name);
+  if (spec.name == "scratch") section.must_be("name", "another name: \"scratch\" stands for fresh weights");
+  if (section.read("from", spec.from)) {
+    expect_known(spec.from, scope.stages, "stage", section.place("from"), scope.diagnostics);
+  }
+  std::vector<std::string> data_sets;
+  for (const auto& data : experiment.data) data_sets.push_back(data.name);
+  read_stage_data(section, spec, data_sets);
+  read_objectives(section, spec, experiment.model.volume_backbone.has_value(), scope);
+  spec.volume_views.frames = experiment.model.frames;
+  read_views(section, spec);
+  section.read("volume_batch_size", spec.volume_batch_size, at_least(0));
+  read_training(section, spec.train);
+  section.finish();
+  return spec;
+}
+
+const StageSpec* named(const std::vector<StageSpec>& stages, const std::string& name) {
+  const auto found = std::find_if(stages.begin(), stages.end(), [&](const auto& stage) { return stage.name == name; });
+  return found == stages.end() ? nullptr : &*found;
+}
+
+// The names from a stage along `from` back to itself, or nothing.
+std::vector<std::string> cycle_from(const std::vector<StageSpec>& stages, const StageSpec& start) {
+  std::vector<std::string> names = {start.name};
+  for (const StageSpec* at = named(stages, start.from); at && names.size() <= stages.size();
+       at = named(stages, at->from)) {
+    names.push_back(at->name);
+    if (at->name == start.name) return names;
+  }
+  return {};
+}
+
+void expect_no_cycle(const std::vector<StageSpec>& stages, const std::vector<Section>& sections) {
+  std::vector<std::string> reported;
+  for (size_t i = 0; i < stages.size(); ++i) {
+    if (std::count(reported.begin(), reported.end(), stages[i].name) > 0) continue;
+    const auto cycle = cycle_from(stages, stages[i]);
+    if (cycle.empty()) continue;
+    sections[i].error("from", "stages form a cycle: " + joined(cycle, " from "));
+    reported.insert(reported.end(), cycle.begin(), cycle.end());
+  }
+}
+
+}  // namespace
+
+void read_stages(Section& document, Experiment& experiment, Scope& scope) {
+  auto sections = document.sections("stage");
+  expect_unique(sections, "stage");
+  for (auto& section : sections) experiment.stages.push_back(read_stage(section, experiment, scope));
+  expect_no_cycle(experiment.stages, sections);
+}
+
+}  // namespace ivory::config

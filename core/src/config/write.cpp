@@ -1,0 +1,265 @@
+#include <concepts>
+#include <sstream>
+
+#include "config/experiment.h"
+#include "config/node.h"
+
+namespace ivory::config {
+namespace {
+
+std::string toml(bool value) {
+  return value ? "true" : "false";
+}
+template <std::integral T>
+requires(!std::same_as<T, bool>) std::string toml(T value) {
+  return std::to_string(value);
+}
+std::string toml(double value) {
+  return written(value);
+}
+std::string toml(const std::string& value) {
+  return written(value);
+}
+std::string toml(const char* value) {
+  return written(std::string(value));
+}
+template <class Sequence>
+requires requires(const Sequence& s) {
+  s.begin();
+}
+std::string toml(const Sequence& values) {
+  std::string text;
+  for (const auto& value : values) text += (text.empty() ? "" : ", ") + toml(value);
+  return "[" + text + "]";
+}
+
+// An inline table: {a = 1, b = 2}.
+class Inline {
+ public:
+  template <class T>
+  Inline& add(const std::string& key, const T& value) {
+    text_ += (text_.empty() ? "" : ", ") + key + " = " + toml(value);
+    return *this;
+  }
+  std::string text() const { return "{" + text_ + "}"; }
+
+ private:
+  std::string text_;
+};
+
+// A list of inline tables, one a line.
+template <class T, class Write>
+std::string rows(const std::vector<T>& items, const Write& write) {
+  std::string text = "[";
+  for (const auto& item : items) text += "\n  " + write(item).text() + ",";
+  return text + (items.empty() ? "]" : "\n]");
+}
+
+Inline toml_plugin(const PluginUse& use) {
+  Inline table;
+  table.add("name", use.name);
+  for (const auto& [name, value] : use.options.values()) {
+    std::visit([&, &key = name](const auto& held) { table.add(key, held); }, value);
+  }
+  return table;
+}
+
+class Writer {
+ public:
+  std::string write(const Experiment& experiment) {
+    if (!experiment.sweep_point.empty()) out_ << "# Point of the sweep: " << experiment.sweep_point << "\n";
+    key("plugins", experiment.plugins);
+    header(experiment);
+    for (const auto& spec : experiment.data) data(spec);
+    if (!experiment.model.slice_backbone.name.empty()) model(experiment.model);
+    for (const auto& spec : experiment.stages) stage(spec);
+    for (const auto& spec : experiment.tasks) task(spec);
+    table(experiment.table);
+    return out_.str();
+  }
+
+ private:
+  void open(const std::string& title) { out_ << "\n" << title << "\n"; }
+  void raw(const std::string& name, const std::string& text) { out_ << name << " = " << text << "\n"; }
+  template <class T>
+  void key(const std::string& name, const T& value) {
+    raw(name, toml(value));
+  }
+  void text(const std::string& name, const std::string& value) {
+    if (!value.empty()) key(name, value);
+  }
+
+  void header(const Experiment& experiment) {
+    open("[experiment]");
+    key("name", experiment.name);
+    text("note", experiment.note);
+    key("seed", experiment.seed);
+    key("trials", experiment.trials);
+    key("device", experiment.device);
+    key("threads", experiment.threads);
+    key("output", experiment.output);
+  }
+
+  void data(const DataSpec& spec) {
+    open("[data." + spec.name + "]");
+    key("layout", spec.layout);
+    text("path", spec.path);
+    text("modality", spec.modality);
+    if (spec.window[0] < spec.window[1]) key("window", spec.window);
+    key("spacing", spec.spacing);
+    key("max_size", spec.max_size);
+    text("hint", spec.hint);
+    text("cache", spec.cache);
+    if (!spec.volumes.empty()) raw("volumes", rows(spec.volumes, [](const VolumeSource& v) { return volume(v); }));
+    raw("phantom", Inline()
+                       .add("volumes", spec.phantom.volumes)
+                       .add("size", spec.phantom.size)
+                       .add("labels", spec.phantom.labels)
+                       .add("seed", spec.phantom.seed)
+                       .text());
+  }
+
+  static Inline volume(const VolumeSource& source) {
+    Inline table;
+    table.add("name", source.name);
+    if (!source.image.empty()) table.add("image", source.image);
+    if (!source.label.empty()) table.add("label", source.label);
+    if (!source.modality.empty()) table.add("modality", source.modality);
+    return table.add("patient", source.patient);
+  }
+
+  void model(const ModelSpec& spec) {
+    open("[model]");
+    raw("slice_backbone", toml_plugin(spec.slice_backbone).text());
+    if (spec.volume_backbone) raw("volume_backbone", toml_plugin(*spec.volume_backbone).text());
+    key("levels", spec.levels == LevelUse::all ? "all" : "last");
+    key("token_width", spec.token_width);
+    key("frames", spec.frames);
+    text("weights", spec.weights);
+  }
+
+  void stage(const StageSpec& spec) {
+    open("[[stage]]");
+    key("name", spec.name);
+    text("from", spec.from);
+    key("data", spec.data);
+    raw("objectives", rows(spec.objectives,
+                           [](const ObjectiveUse& use) { return toml_plugin(use.plugin).add("weight", use.weight); }));
+    training(spec.train);
+    key("volume_batch_size", spec.volume_batch_size);
+    slice_views(spec.slice_views);
+    volume_views(spec.volume_views);
+    optimisation("stage", spec.train);
+  }
+
+  void slice_views(const SliceViewSpec& spec) {
+    open("[stage.views.slice]");
+    raw("crops", rows(spec.crops, [](const CropSpec& crop) {
+          return Inline()
+              .add("count", crop.count)
+              .add("size", crop.size)
+              .add("scale", std::vector<double>{crop.scale_min, crop.scale_max});
+        }));
+    key("flip", spec.flip);
+    key("intensity", spec.intensity);
+    key("blur", spec.blur);
+  }
+
+  void volume_views(const VolumeViewSpec& spec) {
+    open("[stage.views.volume]");
+    key("count", spec.count);
+    key("frames", spec.frames);
+    key("size", spec.size);
+    key("flip", spec.flip);
+    key("rotation", spec.rotation);
+    key("scale", spec.scale);
+    key("anisotropy", spec.anisotropy);
+    key("noise", spec.noise);
+    key("blur", spec.blur);
+    key("bias_field", spec.bias_field);
+    key("gamma", spec.gamma);
+  }
+
+  void task(const TaskSpec& spec) {
+    open("[[task]]");
+    key("name", spec.name);
+    raw("plugin", toml_plugin(spec.plugin).text());
+    key("from", spec.from);
+    key("data", spec.data);
+    raw("classes", rows(spec.classes, [](const ClassSpec& item) {
+          return Inline().add("name", item.name).add("labels", item.labels);
+        }));
+    raw("splits", splits(spec.splits).text());
+    key("size", spec.size);
+    key("evaluate_every", spec.evaluate_every);
+    training(spec.train);
+    optimisation("task", spec.train);
+  }
+
+  static Inline splits(const SplitSpec& spec) {
+    if (spec.train.empty()) {
+      return Inline().add("train", spec.train_share).add("validation", spec.validation_share).add("seed", spec.seed);
+    }
+    return Inline().add("train", spec.train).add("validation", spec.validation).add("test", spec.test);
+  }
+
+  void training(const TrainSpec& spec) {
+    if (spec.steps > 0) {
+      key("steps", spec.steps);
+    } else {
+      key("epochs", spec.epochs);
+    }
+    key("batch_size", spec.batch_size);
+    key("accumulate", spec.accumulate);
+    key("clip_norm", spec.clip_norm);
+    key("precision", spec.precision);
+    key("channels_last", spec.channels_last);
+    key("checkpoint_every", spec.checkpoint_every);
+    key("keep_last", spec.keep_last);
+    key("workers", spec.workers);
+    key("prefetch_mib", spec.prefetch_mib);
+  }
+
+  void optimisation(const std::string& owner, const TrainSpec& spec) {
+    const auto& [name, lr, scale_lr, momentum, weight_decay, larc, trust, betas] = spec.optimiser;
+    open("[" + owner + ".optimiser]");
+    key("name", name);
+    key("lr", lr);
+    key("scale_lr", scale_lr);
+    key("weight_decay", weight_decay);
+    if (name == "sgd") {
+      key("momentum", momentum);
+      key("larc", larc);
+      key("trust", trust);
+    } else {
+      key("betas", betas);
+    }
+    open("[" + owner + ".schedule]");
+    key("name", spec.schedule.name);
+    key("warmup_epochs", spec.schedule.warmup_epochs);
+    key("start_lr", spec.schedule.start_lr);
+    if (spec.schedule.name == "cosine") key("final_factor", spec.schedule.final_factor);
+  }
+
+  void table(const TableSpec& spec) {
+    if (spec.rows.empty() && spec.columns.empty()) return;
+    open("[table]");
+    text("caption", spec.caption);
+    raw("rows",
+        rows(spec.rows, [](const TableRow& row) { return Inline().add("label", row.label).add("from", row.from); }));
+    raw("columns", rows(spec.columns, [](const TableColumn& column) {
+          Inline made = Inline().add("label", column.label).add("task", column.task);
+          return column.score.empty() ? made : made.add("score", column.score);
+        }));
+  }
+
+  std::ostringstream out_;
+};
+
+}  // namespace
+
+std::string to_toml(const Experiment& experiment) {
+  return Writer().write(experiment);
+}
+
+}  // namespace ivory::config

@@ -1,0 +1,87 @@
+#include "data/chunk_reader.h"
+
+#include <ivory/error.h>
+
+#include <array>
+
+#include "data/codec.h"
+#include "data/hash.h"
+
+namespace ivory::data {
+namespace {
+
+Decoder& thread_decoder() {
+  thread_local Decoder decoder;
+  return decoder;
+}
+
+ChunkTable read_table(const File& file, const StoredVolume& volume, const IndexPlace& index, PixelType type,
+                      const std::filesystem::path& path) {
+  ChunkTable table;
+  table.type = type;
+  table.places.resize(static_cast<size_t>(volume.info.slices));
+  table.trusted.reset(new std::atomic<bool>[table.places.size()]());
+  const std::span<uint8_t> bytes(reinterpret_cast<uint8_t*>(table.places.data()),
+                                 table.places.size() * sizeof(ChunkPlace));
+  const uint64_t end = volume.shard_bytes;
+  IVORY_CHECK(index.address <= end && bytes.size() <= end - index.address, path.string(), ": the index lies at byte ",
+              index.address, ", expected inside the shard of ", end, " bytes");
+  read_at(file, index.address, bytes, path);
+  IVORY_CHECK(checksum64(bytes) == index.checksum, path.string(), ": the index of volume ", volume.info.name,
+              " has a wrong checksum: the shard is damaged or belongs to another cache; build the cache again");
+  for (const ChunkPlace& place : table.places)
+    IVORY_CHECK(place.address <= end && place.bytes <= end - place.address, path.string(), ": a slice lies at byte ",
+                place.address, ", expected inside the shard of ", end, " bytes");
+  return table;
+}
+
+}  // namespace
+
+StoredReader::StoredReader(std::filesystem::path shard, const StoredVolume& volume)
+    : path(std::move(shard)), stored(volume) {
+  constexpr std::array<uint8_t, 8> signature = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
+  const File file = open_for_reading(path);
+  const auto bytes = static_cast<uint64_t>(size_of(file, path));
+  IVORY_CHECK(bytes == stored.shard_bytes, path.string(), ": ", bytes, " bytes, expected ", stored.shard_bytes,
+              ": the shard is truncated or belongs to another cache; build the cache again");
+  std::array<uint8_t, 8> start{};
+  read_at(file, 0, start, path);
+  IVORY_CHECK(start == signature, path.string(), ": not an HDF5 file; build the cache again");
+  image = read_table(file, stored, stored.image_index, pixel_type(stored.info.dtype), path);
+  if (stored.info.has_labels) labels = read_table(file, stored, stored.labels_index, stored.label_type, path);
+}
+
+Planes StoredReader::read(const File& file, const ChunkTable& table, int64_t slice, bool strict) const {
+  const ChunkPlace& place = table.places[static_cast<size_t>(slice)];
+  std::atomic<bool>& trusted = table.trusted[static_cast<size_t>(slice)];
+  Decoder& decoder = thread_decoder();
+  const std::span<uint8_t> chunk = decoder.chunk_buffer(place.bytes);
+  read_at(file, place.address, chunk, path);
+  if (strict || !trusted.load(std::memory_order_relaxed)) {
+    IVORY_CHECK(checksum64(chunk) == place.checksum, path.string(), ": slice ", slice, " of volume ", stored.info.name,
+                " has a wrong checksum: the shard is damaged; build the cache again");
+    trusted.store(true, std::memory_order_relaxed);
+  }
+  try {
+    return decoder.decode(stored.filter, chunk, bytes_of(table.type), pixels());
+  } catch (const Error& error) {
+    throw bad_request(path.string(), ": slice ", slice, " of volume ", stored.info.name, ": ", error.what());
+  }
+}
+
+std::string StoredReader::hash_content() const {
+  const File file = open_for_reading(path);
+  std::vector<uint8_t> native;
+  Hasher hasher;
+  for (const ChunkTable* table : {&image, &labels}) {
+    const size_t width = bytes_of(table->type);
+    native.resize(pixels() * width);
+    for (int64_t slice = 0; slice < static_cast<int64_t>(table->places.size()); ++slice) {
+      unshuffle(read(file, *table, slice, true), width, pixels(), native.data());
+      hasher.add(native);
+    }
+  }
+  return hasher.hexadecimal();
+}
+
+}  // namespace ivory::data

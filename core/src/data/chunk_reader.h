@@ -1,0 +1,37 @@
+#pragma once
+// Reads the chunks of one volume from its shard with pread, checked and decompressed in the calling thread.
+
+#include <atomic>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/files.h"
+#include "data/manifest.h"
+
+namespace ivory::data {
+
+// The chunks of one data set of a shard.
+struct ChunkTable {
+  std::vector<ChunkPlace> places;                // by slice
+  std::unique_ptr<std::atomic<bool>[]> trusted;  // the checksum was right once
+  PixelType type = PixelType::uint8;
+};
+
+struct StoredReader {
+  std::filesystem::path path;
+  StoredVolume stored;
+  ChunkTable image, labels;
+
+  // Throws missing_data without the file, bad_request when it is truncated, foreign or has a damaged index.
+  StoredReader(std::filesystem::path shard, const StoredVolume& volume);
+  size_t pixels() const { return static_cast<size_t>(stored.info.rows * stored.info.columns); }
+  // In the calling thread's scratch, valid until its next read. A chunk's checksum is compared the first time, and
+  // always when `strict`.
+  Planes read(const File& file, const ChunkTable& table, int64_t slice, bool strict) const;
+  // Re-reads everything; as VolumeInfo::content_hash.
+  std::string hash_content() const;
+};
+
+}  // namespace ivory::data

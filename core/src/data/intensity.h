@@ -1,0 +1,46 @@
+#pragma once
+// What happens to an image's grey values after it was resampled.
+
+#include <ivory/random.h>
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace ivory::data {
+
+// What networks see of grey values in [0, 1]: (x - 0.5) / 0.25.
+inline constexpr float normal_mean = 0.5F, normal_deviation = 0.25F;
+
+// clamp((x - mean)·contrast·brightness + mean·brightness, 0, 1) ^ gamma.
+struct Tone {
+  float brightness = 1, contrast = 1, gamma = 1;
+};
+
+// With probability 0.8: brightness and contrast in 1 ± 0.8·strength (SwAV's), log gamma in ± 0.3·strength.
+Tone draw_tone(CounterRandom& random, double strength);
+
+// Applies the tone to values in [0, 1] and normalises them.
+void tone_and_normalise(const Tone& tone, std::span<float> image);
+void normalise(std::span<float> image);
+
+// x^gamma of values in [0, 1], from a table that is interpolated linearly (within 1e-3).
+class GammaTable {
+ public:
+  explicit GammaTable(double gamma);
+  float operator()(float x) const {
+    const float place = x * static_cast<float>(size);
+    const auto i = static_cast<int32_t>(place);
+    return values_[static_cast<size_t>(i)] +
+           (place - static_cast<float>(i)) * (values_[static_cast<size_t>(i) + 1] - values_[static_cast<size_t>(i)]);
+  }
+
+ private:
+  static constexpr int32_t size = 1024;
+  std::array<float, size + 2> values_;
+};
+
+// Gaussian blur of [rows, columns] in place, cut off at 3 σ, the borders repeated. σ in pixels.
+void blur(std::span<float> image, int64_t rows, int64_t columns, double sigma);
+
+}  // namespace ivory::data

@@ -1,0 +1,38 @@
+#pragma once
+// A slice and its mask for a downstream task: resized, and changed alike by a random flip, rotation and scale.
+
+#include <ivory/random.h>
+
+#include "data/intensity.h"
+#include "data/loader.h"
+
+namespace ivory::data {
+
+// From label ids to class indices: class c + 1 is made of the ids classes[c], everything else is 0.
+class ClassTable {
+ public:
+  // Throws bad_request when an id is out of range or belongs to two classes.
+  explicit ClassTable(const std::vector<std::vector<int64_t>>& classes);
+  int64_t operator[](int16_t label) const { return label < 0 ? 0 : table_[static_cast<size_t>(label)]; }
+
+ private:
+  std::vector<int64_t> table_;
+};
+
+struct SliceAugmentation {
+  bool flip = false;    // left-right
+  double rotation = 0;  // radians, in the plane in mm
+  double scale = 1;     // > 1 enlarges
+  Tone tone;
+};
+
+// Flip 1/2, rotation ± 10°, scale ± 10 %, tones of strength 0.3.
+SliceAugmentation draw_augmentation(CounterRandom& random);
+
+// image: [size, size], bilinear, normalised; mask: [size, size], the class at the same place by nearest neighbour.
+void render_labelled_slice(const DataSet& data, int64_t volume, int64_t slice, const ClassTable& classes,
+                           const SliceAugmentation& augmentation, int64_t size, float* image, int64_t* mask);
+
+bool holds_target(const DataSet& data, int64_t volume, int64_t slice, const ClassTable& classes);
+
+}  // namespace ivory::data

@@ -1,0 +1,86 @@
+#pragma once
+// Batches of views or of labelled samples from slice caches: worker threads, bounded prefetch, counter-based
+// randomness. The same batches whatever the number of workers.
+
+#include <ivory/task.h>
+#include <ivory/views.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/slice_cache.h"
+
+namespace ivory::data {
+
+// Several caches as one data set; volumes are numbered through.
+struct DataSet {
+  struct Volume {
+    int64_t cache;
+    int64_t volume;  // within the cache
+  };
+  std::vector<std::shared_ptr<const SliceCache>> caches;
+  std::vector<Volume> volumes;
+  std::vector<std::array<int32_t, 2>> slices;  // (volume, slice) by slice id
+
+  explicit DataSet(std::vector<std::shared_ptr<const SliceCache>> caches);
+  const VolumeInfo& info(int64_t volume) const;
+  const SliceCache& cache(int64_t volume) const { return *caches[volumes[volume].cache]; }
+  int64_t samples(SampleKind kind) const;
+};
+
+struct LoaderOptions {
+  int64_t batch_size = 32;          // of this process
+  int64_t workers = 1;              // 0: in the caller's thread
+  int64_t prefetch_mib = 256;       // of finished and half-filled batches; one batch is always allowed
+  int64_t volume_cache_mib = 1024;  // of decoded volumes that the volume loaders keep
+  uint64_t seed = 1;
+  int64_t rank = 0, world_size = 1;
+  bool shuffle = true;
+  bool drop_last = true;  // a data set smaller than one batch is repeated to fill it
+};
+
+// How crops of a slice are drawn and resampled.
+struct CropSampling {
+  double aspect = 4.0 / 3.0;  // width / height is log-uniform in [1 / aspect, aspect]
+  bool antialias = true;      // a triangle filter as wide as the shrinking factor, else two taps
+};
+
+// An endless source that is addressed by (epoch, batch). W processes with batches of B see, joined in the order of
+// their ranks, the batches of one process with W·B.
+template <class T>
+class BatchSource {
+ public:
+  virtual ~BatchSource() = default;
+  virtual int64_t batches() const = 0;                         // per epoch
+  virtual void start(int64_t epoch, int64_t first_batch) = 0;  // discards what was prefetched
+  // Empty at the end of the epoch. Throws what went wrong while this batch was made.
+  virtual std::optional<T> next() = 0;
+  virtual int64_t queued_bytes() const = 0;  // of batches made ahead of next()
+};
+
+std::unique_ptr<BatchSource<Batch>> make_slice_loader(std::shared_ptr<const DataSet> data, const SliceViewSpec& views,
+                                                      const LoaderOptions& options, const CropSampling& sampling = {});
+std::unique_ptr<BatchSource<Batch>> make_volume_loader(std::shared_ptr<const DataSet> data, const VolumeViewSpec& views,
+                                                       const LoaderOptions& options);
+
+// One labelled sample list of a split. Slices and their masks come at size × size (masks by the nearest label id), so
+// predictions are merged to volumes, and scored, at that size. With shuffle and drop_last off every sample comes once,
+// in order. An epoch of balanced training has every slice with target once and as many without.
+struct LabelledSamples {
+  TaskUnit unit = TaskUnit::slice;
+  std::vector<std::array<int32_t, 2>> slices;  // (volume, slice); units of slices, which need masks
+  std::vector<int32_t> volumes;                // units of volumes
+  std::vector<std::vector<int64_t>> classes;   // label ids of class 1, 2, …; 0 is everything else
+  std::vector<int64_t> volume_labels;          // class of each volume in `volumes`
+  bool balanced = false;                       // training: slices with and without target 1:1
+  bool augment = false;                        // training: flip, small rotation, scale and intensity
+  int64_t size = 224;
+  int64_t frames = 64;  // units of volumes
+};
+std::unique_ptr<BatchSource<TaskBatch>> make_task_loader(std::shared_ptr<const DataSet> data,
+                                                         const LabelledSamples& samples, const LoaderOptions& options);
+
+}  // namespace ivory::data

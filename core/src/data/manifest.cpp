@@ -1,0 +1,157 @@
+#include "data/manifest.h"
+
+#include <ivory/error.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "data/codec.h"
+#include "data/hash.h"
+
+namespace ivory::data {
+namespace {
+
+using nlohmann::json;
+
+json to_json(const VolumeInfo& info) {
+  return {{"name", info.name},
+          {"patient", info.patient},
+          {"modality", info.modality},
+          {"source_file", info.source_file},
+          {"source_hash", info.source_hash},
+          {"orientation", info.orientation},
+          {"spacing", info.spacing},
+          {"origin", info.origin},
+          {"direction", info.direction},
+          {"window", info.window},
+          {"dtype", info.dtype},
+          {"shape", {info.slices, info.rows, info.columns}},
+          {"has_labels", info.has_labels},
+          {"content_hash", info.content_hash},
+          {"notes", info.notes}};
+}
+
+VolumeInfo info_from(const json& value) {
+  VolumeInfo info;
+  value.at("name").get_to(info.name);
+  value.at("patient").get_to(info.patient);
+  value.at("modality").get_to(info.modality);
+  value.at("source_file").get_to(info.source_file);
+  value.at("source_hash").get_to(info.source_hash);
+  value.at("orientation").get_to(info.orientation);
+  value.at("spacing").get_to(info.spacing);
+  value.at("origin").get_to(info.origin);
+  value.at("direction").get_to(info.direction);
+  value.at("window").get_to(info.window);
+  value.at("dtype").get_to(info.dtype);
+  const auto shape = value.at("shape").get<std::array<int64_t, 3>>();
+  info.slices = shape[0], info.rows = shape[1], info.columns = shape[2];
+  value.at("has_labels").get_to(info.has_labels);
+  value.at("content_hash").get_to(info.content_hash);
+  value.at("notes").get_to(info.notes);
+  return info;
+}
+
+// Checksums are texts: JSON readers of other languages round integers over 2^53.
+json to_json(const IndexPlace& place) {
+  return {{"address", place.address}, {"xxh3_64", to_hexadecimal(place.checksum)}};
+}
+
+IndexPlace index_from(const json& value) {
+  return {value.at("address").get<uint64_t>(), std::stoull(value.at("xxh3_64").get<std::string>(), nullptr, 16)};
+}
+
+json to_json(const StoredVolume& volume) {
+  json value = {{"info", to_json(volume.info)},
+                {"shard", volume.shard},
+                {"shard_bytes", volume.shard_bytes},
+                {"filter", to_text(volume.filter)},
+                {"image_index", to_json(volume.image_index)}};
+  if (volume.info.has_labels) {
+    value["labels_index"] = to_json(volume.labels_index);
+    value["label_dtype"] = volume.label_type == PixelType::uint8 ? "uint8" : "uint16";
+  }
+  return value;
+}
+
+void check(const StoredVolume& volume) {
+  const VolumeInfo& info = volume.info;
+  constexpr int64_t longest = 1 << 20;
+  const auto sane = [](int64_t extent) { return extent > 0 && extent <= longest; };
+  IVORY_CHECK(sane(info.slices) && sane(info.rows) && sane(info.columns) && info.rows * info.columns <= 1 << 28,
+              "volume ", info.name, " has the shape ", info.slices, " x ", info.rows, " x ", info.columns);
+  IVORY_CHECK(std::isfinite(info.window[0]) && std::isfinite(info.window[1]) && info.window[0] < info.window[1],
+              "volume ", info.name, " has the window ", info.window[0], " to ", info.window[1]);
+  IVORY_CHECK(!volume.shard.empty() && volume.shard.find('/') == std::string::npos, "volume ", info.name,
+              " names the shard \"", volume.shard, "\"");
+  pixel_type(info.dtype);
+}
+
+StoredVolume volume_from(const json& value) {
+  StoredVolume volume;
+  volume.info = info_from(value.at("info"));
+  value.at("shard").get_to(volume.shard);
+  value.at("shard_bytes").get_to(volume.shard_bytes);
+  volume.filter = filter_named(value.at("filter"));
+  volume.image_index = index_from(value.at("image_index"));
+  if (volume.info.has_labels) {
+    volume.labels_index = index_from(value.at("labels_index"));
+    volume.label_type = pixel_type(value.at("label_dtype"));
+  }
+  check(volume);
+  return volume;
+}
+
+std::string canonical(const json& value) {
+  return value.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+Manifest manifest_from(const json& document) {
+  const std::string format = document.at("format");
+  IVORY_CHECK(format == format_name, "format \"", format, "\", expected \"", format_name, "\"");
+  const int64_t version = document.at("version");
+  IVORY_CHECK(version == format_version, "version ", version, " of the format, expected ", format_version,
+              version > format_version ? ": it was written by a newer Ivory" : "");
+  const json& cache = document.at("cache");
+  const std::string checksum = document.at("xxh3_128"), actual = checksum128(canonical(cache));
+  IVORY_CHECK(checksum == actual, "checksum ", actual, ", expected ", checksum, ": the file was damaged or edited");
+  Manifest manifest;
+  cache.at("identity").get_to(manifest.identity);
+  cache.at("content_hash").get_to(manifest.content_hash);
+  for (const json& volume : cache.at("volumes")) manifest.volumes.push_back(volume_from(volume));
+  return manifest;
+}
+
+}  // namespace
+
+std::string to_text(const Manifest& manifest) {
+  json cache = {{"identity", manifest.identity}, {"content_hash", manifest.content_hash}, {"volumes", json::array()}};
+  for (const StoredVolume& volume : manifest.volumes) cache["volumes"].push_back(to_json(volume));
+  const json document = {{"format", format_name},
+                         {"version", format_version},
+                         {"xxh3_128", checksum128(canonical(cache))},
+                         {"cache", cache}};
+  return document.dump(1, ' ', false, json::error_handler_t::replace) + "\n";
+}
+
+Manifest parse_manifest(const std::string& text, const std::string& where) {
+  try {
+    return manifest_from(json::parse(text));
+  } catch (const Error& error) {
+    throw Error(error.code(), where + ": " + error.what());
+  } catch (const std::exception& error) {
+    throw bad_request(where, ": not a slice cache's manifest: ", error.what());
+  }
+}
+
+std::string content_hash_of(const std::vector<StoredVolume>& volumes) {
+  json parts = json::array();
+  for (const StoredVolume& volume : volumes) {
+    const VolumeInfo& info = volume.info;
+    parts.push_back({info.name, info.patient, info.modality, info.spacing, info.window, info.dtype, info.slices,
+                     info.rows, info.columns, info.has_labels, info.content_hash});
+  }
+  return checksum128(canonical(parts));
+}
+
+}  // namespace ivory::data

@@ -1,0 +1,42 @@
+#pragma once
+// Which samples make up the batches of an epoch, for every process alike: a pure function of the seed and the epoch.
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "data/loader.h"
+
+namespace ivory::data {
+
+// One sample of an epoch. `copy` counts its earlier occurrences when a small data set is repeated to fill a batch.
+struct Draw {
+  int64_t sample = 0;
+  int64_t copy = 0;
+};
+
+// 0 … count - 1 in a random order.
+std::vector<int64_t> permutation(int64_t count, uint64_t seed, uint64_t epoch);
+
+// 0 … count - 1, in the epoch's random order when options.shuffle.
+std::vector<int64_t> epoch_order(int64_t count, const LoaderOptions& options, int64_t epoch);
+
+// CounterRandom's `view` for a view of a draw: repeated samples get other views.
+uint64_t view_stream(const Draw& draw, size_t view);
+
+// The draws' samples, [B] int64.
+torch::Tensor sample_ids(std::span<const Draw> draws);
+
+// Batches of this process in an epoch of `count` samples: with drop_last the same for all processes, else only those
+// that hold a sample of this process.
+int64_t batch_count(int64_t count, const LoaderOptions& options);
+
+// This process's part of an epoch, batch after batch. Global batch g is samples [g·B·W, (g+1)·B·W) of `epoch`; process
+// r has its r-th B of them.
+std::vector<Draw> share(const std::vector<int64_t>& epoch, const LoaderOptions& options);
+
+// Each of `first` once, alternating with as many of `second` (repeated when there are fewer; none when there are none).
+std::vector<int64_t> balance(const std::vector<int64_t>& first, const std::vector<int64_t>& second, uint64_t seed,
+                             uint64_t epoch);
+
+}  // namespace ivory::data

@@ -1,0 +1,219 @@
+#include "data/shard.h"
+
+#include <hdf5.h>
+#include <ivory/error.h>
+
+#include <cstdlib>
+#include <mutex>
+#include <vector>
+
+#include "data/codec.h"
+#include "data/hash.h"
+
+namespace ivory::data {
+namespace {
+
+constexpr H5Z_filter_t lz4_filter = 32004, zstd_filter = 32015;  // registered with The HDF Group
+constexpr unsigned deflate_level = 4, zstd_level = 3;            // as recorded in the file; readers ignore them
+constexpr size_t growth = size_t{16} << 20;                      // of the image in memory
+
+// HDF5 may be built without thread safety.
+std::mutex& library_lock() {
+  static std::mutex mutex;
+  return mutex;
+}
+
+template <class Result>
+Result checked(Result result, const char* what) {
+  if (result < 0) throw run_failed("the HDF5 library could not ", what);
+  return result;
+}
+
+// Owns an HDF5 identifier.
+class Handle {
+ public:
+  Handle(hid_t id, herr_t (*close)(hid_t), const char* what) : id_(checked(id, what)), close_(close) {}
+  ~Handle() { close_(id_); }
+  Handle(const Handle&) = delete;
+  Handle& operator=(const Handle&) = delete;
+  operator hid_t() const { return id_; }
+
+ private:
+  hid_t id_;
+  herr_t (*close_)(hid_t);
+};
+
+hid_t memory_file() {
+  const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, "create a property list");
+  checked(H5Pset_fapl_core(access, growth, false), "set up a file in memory");
+  return H5Fcreate("shard", H5F_ACC_TRUNC, H5P_DEFAULT, access);
+}
+
+void write_attribute(hid_t object, const char* name, const std::string& text) {
+  const Handle type(H5Tcopy(H5T_C_S1), H5Tclose, "create a type");
+  checked(H5Tset_size(type, H5T_VARIABLE), "set up a text type");
+  checked(H5Tset_cset(type, H5T_CSET_UTF8), "set up a text type");
+  const Handle space(H5Screate(H5S_SCALAR), H5Sclose, "create a data space");
+  const Handle attribute(H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose,
+                         "create an attribute");
+  const char* value = text.c_str();
+  checked(H5Awrite(attribute, type, &value), "write an attribute");
+}
+
+void write_attribute(hid_t object, const char* name, int64_t number) {
+  const Handle space(H5Screate(H5S_SCALAR), H5Sclose, "create a data space");
+  const Handle attribute(H5Acreate2(object, name, H5T_STD_I64LE, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose,
+                         "create an attribute");
+  checked(H5Awrite(attribute, H5T_NATIVE_INT64, &number), "write an attribute");
+}
+
+void write_attribute(hid_t object, const char* name, std::span<const double> numbers) {
+  const hsize_t count = numbers.size();
+  const Handle space(H5Screate_simple(1, &count, nullptr), H5Sclose, "create a data space");
+  const Handle attribute(H5Acreate2(object, name, H5T_IEEE_F64LE, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose,
+                         "create an attribute");
+  checked(H5Awrite(attribute, H5T_NATIVE_DOUBLE, numbers.data()), "write an attribute");
+}
+
+void write_attributes(hid_t group, const VolumeInfo& info) {
+  write_attribute(group, "name", info.name);
+  write_attribute(group, "patient", info.patient);
+  write_attribute(group, "modality", info.modality);
+  write_attribute(group, "source_file", info.source_file);
+  write_attribute(group, "source_hash", info.source_hash);
+  write_attribute(group, "orientation", info.orientation);
+  write_attribute(group, "spacing", info.spacing);
+  write_attribute(group, "origin", info.origin);
+  write_attribute(group, "direction", info.direction);
+  write_attribute(group, "window", info.window);
+  write_attribute(group, "content_hash", info.content_hash);
+  write_attribute(group, "notes", info.notes);
+}
+
+hid_t stored_type(PixelType type) {
+  switch (type) {
+    case PixelType::uint8:
+      return H5T_STD_U8LE;
+    case PixelType::int16:
+      return H5T_STD_I16LE;
+    case PixelType::uint16:
+      return H5T_STD_U16LE;
+    case PixelType::float32:
+      return H5T_IEEE_F32LE;
+  }
+  return H5I_INVALID_HID;
+}
+
+// HDF5 itself knows neither LZ4 nor Zstd; optional filters may be declared all the same, and the chunks come encoded.
+void declare_filters(hid_t properties, Filter filter, PixelType type, uint64_t values) {
+  if (shuffles(filter, bytes_of(type))) checked(H5Pset_shuffle(properties), "declare the shuffle filter");
+  const auto block = static_cast<unsigned>(values);
+  if (filter == Filter::deflate) checked(H5Pset_deflate(properties, deflate_level), "declare the deflate filter");
+  if (filter == Filter::lz4)
+    checked(H5Pset_filter(properties, lz4_filter, H5Z_FLAG_OPTIONAL, 1, &block), "declare the LZ4 filter");
+  if (filter == Filter::zstd)
+    checked(H5Pset_filter(properties, zstd_filter, H5Z_FLAG_OPTIONAL, 1, &zstd_level), "declare the Zstd filter");
+}
+
+// Writes [slices, rows, columns] slice by slice; returns each chunk's place.
+std::vector<ChunkPlace> write_slices(hid_t group, const char* name, const VolumeInfo& info, Filter filter,
+                                     PixelType type, std::span<const uint8_t> values) {
+  const auto slices = static_cast<hsize_t>(info.slices);
+  const std::array<hsize_t, 3> shape = {slices, static_cast<hsize_t>(info.rows), static_cast<hsize_t>(info.columns)};
+  const std::array<hsize_t, 3> chunk = {1, shape[1], shape[2]};
+  const Handle space(H5Screate_simple(3, shape.data(), nullptr), H5Sclose, "create a data space");
+  const Handle properties(H5Pcreate(H5P_DATASET_CREATE), H5Pclose, "create a property list");
+  checked(H5Pset_chunk(properties, 3, chunk.data()), "set the chunk's shape");
+  declare_filters(properties, filter, type, shape[1] * shape[2]);
+  const Handle dataset(H5Dcreate2(group, name, stored_type(type), space, H5P_DEFAULT, properties, H5P_DEFAULT),
+                       H5Dclose, "create a data set");
+  Encoder encoder(filter);
+  std::vector<ChunkPlace> places(slices);
+  const size_t width = bytes_of(type), slice_bytes = shape[1] * shape[2] * width;
+  for (hsize_t slice = 0; slice < slices; ++slice) {
+    const auto bytes = encoder.encode(values.subspan(slice * slice_bytes, slice_bytes), width);
+    const std::array<hsize_t, 3> offset = {slice, 0, 0};
+    checked(H5Dwrite_chunk(dataset, H5P_DEFAULT, 0, offset.data(), bytes.size(), bytes.data()), "write a chunk");
+    places[slice] = {0, bytes.size(), checksum64(bytes)};
+  }
+  for (hsize_t i = 0; i < slices; ++i) {
+    std::array<hsize_t, 3> offset{};
+    unsigned mask = 0;
+    haddr_t address = HADDR_UNDEF;
+    hsize_t bytes = 0;
+    checked(H5Dget_chunk_info(dataset, space, i, offset.data(), &mask, &address, &bytes), "locate a chunk");
+    places[offset[0]].address = address;
+  }
+  return places;
+}
+
+IndexPlace write_index(hid_t group, const char* name, const std::vector<ChunkPlace>& places) {
+  const std::array<hsize_t, 2> shape = {places.size(), 3};
+  const Handle space(H5Screate_simple(2, shape.data(), nullptr), H5Sclose, "create a data space");
+  const Handle dataset(H5Dcreate2(group, name, H5T_STD_U64LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Dclose,
+                       "create a data set");
+  checked(H5Dwrite(dataset, H5T_NATIVE_UINT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, places.data()), "write an index");
+  return {H5Dget_offset(dataset),
+          checksum64({reinterpret_cast<const uint8_t*>(places.data()), places.size() * sizeof(ChunkPlace)})};
+}
+
+// Errors become exceptions; without this HDF5 prints them.
+void silence() {
+  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+}
+
+}  // namespace
+
+struct ShardBuilder::State {
+  explicit State(Filter used)
+      : filter(used),
+        file(memory_file(), H5Fclose, "create a file in memory"),
+        volumes(H5Gcreate2(file, "volumes", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Gclose, "create a group") {}
+
+  Filter filter;
+  Handle file;
+  Handle volumes;
+};
+
+ShardBuilder::ShardBuilder(const std::string& identity, Filter filter) {
+  const std::lock_guard lock(library_lock());
+  silence();
+  state_ = std::make_unique<State>(filter);
+  write_attribute(state_->file, "format", std::string(format_name));
+  write_attribute(state_->file, "version", format_version);
+  write_attribute(state_->file, "identity", identity);
+  write_attribute(state_->file, "filter", to_text(filter));
+}
+
+ShardBuilder::~ShardBuilder() {
+  const std::lock_guard lock(library_lock());
+  state_.reset();
+}
+
+void ShardBuilder::add(const std::string& group_name, StoredVolume& volume, std::span<const uint8_t> pixels,
+                       std::span<const uint8_t> labels) {
+  const std::lock_guard lock(library_lock());
+  const Handle group(H5Gcreate2(state_->volumes, group_name.c_str(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Gclose,
+                     "create a volume's group");
+  write_attributes(group, volume.info);
+  const PixelType type = pixel_type(volume.info.dtype);
+  const auto places = write_slices(group, "image", volume.info, state_->filter, type, pixels);
+  volume.image_index = write_index(group, "image_index", places);
+  if (!labels.empty()) {
+    const auto label_places = write_slices(group, "labels", volume.info, state_->filter, volume.label_type, labels);
+    volume.labels_index = write_index(group, "labels_index", label_places);
+  }
+}
+
+std::span<const uint8_t> ShardBuilder::image() {
+  const std::lock_guard lock(library_lock());
+  write_attribute(state_->file, "complete", int64_t{1});
+  checked(H5Fflush(state_->file, H5F_SCOPE_LOCAL), "flush a file in memory");
+  hsize_t bytes = 0;
+  void** memory = nullptr;
+  checked(H5Fget_filesize(state_->file, &bytes), "measure a file in memory");
+  checked(H5Fget_vfd_handle(state_->file, H5P_DEFAULT, reinterpret_cast<void**>(&memory)), "reach a file in memory");
+  return {static_cast<const uint8_t*>(*memory), bytes};
+}
+
+}  // namespace ivory::data

@@ -1,0 +1,144 @@
+#include "data/slice_cache.h"
+
+#include <ivory/error.h>
+
+#include <algorithm>
+#include <deque>
+#include <mutex>
+
+#include "data/chunk_reader.h"
+
+namespace ivory::data {
+namespace {
+
+constexpr size_t most_open_files = 256;
+
+// Shards stay open, the most recently opened ones: a data set may have more of them than a process may open files.
+class OpenFiles {
+ public:
+  std::shared_ptr<const File> get(size_t volume, const std::filesystem::path& path) {
+    const std::lock_guard lock(mutex_);
+    if (files_.size() <= volume) files_.resize(volume + 1);
+    if (!files_[volume]) {
+      if (opened_.size() == most_open_files) {
+        files_[opened_.front()].reset();
+        opened_.pop_front();
+      }
+      files_[volume] = std::make_shared<const File>(open_for_reading(path));
+      opened_.push_back(volume);
+    }
+    return files_[volume];
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::shared_ptr<const File>> files_;
+  std::deque<size_t> opened_;
+};
+
+}  // namespace
+
+struct SliceCache::State {
+  std::filesystem::path folder;
+  std::string content_hash;
+  std::vector<StoredReader> volumes;
+  std::vector<VolumeInfo> infos;
+  int64_t slices = 0;
+  mutable OpenFiles files;
+
+  const StoredReader& at(int64_t volume, int64_t slice) const {
+    IVORY_CHECK(volume >= 0 && volume < static_cast<int64_t>(volumes.size()), folder.string(), ": volume ", volume,
+                ", expected 0 to ", volumes.size() - 1);
+    const StoredReader& found = volumes[static_cast<size_t>(volume)];
+    IVORY_CHECK(slice >= 0 && slice < found.stored.info.slices, folder.string(), ": slice ", slice, " of volume ",
+                found.stored.info.name, ", expected 0 to ", found.stored.info.slices - 1);
+    return found;
+  }
+
+  Planes read(int64_t volume, int64_t slice, const ChunkTable& table) const {
+    const StoredReader& reader = volumes[static_cast<size_t>(volume)];
+    return reader.read(*files.get(static_cast<size_t>(volume), reader.path), table, slice, false);
+  }
+};
+
+DecodedSlice::DecodedSlice(const VolumeInfo& info, PixelType type, const Planes& planes)
+    : rows_(info.rows),
+      columns_(info.columns),
+      type_(type),
+      planes_(planes),
+      low_(static_cast<float>(info.window[0])),
+      scale_(static_cast<float>(1.0 / (info.window[1] - info.window[0]))) {}
+
+SliceCache::SliceCache(std::filesystem::path folder) : state_(std::make_unique<State>()) {
+  const auto path = folder / "manifest.json";
+  if (!std::filesystem::exists(path))
+    throw missing_data(folder.string(), ": there is no finished slice cache (no manifest.json)");
+  const Manifest manifest = parse_manifest(read_text(path), path.string());
+  state_->folder = std::move(folder);
+  state_->content_hash = manifest.content_hash;
+  for (const StoredVolume& stored : manifest.volumes) {
+    state_->volumes.emplace_back(state_->folder / stored.shard, stored);
+    state_->infos.push_back(stored.info);
+    state_->slices += stored.info.slices;
+  }
+}
+
+SliceCache::~SliceCache() = default;
+SliceCache::SliceCache(SliceCache&&) noexcept = default;
+
+const std::filesystem::path& SliceCache::folder() const {
+  return state_->folder;
+}
+const std::vector<VolumeInfo>& SliceCache::volumes() const {
+  return state_->infos;
+}
+int64_t SliceCache::slices() const {
+  return state_->slices;
+}
+const std::string& SliceCache::content_hash() const {
+  return state_->content_hash;
+}
+
+DecodedSlice SliceCache::decode(int64_t volume, int64_t slice) const {
+  const StoredReader& found = state_->at(volume, slice);
+  return {found.stored.info, found.image.type, state_->read(volume, slice, found.image)};
+}
+
+void SliceCache::read_slice(int64_t volume, int64_t slice, std::span<float> out) const {
+  const DecodedSlice decoded = decode(volume, slice);
+  const auto columns = static_cast<size_t>(decoded.columns());
+  IVORY_CHECK(out.size() == columns * static_cast<size_t>(decoded.rows()), "room for ", out.size(),
+              " pixels, expected ", decoded.rows(), " x ", columns);
+  for (int64_t row = 0; row < decoded.rows(); ++row)
+    decoded.read(row, 0, out.subspan(static_cast<size_t>(row) * columns, columns));
+}
+
+void SliceCache::read_labels(int64_t volume, int64_t slice, std::span<int16_t> out) const {
+  const StoredReader& found = state_->at(volume, slice);
+  IVORY_CHECK(found.stored.info.has_labels, found.path.string(), ": volume ", found.stored.info.name, " has no labels");
+  const auto values = static_cast<size_t>(found.stored.info.rows * found.stored.info.columns);
+  IVORY_CHECK(out.size() == values, "room for ", out.size(), " labels, expected ", values);
+  const Planes planes = state_->read(volume, slice, found.labels);
+  if (found.labels.type == PixelType::uint8) {
+    std::copy_n(planes.plane[0], values, out.begin());
+  } else {
+    unshuffle(planes, sizeof(int16_t), values, reinterpret_cast<uint8_t*>(out.data()));
+  }
+}
+
+std::vector<std::string> SliceCache::verify() const {
+  std::vector<std::string> faults;
+  for (const StoredReader& volume : state_->volumes) {
+    try {
+      const std::string hash = volume.hash_content();
+      if (hash != volume.stored.info.content_hash)
+        faults.push_back(c10::str(volume.path.string(), ": the content of volume ", volume.stored.info.name,
+                                  " has the hash ", hash, ", expected ", volume.stored.info.content_hash));
+    } catch (const Error& error) {
+      faults.emplace_back(error.what());
+    }
+  }
+  return faults;
+}
+
+}  // namespace ivory::data

@@ -1,0 +1,111 @@
+#pragma once
+// The slice cache: a folder of HDF5 shards, one slice a chunk, native integer type, a registered filter
+// (docs/slice_cache_format.md). Written once through HDF5; read chunk by chunk from the places that each shard's index
+// names, without the HDF5 library: no lock, no file locking, no parser of foreign metadata.
+
+#include <torch/torch.h>
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "data/pixels.h"
+
+namespace ivory::data {
+
+struct VolumeInfo {
+  std::string name;
+  std::string patient;
+  std::string modality;  // "ct", "mr", "xray"
+  std::string source_file;
+  std::string source_hash;  // XXH3-128 of the source, hexadecimal
+  std::string orientation = "RAS";
+  std::array<double, 3> spacing = {1, 1, 1};  // mm between slices, rows, columns
+  std::array<double, 3> origin = {0, 0, 0};
+  std::array<double, 9> direction = {1, 0, 0, 0, 1, 0, 0, 0, 1};
+  std::array<double, 2> window = {0, 1};  // intensities that become 0 and 1
+  std::string dtype = "int16";            // "uint8", "int16", "uint16", "float32"
+  int64_t slices = 0, rows = 0, columns = 0;
+  bool has_labels = false;   // uint8 or uint16 label ids on the same grid
+  std::string content_hash;  // XXH3-128 of pixels and labels
+  std::string notes;         // what ingest changed: reoriented, resampled, …
+};
+
+// One volume to write. Pixels [slices, rows, columns] contiguous, of info.dtype; labels int16/uint8 or undefined.
+struct VolumeData {
+  VolumeInfo info;
+  torch::Tensor pixels;
+  torch::Tensor labels;
+};
+
+enum class Filter { none, deflate, lz4, zstd };
+
+// Writes shards (one a volume) to temporary names, fsyncs, verifies and renames them; the manifest comes last.
+// One writer per folder at a time, over all processes.
+class SliceCacheWriter {
+ public:
+  // Removes what a killed build left half-written. `identity` says what is ingested, and how: complete shards of the
+  // same identity are used again, a finished cache of another one is taken apart.
+  SliceCacheWriter(std::filesystem::path folder, std::string identity, Filter filter = Filter::lz4);
+  ~SliceCacheWriter();
+  // Volumes already complete from an earlier, killed build.
+  bool has(const std::string& volume) const;
+  // Throws run_failed, with errno's text, when the disk is full; shards written before stay as they are.
+  void add(const VolumeData& volume);
+  // Writes the manifest, volumes in the order of their names: from now on the cache opens.
+  void finish();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// One decompressed slice, in the calling thread's scratch: valid until that thread's next read of any cache.
+class DecodedSlice {
+ public:
+  DecodedSlice(const VolumeInfo& info, PixelType type, const Planes& planes);
+  int64_t rows() const { return rows_; }
+  int64_t columns() const { return columns_; }
+  // Columns [first, first + out.size()) of a row in the volume's window: 0 … 1, clamped; NaN is 0.
+  void read(int64_t row, int64_t first, std::span<float> out) const {
+    decode_window(planes_, type_, static_cast<size_t>(row * columns_ + first), out.size(), low_, scale_, out.data());
+  }
+
+ private:
+  int64_t rows_, columns_;
+  PixelType type_;
+  Planes planes_;
+  float low_, scale_;
+};
+
+// Read-only; safe to use from several threads.
+class SliceCache {
+ public:
+  // Throws missing_data when there is no finished cache, bad_request when a shard is truncated or foreign.
+  explicit SliceCache(std::filesystem::path folder);
+  ~SliceCache();
+  SliceCache(SliceCache&&) noexcept;
+
+  const std::filesystem::path& folder() const;
+  const std::vector<VolumeInfo>& volumes() const;
+  int64_t slices() const;                   // over all volumes
+  const std::string& content_hash() const;  // of all volumes, in order
+  // For renderers that need a part of a slice: rows are converted when they are read.
+  DecodedSlice decode(int64_t volume, int64_t slice) const;
+  // Decodes one slice to float32 in the volume's window: 0 … 1, clamped. out: rows·columns values.
+  void read_slice(int64_t volume, int64_t slice, std::span<float> out) const;
+  // Label ids; out: rows·columns values. The volume must have labels.
+  void read_labels(int64_t volume, int64_t slice, std::span<int16_t> out) const;
+  // Re-reads everything and compares hashes; a sentence per fault found.
+  std::vector<std::string> verify() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace ivory::data

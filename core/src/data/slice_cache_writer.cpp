@@ -1,0 +1,181 @@
+#include <ivory/error.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+#include <map>
+#include <system_error>
+
+#include "data/chunk_reader.h"
+#include "data/files.h"
+#include "data/hash.h"
+#include "data/manifest.h"
+#include "data/shard.h"
+#include "data/slice_cache.h"
+
+namespace ivory::data {
+namespace {
+
+// A volume's name as a file and as an HDF5 link: letters, digits, '.', '_' and '-'; unique by a hash where that changes
+// it.
+std::string stem_of(const std::string& name) {
+  constexpr size_t longest = 80;
+  std::string stem = name.substr(0, longest);
+  for (char& c : stem)
+    if (!std::isalnum(static_cast<unsigned char>(c)) && c != '_' && c != '-' && (c != '.' || &c == stem.data()))
+      c = '_';
+  return stem == name ? stem : stem + "-" + checksum128(name).substr(0, 8);
+}
+
+c10::ScalarType scalar_type(PixelType type) {
+  switch (type) {
+    case PixelType::uint8:
+      return torch::kUInt8;
+    case PixelType::int16:
+      return torch::kInt16;
+    case PixelType::uint16:
+      return torch::kUInt16;
+    case PixelType::float32:
+      return torch::kFloat32;
+  }
+  return torch::kUInt8;
+}
+
+std::span<const uint8_t> bytes_of(const torch::Tensor& tensor) {
+  return {static_cast<const uint8_t*>(tensor.const_data_ptr()), tensor.nbytes()};
+}
+
+void check(const VolumeData& volume) {
+  const VolumeInfo& info = volume.info;
+  const auto shape = {info.slices, info.rows, info.columns};
+  IVORY_CHECK(!info.name.empty(), "a volume without a name cannot be stored");
+  IVORY_CHECK(volume.pixels.defined() && volume.pixels.sizes().equals(shape) && volume.pixels.numel() > 0, "volume ",
+              info.name, ": pixels ", volume.pixels.sizes(), ", expected ", c10::IntArrayRef(shape));
+  IVORY_CHECK(volume.pixels.scalar_type() == scalar_type(pixel_type(info.dtype)), "volume ", info.name, ": pixels of ",
+              volume.pixels.scalar_type(), ", expected ", info.dtype);
+  IVORY_CHECK(std::isfinite(info.window[0]) && std::isfinite(info.window[1]) && info.window[0] < info.window[1],
+              "volume ", info.name, ": the window ", info.window[0], " to ", info.window[1], " is empty");
+  if (!volume.labels.defined()) return;
+  IVORY_CHECK(volume.labels.sizes().equals(shape), "volume ", info.name, ": labels ", volume.labels.sizes(),
+              ", expected ", c10::IntArrayRef(shape));
+  const auto type = volume.labels.scalar_type();
+  IVORY_CHECK(type == torch::kUInt8 || type == torch::kInt16, "volume ", info.name, ": labels of ", type,
+              ", expected uint8 or int16");
+}
+
+// Label ids in the narrowest type that holds them all: uint8, or int16 whose values are not negative.
+torch::Tensor narrowed(const torch::Tensor& labels, const std::string& name) {
+  if (!labels.defined() || labels.scalar_type() == torch::kUInt8) return labels;
+  const auto lowest = labels.min().item<int64_t>(), highest = labels.max().item<int64_t>();
+  IVORY_CHECK(lowest >= 0, "volume ", name, ": label id ", lowest, ", expected 0 or more");
+  return highest < 256 ? labels.to(torch::kUInt8) : labels;
+}
+
+}  // namespace
+
+struct SliceCacheWriter::State {
+  std::filesystem::path folder;
+  std::string identity;
+  Filter filter;
+  File lock;
+  std::map<std::string, StoredVolume> volumes;  // by name
+
+  std::filesystem::path manifest_path() const { return folder / "manifest.json"; }
+  std::filesystem::path record_path(const StoredVolume& volume) const {
+    return (folder / volume.shard).replace_extension(".json");
+  }
+
+  bool is_whole(const StoredVolume& volume) const {
+    std::error_code ignored;
+    return std::filesystem::file_size(folder / volume.shard, ignored) == volume.shard_bytes;
+  }
+
+  // Takes over the volumes of a manifest or of a record; takes apart what belongs to another identity. A damaged one is
+  // left alone: its volumes are ingested again, over it.
+  void adopt(const std::filesystem::path& path) {
+    Manifest manifest;
+    try {
+      manifest = parse_manifest(read_text(path), path.string());
+    } catch (const Error&) {
+      return;
+    }
+    const bool same = manifest.identity == identity;
+    if (!same) std::filesystem::remove(path);
+    for (const StoredVolume& volume : manifest.volumes) {
+      if (!same) std::filesystem::remove(folder / volume.shard);
+      if (same && is_whole(volume)) volumes.insert_or_assign(volume.info.name, volume);
+    }
+  }
+
+  void adopt_earlier_build() {
+    if (std::filesystem::exists(manifest_path())) adopt(manifest_path());
+    std::vector<std::filesystem::path> records;
+    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+      const std::string name = entry.path().filename().string();
+      if (name.ends_with(".h5.tmp") || name.ends_with(".json.tmp")) std::filesystem::remove(entry.path());
+      if (name.ends_with(".json") && entry.path() != manifest_path()) records.push_back(entry.path());
+    }
+    for (const auto& record : records) adopt(record);
+  }
+};
+
+SliceCacheWriter::SliceCacheWriter(std::filesystem::path folder, std::string identity, Filter filter) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) throw run_failed(folder.string(), ": the folder cannot be created: ", error.message());
+  File lock = lock_folder(folder);
+  state_ = std::make_unique<State>(State{std::move(folder), std::move(identity), filter, std::move(lock), {}});
+  state_->adopt_earlier_build();
+}
+
+SliceCacheWriter::~SliceCacheWriter() = default;
+
+bool SliceCacheWriter::has(const std::string& volume) const {
+  return state_->volumes.contains(volume);
+}
+
+void SliceCacheWriter::add(const VolumeData& volume) {
+  check(volume);
+  IVORY_CHECK(!has(volume.info.name), "volume ", volume.info.name, " is already in the cache ",
+              state_->folder.string());
+  const torch::Tensor pixels = volume.pixels.contiguous();
+  torch::Tensor labels = narrowed(volume.labels, volume.info.name);
+  if (labels.defined()) labels = labels.contiguous();
+  const auto label_bytes = labels.defined() ? bytes_of(labels) : std::span<const uint8_t>();
+
+  StoredVolume stored{.info = volume.info, .shard = stem_of(volume.info.name) + ".h5", .filter = state_->filter};
+  stored.info.has_labels = labels.defined();
+  if (labels.defined() && labels.scalar_type() != torch::kUInt8) stored.label_type = PixelType::uint16;
+  Hasher hasher;
+  hasher.add(bytes_of(pixels));
+  hasher.add(label_bytes);
+  stored.info.content_hash = hasher.hexadecimal();
+
+  ShardBuilder shard(state_->identity, state_->filter);
+  shard.add(stem_of(volume.info.name), stored, bytes_of(pixels), label_bytes);
+  const auto image = shard.image();
+  stored.shard_bytes = image.size();
+  const auto path = state_->folder / stored.shard, temporary = temporary_name(path);
+  write_durably(temporary, image);
+  try {
+    if (StoredReader(temporary, stored).hash_content() != stored.info.content_hash)
+      throw run_failed(temporary.string(), ": what was written does not read back as volume ", stored.info.name);
+  } catch (...) {
+    std::filesystem::remove(temporary);
+    throw;
+  }
+  publish(temporary, path);
+  replace_text(state_->record_path(stored), to_text(Manifest{state_->identity, "", {stored}}));
+  state_->volumes.emplace(stored.info.name, stored);
+}
+
+void SliceCacheWriter::finish() {
+  Manifest manifest{.identity = state_->identity, .content_hash = "", .volumes = {}};
+  for (const auto& [name, volume] : state_->volumes) manifest.volumes.push_back(volume);
+  manifest.content_hash = content_hash_of(manifest.volumes);
+  replace_text(state_->manifest_path(), to_text(manifest));
+  std::error_code ignored;
+  for (const StoredVolume& volume : manifest.volumes) std::filesystem::remove(state_->record_path(volume), ignored);
+}
+
+}  // namespace ivory::data

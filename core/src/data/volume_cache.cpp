@@ -1,0 +1,61 @@
+#include <algorithm>
+
+#include "data/resample.h"
+#include "data/volume_render.h"
+
+namespace ivory::data {
+namespace {
+
+int64_t bytes_of(const GreyVolume& volume) {
+  return static_cast<int64_t>(volume.voxels.size() * sizeof(float));
+}
+
+}  // namespace
+
+GreyVolume decode_volume(const DataSet& data, int64_t id, int64_t size) {
+  const VolumeInfo& info = data.info(id);
+  const int64_t factor = std::max<int64_t>(1, std::min(info.rows, info.columns) / size);
+  const int64_t rows = info.rows / factor, columns = info.columns / factor;
+  GreyVolume volume{.extent = {info.slices, rows, columns}, .spacing = info.spacing, .voxels = {}};
+  volume.spacing[1] *= static_cast<double>(info.rows) / static_cast<double>(rows);
+  volume.spacing[2] *= static_cast<double>(info.columns) / static_cast<double>(columns);
+  volume.voxels.resize(static_cast<size_t>(info.slices * rows * columns));
+  const SliceCache& cache = data.cache(id);
+  const int64_t place = data.volumes[static_cast<size_t>(id)].volume;
+  for (int64_t slice = 0; slice < info.slices; ++slice) {
+    const DecodedSlice decoded = cache.decode(place, slice);
+    resample([&](int64_t row, int64_t first, std::span<float> values) { decoded.read(row, first, values); },
+             {0, 0, info.rows, info.columns}, {.rows = rows, .columns = columns},
+             volume.voxels.data() + slice * rows * columns);
+  }
+  return volume;
+}
+
+std::shared_ptr<const GreyVolume> VolumeCache::get(int64_t volume) {
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = std::ranges::find(entries_, volume, &Entry::first);
+    if (found != entries_.end()) {
+      entries_.splice(entries_.begin(), entries_, found);
+      return found->second;
+    }
+  }
+  // Outside the lock: two threads may decode the same volume, which costs time only.
+  auto decoded = std::make_shared<const GreyVolume>(decode_volume(*data_, volume, size_));
+  const std::lock_guard lock(mutex_);
+  if (std::ranges::find(entries_, volume, &Entry::first) != entries_.end()) return decoded;
+  entries_.emplace_front(volume, decoded);
+  bytes_ += bytes_of(*decoded);
+  while (bytes_ > limit_) {
+    bytes_ -= bytes_of(*entries_.back().second);
+    entries_.pop_back();
+  }
+  return decoded;
+}
+
+int64_t VolumeCache::bytes() const {
+  const std::lock_guard lock(mutex_);
+  return bytes_;
+}
+
+}  // namespace ivory::data

@@ -1,0 +1,67 @@
+#pragma once
+// Views of a whole volume (method.md §5): one random transformation, applied alike to all slices; everything geometric
+// in one trilinear resampling.
+
+#include <ivory/random.h>
+#include <ivory/views.h>
+
+#include <array>
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <vector>
+
+#include "data/loader.h"
+
+namespace ivory::data {
+
+// Grey values in [0, 1], [slices, rows, columns].
+struct GreyVolume {
+  std::array<int64_t, 3> extent = {};
+  std::array<double, 3> spacing = {1, 1, 1};  // mm
+  std::vector<float> voxels;
+};
+
+// Planes more than twice as large as `size` are shrunk by a whole factor, with anti-aliasing.
+GreyVolume decode_volume(const DataSet& data, int64_t volume, int64_t size);
+
+// The volumes decoded last, up to a number of bytes.
+class VolumeCache {
+ public:
+  VolumeCache(std::shared_ptr<const DataSet> data, int64_t size, int64_t limit_bytes)
+      : data_(std::move(data)), size_(size), limit_(limit_bytes) {}
+  std::shared_ptr<const GreyVolume> get(int64_t volume);
+  int64_t bytes() const;
+
+ private:
+  using Entry = std::pair<int64_t, std::shared_ptr<const GreyVolume>>;
+
+  const std::shared_ptr<const DataSet> data_;
+  const int64_t size_, limit_;
+  mutable std::mutex mutex_;
+  std::list<Entry> entries_;  // most recently used first
+  int64_t bytes_ = 0;
+};
+
+// Axes: slices, rows, columns.
+struct VolumeTransform {
+  std::array<bool, 3> flip = {};
+  std::array<double, 3> rotation = {};  // radians about each axis, in mm, about the centre
+  double scale = 1;                     // > 1 enlarges
+  double thickness = 1;                 // slices are first thinned out by this factor
+  double blur = 0;                      // σ in output pixels, in the plane
+  std::array<double, 9> bias = {};      // of z, y, x, z², y², x², zy, zx, yx in [-1, 1]; the field is 1 + their sum
+  double gamma = 1;
+  double noise = 0;  // standard deviation
+};
+
+VolumeTransform draw_transform(CounterRandom& random, const VolumeViewSpec& spec);
+
+// out: [frames, size, size], normalised. `random` is drawn from for the noise alone. Beyond its borders a volume goes
+// on as at the border.
+void render_volume(const GreyVolume& volume, const VolumeTransform& transform, int64_t frames, int64_t size,
+                   CounterRandom& random, std::span<float> out);
+
+}  // namespace ivory::data

@@ -1,0 +1,40 @@
+#pragma once
+// Figures of the report: a chart as an accessible <figure> with inline SVG.
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace ivory::experiment {
+
+struct Series {
+  std::string name = {};
+  std::vector<double> x, y = {};  // of one length, x ascending; values that are not finite leave a gap
+};
+
+struct LineChart {
+  std::string title = {};
+  std::string x_label = {};
+  std::string y_label = {};
+  std::vector<Series> series = {};
+  std::vector<std::pair<std::string, double>> references = {};  // horizontal lines: {"ln H", 8.0}
+};
+
+// One row of dots per name on a common axis: trials, or the positions that deformable attention samples.
+struct DotChart {
+  struct Row {
+    std::string name = {};
+    std::vector<double> values = {};
+  };
+  std::string title = {};
+  std::string x_label = {};
+  std::vector<Row> rows = {};
+  double low = 0, high = 0;  // of the axis; equal: from the values
+  bool mean = false;         // marks each row's mean
+};
+
+// Long series are drawn as means of neighbouring values with their range as a band.
+std::string to_html(const LineChart& chart);
+std::string to_html(const DotChart& chart);
+
+}  // namespace ivory::experiment

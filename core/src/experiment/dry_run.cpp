@@ -1,0 +1,90 @@
+// run-experiment --dry-run: the plan in words.
+#include <cstdio>
+
+#include "experiment/cache_store.h"
+#include "experiment/estimate.h"
+#include "experiment/run.h"
+#include "train/trainer.h"
+
+namespace ivory::experiment {
+namespace {
+
+std::shared_ptr<const data::DataSet> data_set_of(const Node& node, const OpenData& data) {
+  std::vector<std::shared_ptr<const data::SliceCache>> caches;
+  for (const auto& name : node.data) {
+    const auto found = data.caches.find(name);
+    if (found == data.caches.end()) return nullptr;
+    caches.push_back(found->second);
+  }
+  return std::make_shared<const data::DataSet>(std::move(caches));
+}
+
+std::string mebibytes(double bytes) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.0f MiB", bytes / 1048576.0);
+  return text;
+}
+
+std::string state_of(const Node& node, const Store& store) {
+  if (node.identity.empty()) return "waits for its data";
+  if (store.record(node)) return "done";
+  return std::filesystem::exists(store.folder(node) / "checkpoints") ? "begun" : "to do";
+}
+
+std::string cost_of(const Node& node, const OpenData& data, const Store& store) {
+  const auto cost = estimate(node, data_set_of(node, data).get(), store);
+  std::string text;
+  if (cost.steps > 0) text += ", " + std::to_string(cost.steps) + " steps";
+  if (cost.megapixels > 0) text += ", " + std::to_string(static_cast<int64_t>(cost.megapixels)) + " megapixels";
+  if (cost.seconds) text += ", about " + duration_text(*cost.seconds) + " at the measured rate";
+  return text;
+}
+
+std::string describe_data(const config::Experiment& experiment, const OpenData& data) {
+  std::string text;
+  for (const auto& spec : experiment.data) {
+    text += "  data " + spec.name + ": ";
+    if (const auto found = data.caches.find(spec.name); found != data.caches.end()) {
+      text += std::to_string(found->second->volumes().size()) + " volumes, " + std::to_string(found->second->slices()) +
+              " slices in " + found->second->folder().string() + "\n";
+    } else {
+      text += "no cache yet; it is built from layout \"" + spec.layout + "\" when the experiment runs\n";
+    }
+  }
+  return text;
+}
+
+std::string describe_memory(const config::Experiment& experiment, const plugin::Registry& registry) {
+  config::TrainSpec largest;
+  for (const auto& stage : experiment.stages) {
+    if (stage.train.prefetch_mib >= largest.prefetch_mib) largest = stage.train;
+  }
+  const auto model = train::build_model(experiment.model, registry, experiment.seed);
+  return "  memory: weights, gradients and optimiser state of the model " +
+         mebibytes(static_cast<double>(model_bytes(*model, largest.optimiser.name))) + ", loaders at most " +
+         std::to_string(largest.prefetch_mib) + " MiB; activations come on top and grow with the batch\n";
+}
+
+}  // namespace
+
+std::string describe_plan(const config::Experiment& experiment, const plugin::Registry& registry) {
+  const OpenData data = open_data(experiment, /*build=*/false);
+  const Plan plan = make_plan(experiment, data.content);
+  const Store store(experiment.output);
+  std::string text = experiment.name;
+  if (!experiment.sweep_point.empty()) text += " (" + experiment.sweep_point + ")";
+  text += ": " + std::to_string(plan.nodes.size()) + " nodes, results in " + run_folder(experiment).string() + "\n";
+  if (experiment.sweep_point.empty()) text += describe_data(experiment, data);
+  int64_t done = 0;
+  for (const auto& node : plan.nodes) {
+    const std::string state = state_of(node, store);
+    done += state == "done";
+    if (!experiment.sweep_point.empty()) continue;
+    text += "  " + node.label() + ": " + state + (state == "done" ? "" : cost_of(node, data, store)) + "\n";
+  }
+  text += "  " + std::to_string(done) + " of " + std::to_string(plan.nodes.size()) + " done\n";
+  if (experiment.sweep_point.empty()) text += describe_memory(experiment, registry);
+  return text;
+}
+
+}  // namespace ivory::experiment

@@ -1,0 +1,40 @@
+#pragma once
+// An experiment as a graph: stages, then one node per task, row and trial. A node's identity is the hash of its resolved
+// configuration, its data's content, its inputs' identities and its plugins' cache_version.
+
+#include "config/experiment.h"
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace ivory::experiment {
+
+enum class NodeKind { stage, task };
+
+struct Node {
+  NodeKind kind = NodeKind::stage;
+  std::string name;       // of the stage or task
+  std::string from;       // stage the weights come from; "scratch" or "" for fresh ones
+  int64_t trial = 0;      // tasks only, from 0
+  uint64_t seed = 1;
+  std::string identity;   // empty while its data set is missing
+  std::vector<size_t> inputs;            // nodes that must be done before
+  std::vector<std::string> data;         // names of [data.NAME]
+  const config::StageSpec* stage = nullptr;
+  const config::TaskSpec* task = nullptr;
+
+  std::string label() const;             // "stage slices", "task head, from scratch, trial 2 of 3"
+  std::string folder_name() const;       // "stage-slices-0123456789ab"
+};
+
+struct Plan {
+  std::vector<Node> nodes;  // inputs before what needs them
+};
+
+// `content`: content hash of each data set's cache; a data set without a finished cache is absent.
+// The experiment must outlive the plan.
+Plan make_plan(const config::Experiment& experiment, const std::map<std::string, std::string>& content);
+
+}  // namespace ivory::experiment

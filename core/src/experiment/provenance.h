@@ -1,0 +1,15 @@
+#pragma once
+// What a result was made with: versions, commit and uncommitted changes, device, machine, time.
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+namespace ivory::experiment {
+
+// {"version", "commit", "dirty", "diff", "command", "device", "cpu", "cores", "host", "started"}. `diff` is the
+// uncommitted change of Ivory's sources, empty outside a checkout.
+nlohmann::json provenance(const std::string& command, const std::string& device);
+// "2026-11-24T00:10:00Z"
+std::string utc_now();
+
+}  // namespace ivory::experiment

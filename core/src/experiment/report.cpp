@@ -1,0 +1,188 @@
+#include "experiment/report.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <set>
+#include <sstream>
+
+#include "experiment/html.h"
+#include "experiment/report_assets.h"
+
+namespace ivory::experiment {
+namespace {
+
+using html::escape;
+
+std::string percent(double value) {
+  char buffer[32];
+  std::snprintf(buffer, sizeof buffer, "%.1f", 100 * value);
+  return buffer;
+}
+
+// Reasons of empty cells, each once, in the order in which they are first met: a, b, c, …
+class Footnotes {
+ public:
+  std::string mark(const std::string& reason) {
+    const auto found = std::find(reasons_.begin(), reasons_.end(), reason);
+    const auto index = static_cast<size_t>(found - reasons_.begin());
+    if (found == reasons_.end()) reasons_.push_back(reason);
+    return sign(index);
+  }
+  void write(std::ostream& out) const {
+    for (size_t i = 0; i < reasons_.size(); ++i) {
+      out << "<li><sup>" << sign(i) << "</sup>" << escape(reasons_[i]) << "</li>\n";
+    }
+  }
+
+ private:
+  static std::string sign(size_t index) {
+    return index < 26 ? std::string(1, static_cast<char>('a' + index)) : std::to_string(index + 1);
+  }
+  std::vector<std::string> reasons_;
+};
+
+void write_cell(std::ostream& out, const Cell& cell, Footnotes& footnotes) {
+  if (cell.trials.empty()) {
+    out << "<td>–";
+    if (!cell.reason.empty()) out << " <sup>" << footnotes.mark(cell.reason) << "</sup>";
+    out << "</td>";
+    return;
+  }
+  out << "<td data-value=\"" << cell.mean() << "\">" << percent(cell.mean());
+  if (cell.trials.size() > 1) out << " <span class=\"spread\">± " << percent(cell.deviation()) << "</span>";
+  out << " <span class=\"count\">(" << cell.trials.size() << ")</span></td>";
+}
+
+// Every trial as a dot: a chart per column that has more than one trial somewhere.
+void write_trials(std::ostream& out, const Table& table) {
+  std::string charts;
+  for (size_t column = 0; column < table.columns.size(); ++column) {
+    DotChart chart{.title = table.columns[column] + ": every trial", .x_label = "percent", .mean = true};
+    size_t most = 0;
+    for (size_t row = 0; row < table.rows.size(); ++row) {
+      auto values = table.cells[row][column].trials;
+      most = std::max(most, values.size());
+      for (auto& value : values) value *= 100;
+      chart.rows.push_back({table.rows[row], std::move(values)});
+    }
+    if (most > 1) charts += to_html(chart);
+  }
+  if (!charts.empty()) out << "<div class=\"charts\">\n" << charts << "</div>\n";
+}
+
+void write_results(std::ostream& out, const Table& table) {
+  Footnotes footnotes;
+  out << "<section aria-labelledby=\"results\">\n<h2 id=\"results\">Results</h2>\n"
+      << "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-labelledby=\"results\">"
+      << "<table class=\"results sortable\">\n<caption>" << escape(table.caption) << (table.caption.empty() ? "" : " ")
+      << "Percent; mean ± sample standard deviation (number of trials).</caption>\n"
+      << "<thead><tr><th scope=\"col\">From</th>";
+  for (const auto& column : table.columns) out << "<th scope=\"col\">" << escape(column) << "</th>";
+  out << "</tr></thead>\n<tbody>\n";
+  for (size_t row = 0; row < table.rows.size(); ++row) {
+    out << "<tr><th scope=\"row\">" << escape(table.rows[row]) << "</th>";
+    for (const auto& cell : table.cells[row]) write_cell(out, cell, footnotes);
+    out << "</tr>\n";
+  }
+  out << "</tbody></table></div>\n<p id=\"sorted\" class=\"unseen\" role=\"status\"></p>\n<ul class=\"notes\">\n";
+  footnotes.write(out);
+  for (const auto& note : table.notes) out << "<li>" << escape(note) << "</li>\n";
+  out << "</ul>\n";
+  write_trials(out, table);
+  out << "</section>\n";
+}
+
+void write_pictures(std::ostream& out, const PictureGroup& group) {
+  out << "<h3>" << escape(group.title) << "</h3>\n" << html::paragraphs(group.text);
+  // Wide pictures (image | truth | prediction) stand two in a row, single slices six.
+  const double aspect = group.pictures.empty() ? 1 : html::aspect_ratio(group.pictures.front().file);
+  out << "<div class=\"pictures\" style=\"--tile: " << std::clamp(std::round(9 * aspect), 8.0, 27.0) << "rem\">\n";
+  for (const auto& picture : group.pictures) {
+    out << "<figure>" << html::picture(picture.file, picture.caption) << "<figcaption>" << escape(picture.caption)
+        << "</figcaption></figure>\n";
+  }
+  out << "</div>\n";
+}
+
+void write_section(std::ostream& out, const ReportSection& section, const std::string& id) {
+  out << "<section aria-labelledby=\"" << id << "\">\n<h2 id=\"" << id << "\">" << escape(section.title) << "</h2>\n";
+  if (!section.facts.empty()) {
+    out << "<dl class=\"facts\">";
+    for (const auto& [name, value] : section.facts) {
+      out << "<div><dt>" << escape(name) << "</dt><dd>" << escape(value) << "</dd></div>";
+    }
+    out << "</dl>\n";
+  }
+  if (!section.remarks.empty()) {
+    out << "<ul class=\"remarks\">\n";
+    for (const auto& remark : section.remarks) {
+      out << (remark.warning ? "<li class=\"warning\"><strong>Warning:</strong> " : "<li>") << escape(remark.text)
+          << "</li>\n";
+    }
+    out << "</ul>\n";
+  }
+  if (!section.curves.empty() || !section.dots.empty()) {
+    out << "<div class=\"charts\">\n";
+    for (const auto& chart : section.curves) out << to_html(chart);
+    for (const auto& chart : section.dots) out << to_html(chart);
+    out << "</div>\n";
+  }
+  for (const auto& group : section.pictures) write_pictures(out, group);
+  out << "</section>\n";
+}
+
+void write_provenance(std::ostream& out, const Report& report) {
+  out << "<section aria-labelledby=\"provenance\">\n<h2 id=\"provenance\">Provenance</h2>\n"
+      << "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-labelledby=\"provenance\">"
+      << "<table class=\"provenance\"><tbody>\n";
+  for (const auto& [name, value] : report.provenance) {
+    out << "<tr><th scope=\"row\">" << escape(name) << "</th><td>" << escape(value) << "</td></tr>\n";
+  }
+  out << "</tbody></table></div>\n<details><summary>The experiment as it was run (TOML)</summary>\n"
+      << "<pre tabindex=\"0\"><code>" << escape(report.toml) << "</code></pre></details>\n</section>\n";
+}
+
+// Ids of the sections: distinct, and none that the page uses itself.
+std::vector<std::string> section_ids(const std::vector<ReportSection>& sections) {
+  std::set<std::string> taken = {"", "results", "provenance", "sorted"};
+  std::vector<std::string> ids;
+  for (const auto& section : sections) {
+    std::string id = html::anchor(section.title);
+    for (int n = 2; !taken.insert(id).second; ++n) id = html::anchor(section.title) + "-" + std::to_string(n);
+    ids.push_back(id);
+  }
+  return ids;
+}
+
+}  // namespace
+
+std::string to_html(const Report& report) {
+  std::ostringstream out;
+  out.precision(17);
+  const auto ids = section_ids(report.sections);
+  out << "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+      << "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+      << "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; "
+      << "style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n"
+      << "<title>" << escape(report.title) << "</title>\n<style>" << report_style << "</style>\n</head>\n<body>\n"
+      << "<header>\n<h1>" << escape(report.title) << "</h1>\n";
+  if (!report.subtitle.empty()) out << "<p class=\"subtitle\">" << escape(report.subtitle) << "</p>\n";
+  out << html::paragraphs(report.note);
+  if (!report.caveat.empty()) {
+    out << "<aside class=\"caveat\" aria-label=\"Caveat\">" << html::paragraphs(report.caveat) << "</aside>\n";
+  }
+  out << "<nav aria-label=\"Contents\"><ul><li><a href=\"#results\">Results</a></li>";
+  for (size_t i = 0; i < ids.size(); ++i) {
+    out << "<li><a href=\"#" << ids[i] << "\">" << escape(report.sections[i].title) << "</a></li>";
+  }
+  out << "<li><a href=\"#provenance\">Provenance</a></li></ul></nav>\n</header>\n<main>\n";
+  write_results(out, report.table);
+  for (size_t i = 0; i < ids.size(); ++i) write_section(out, report.sections[i], ids[i]);
+  write_provenance(out, report);
+  out << "</main>\n<footer>Written by Ivory. No number here was typed in: each was measured by the run that this page "
+      << "describes.</footer>\n<script>" << report_script << "</script>\n</body>\n</html>\n";
+  return out.str();
+}
+
+}  // namespace ivory::experiment

@@ -1,0 +1,56 @@
+#pragma once
+// report.html: one file that needs nothing else. Inline style and script, charts as SVG, pictures as data.
+
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "experiment/chart.h"
+#include "experiment/table.h"
+
+namespace ivory::experiment {
+
+struct ReportPicture {
+  std::filesystem::path file = {};  // PNG
+  std::string caption = {};         // also its alternative text
+};
+
+// E.g. slices with masks; a prototype with its nearest slices; slices that deformable attention samples.
+struct PictureGroup {
+  std::string title = {};
+  std::string text = {};  // how to read the pictures; may be empty
+  std::vector<ReportPicture> pictures = {};
+};
+
+struct Remark {
+  std::string text = {};
+  bool warning = false;
+};
+
+// One node of the plan: a stage, or a task with its trials.
+struct ReportSection {
+  std::string title = {};
+  std::vector<std::pair<std::string, std::string>> facts = {};  // {"steps", "1,200"}, {"training", "3 min 12 s"}
+  std::vector<Remark> remarks = {};                             // diagnostics in words
+  std::vector<LineChart> curves = {};
+  std::vector<DotChart> dots = {};
+  std::vector<PictureGroup> pictures = {};
+};
+
+// Texts are plain: paragraphs are separated by an empty line, everything is escaped.
+struct Report {
+  std::string title = {};
+  std::string subtitle = {};  // e.g. when and where it ran
+  std::string note = {};
+  std::string caveat = {};  // what the numbers do not show; set off from the text
+  Table table = {};
+  std::vector<ReportSection> sections = {};
+  std::vector<std::pair<std::string, std::string>> provenance = {};
+  std::string toml = {};  // the resolved experiment
+};
+
+// A picture that cannot be read is named in its place.
+std::string to_html(const Report& report);
+
+}  // namespace ivory::experiment

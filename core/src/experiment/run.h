@@ -1,0 +1,40 @@
+#pragma once
+// Runs an experiment: data, then every node that is not done, then tables and report.
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/experiment.h"
+#include "data/loader.h"
+#include "experiment/plan.h"
+#include "experiment/store.h"
+
+namespace ivory::plugin {
+class Registry;
+}
+
+namespace ivory::experiment {
+
+// The data sets of an experiment whose caches are there.
+struct OpenData {
+  std::map<std::string, std::shared_ptr<const data::SliceCache>> caches;  // by name of [data.NAME]
+  std::map<std::string, std::string> content;                             // content hash, likewise
+  std::map<std::string, std::string> missing;                             // name → one sentence
+};
+
+// <output>/<name>, or <output>/<name>/<sweep point>.
+std::filesystem::path run_folder(const config::Experiment& experiment);
+
+// Runs what can run. Returns done, run_failed when a node failed, missing_data when data are missing.
+// `command`: the command line, for provenance and for the sentence that says how to continue.
+ExitCode run(const config::Experiment& experiment, const plugin::Registry& registry, const std::string& command);
+
+// Opens the caches; with `build`, missing ones are built first.
+OpenData open_data(const config::Experiment& experiment, bool build);
+
+// What --dry-run prints: nodes, what is done, what is missing, memory and cost.
+std::string describe_plan(const config::Experiment& experiment, const plugin::Registry& registry);
+
+}  // namespace ivory::experiment

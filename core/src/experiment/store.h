@@ -1,0 +1,48 @@
+#pragma once
+// Where results live: <output>/store/<node>, shared by all experiments of an output folder. A node is done when its
+// terminal record, written last, is there; everything else in its folder is work in progress.
+
+#include <filesystem>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "experiment/plan.h"
+
+namespace ivory::experiment {
+
+// Holds a folder for this process until destroyed. Throws bad_request naming the process that has it.
+class FolderLock {
+ public:
+  explicit FolderLock(const std::filesystem::path& folder);
+  ~FolderLock();
+  FolderLock(FolderLock&& other) noexcept;
+  FolderLock& operator=(FolderLock&&) = delete;
+
+ private:
+  int file_ = -1;
+};
+
+class Store {
+ public:
+  // Touches nothing yet: reading a store that is not there finds no records.
+  explicit Store(const std::filesystem::path& output);
+  std::filesystem::path folder(const Node& node) const;
+  // The terminal record, if the node is done.
+  std::optional<nlohmann::json> record(const Node& node) const;
+  // Records of every finished node of this kind and name, whatever its configuration.
+  std::vector<nlohmann::json> records_of(const Node& node) const;
+  // Atomically: temporary name, fsync, rename.
+  void write_record(const Node& node, const nlohmann::json& record) const;
+
+ private:
+  std::filesystem::path root_;
+};
+
+// Atomic replacement of a small text file. Throws run_failed with the system's reason.
+void write_file(const std::filesystem::path& file, const std::string& text);
+// Creates a folder and checks that files can be made in it. Throws bad_request with the reason.
+void make_writable(const std::filesystem::path& folder);
+
+}  // namespace ivory::experiment

@@ -1,0 +1,30 @@
+#pragma once
+// What a run leaves for its reader: table.md, table.json, report.html, and what the console prints at the end.
+
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "experiment/plan.h"
+#include "experiment/run.h"
+#include "experiment/store.h"
+
+namespace ivory::experiment {
+
+struct RunState {
+  const config::Experiment& experiment;
+  const Plan& plan;
+  const Store& store;
+  const OpenData& data;
+  const std::map<std::string, std::string>& failures;  // node → reason
+  const nlohmann::json& provenance;
+};
+
+void write_summary(const RunState& state, const std::filesystem::path& folder);
+std::string console_summary(const RunState& state);
+
+// Lower-case letters, digits and '-' only: a folder name from any text.
+std::string slug(const std::string& text);
+
+}  // namespace ivory::experiment

@@ -1,0 +1,73 @@
+#include <itkObject.h>
+#include <ivory/error.h>
+
+#include <nlohmann/json.hpp>
+
+#include "ingest/ingest.h"
+#include "ingest/layout.h"
+#include "ingest/volume.h"
+
+namespace ivory::ingest {
+namespace {
+
+// Raised when the same files give other pixels: caches are then built again.
+constexpr int ingest_version = 1;
+
+std::string identity_of(const config::DataSpec& spec) {
+  nlohmann::json identity = config::identity(spec);
+  identity["ingest_version"] = ingest_version;
+  return identity.dump();
+}
+
+// One volume, or its name in the report. Only reading may fail that way: a full disk ends the build.
+std::optional<ReadVolume> read_or_skip(const config::VolumeSource& source, const config::DataSpec& spec, bool strict,
+                                       Report& report) {
+  try {
+    return read_with_warnings(source, spec);
+  } catch (const Error& error) {
+    if (strict) throw;
+    report.skipped.push_back({source.image, error.what()});
+    return std::nullopt;
+  }
+}
+
+}  // namespace
+
+Report build_cache(const config::DataSpec& spec, const std::filesystem::path& folder, bool strict,
+                   const std::function<void(const Progress&)>& progress, const std::atomic<bool>& stop) {
+  itk::Object::SetGlobalWarningDisplay(false);  // what matters comes back as an error or a warning of our own
+  Report report;
+  const auto sources = list_volumes(spec, report.warnings);
+  data::SliceCacheWriter writer(folder, identity_of(spec));
+  Progress now{.done = 0, .total = static_cast<int64_t>(sources.size()), .bytes = 0, .current = ""};
+  for (const auto& source : sources) {
+    if (stop) return report;
+    now.current = source.name;
+    if (progress) progress(now);
+    if (writer.has(source.name)) {
+      ++report.reused;
+    } else if (const auto read = read_or_skip(source, spec, strict, report)) {
+      writer.add(read->volume);
+      report.warnings.insert(report.warnings.end(), read->warnings.begin(), read->warnings.end());
+      now.bytes += read->bytes;
+      ++report.written;
+    }
+    ++now.done;
+  }
+  now.current.clear();
+  if (progress) progress(now);
+  IVORY_CHECK(report.written + report.reused > 0, "data set '", spec.name, "': none of its ", sources.size(),
+              sources.size() == 1 ? " volume" : " volumes", " can be read; ", report.skipped.front().reason);
+  writer.finish();
+  report.finished = true;
+  return report;
+}
+
+}  // namespace ivory::ingest
+
+ivory::ingest::Report ivory_ingest_build(const ivory::config::DataSpec& spec, const std::filesystem::path& folder,
+                                         bool strict,
+                                         const std::function<void(const ivory::ingest::Progress&)>& progress,
+                                         const std::atomic<bool>& stop) {
+  return ivory::ingest::build_cache(spec, folder, strict, progress, stop);
+}

@@ -1,0 +1,42 @@
+#pragma once
+// A volume as its file holds it, before anything is changed.
+
+#include <torch/torch.h>
+
+#include <array>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace ivory::ingest {
+
+using Vector3 = std::array<double, 3>;
+using Matrix3 = std::array<double, 9>;  // row-major
+
+// Where voxels lie in the patient: axes are the array's, from the fastest to the slowest (columns, rows, slices of the
+// file); positions are millimetres in the RAS frame (x to the patient's right, y to anterior, z to superior; NIfTI's).
+struct Geometry {
+  Vector3 spacing = {1, 1, 1};                        // mm along each axis
+  Vector3 origin = {0, 0, 0};                         // of voxel (0, 0, 0)
+  Matrix3 direction = {-1, 0, 0, 0, -1, 0, 0, 0, 1};  // column a: unit vector along which axis a runs
+};
+
+struct Scan {
+  torch::Tensor voxels;  // [slices, rows, columns], the file's type
+  Geometry geometry;
+  std::string modality;                      // what the file says: "ct", "mr", "xray", or empty
+  std::vector<std::filesystem::path> files;  // what was read
+  std::vector<std::string> notes;            // what was changed
+  std::vector<std::string> warnings;         // what its owner should know
+};
+
+// A file of any format (format.h) or the folder of a DICOM series. Throws bad_request (missing_data when there is no
+// such path) with one sentence; never reads past a damaged header's real data.
+Scan read_scan(const std::filesystem::path& path);
+
+// The readers behind it.
+Scan read_nifti(const std::filesystem::path& file);
+Scan read_with_itk(const std::filesystem::path& file);  // MetaImage, NRRD, PNG, JPEG, TIFF, a single DICOM file
+Scan read_dicom_series(const std::filesystem::path& folder);
+
+}  // namespace ivory::ingest

@@ -1,0 +1,143 @@
+#include <ivory/error.h>
+#include <ivory/metrics.h>
+#include <ivory/nn/swapped_prediction.h>
+
+#include <cmath>
+
+namespace ivory::nn {
+namespace {
+
+const Collective& one_process() {
+  static const Collective alone;
+  return alone;
+}
+
+}  // namespace
+
+std::vector<Option> swapped_prediction_options(int64_t freeze_steps) {
+  return {
+      {.name = "prototypes", .fallback = int64_t{3000}, .help = "Number of clusters H.", .minimum = 2, .source = "§4"},
+      {.name = "temperature", .fallback = 0.1, .help = "Softmax temperature τ.", .minimum = 1e-3, .source = "Eq. 4"},
+      {.name = "epsilon",
+       .fallback = 0.05,
+       .help = "Smoothness ε of the codes: smaller is closer to hard assignments.",
+       .minimum = 1e-4,
+       .source = "Eq. 2"},
+      {.name = "sinkhorn_iterations",
+       .fallback = int64_t{3},
+       .help = "Sinkhorn-Knopp iterations.",
+       .minimum = 1,
+       .maximum = 1000,
+       .source = "Eq. 2"},
+      {.name = "freeze_steps",
+       .fallback = freeze_steps,
+       .help = "The prototypes stay fixed for so many optimiser steps; -1: for the first epoch.",
+       .minimum = -1,
+       .unit = "steps"},
+      {.name = "queue_length",
+       .fallback = int64_t{0},
+       .help = "Embeddings kept per assignment crop for small batches, a multiple of the batch size; 0: no queue.",
+       .minimum = 0,
+       .unit = "samples"},
+  };
+}
+
+SwappedPredictionSpec swapped_prediction_spec(const Options& options, int64_t width, int64_t assignment_views) {
+  return {.width = width,
+          .prototypes = options.get<int64_t>("prototypes"),
+          .temperature = options.get<double>("temperature"),
+          .epsilon = options.get<double>("epsilon"),
+          .iterations = options.get<int64_t>("sinkhorn_iterations"),
+          .freeze_steps = options.get<int64_t>("freeze_steps"),
+          .queue_length = options.get<int64_t>("queue_length"),
+          .assignment_views = assignment_views};
+}
+
+SwappedPredictionImpl::SwappedPredictionImpl(const SwappedPredictionSpec& spec, int64_t samples, int64_t batch_size)
+    : spec_(spec), group_(&one_process()) {
+  check_queue(samples, batch_size);
+  prototypes = register_module("prototypes", Prototypes(spec_.width, spec_.prototypes));
+  if (spec_.queue_length > 0) {
+    queue = register_module("queue", FeatureQueue(spec_.assignment_views, spec_.queue_length, spec_.width));
+  }
+}
+
+void SwappedPredictionImpl::check_queue(int64_t samples, int64_t batch_size) const {
+  if (spec_.queue_length == 0) return;
+  if (samples > 0 && spec_.queue_length > samples) {
+    const int64_t batch = std::max<int64_t>(batch_size, 1);
+    throw bad_request("queue_length = ", spec_.queue_length, " is longer than the data set of ", samples,
+                      " samples: set it to at most ", samples / batch * batch, ", or to 0 for no queue");
+  }
+  IVORY_CHECK(batch_size <= 0 || spec_.queue_length % batch_size == 0, "queue_length = ", spec_.queue_length,
+              " must be a multiple of the batch size over all processes, which is ", batch_size);
+}
+
+torch::Tensor SwappedPredictionImpl::assign(const torch::Tensor& scores, int64_t view) const {
+  if (queue.is_empty() || !queue->full()) return sinkhorn(scores, spec_.epsilon, spec_.iterations, *group_);
+  // The queue is the same in every process: each brings its share of it to the joint batch.
+  const auto share = queue->features(view).chunk(group_->world_size())[group_->rank()];
+  const auto queued = torch::linear(share, prototypes->weight.detach()).to(scores.scalar_type());
+  const auto joint = torch::cat({scores, queued});  // [B + queue share, H]
+  return sinkhorn(joint, spec_.epsilon, spec_.iterations, *group_).narrow(0, 0, scores.size(0));
+}
+
+torch::Tensor SwappedPredictionImpl::forward(const torch::Tensor& embeddings, int64_t views) {
+  IVORY_CHECK(views >= 2 && views >= spec_.assignment_views && embeddings.size(0) % views == 0,
+              "swapped prediction needs at least ", std::max<int64_t>(2, spec_.assignment_views),
+              " views of every sample, but got ", views);
+  auto scores = prototypes->forward(embeddings);  // [V·B, H]
+  if (scores.scalar_type() != torch::kDouble) scores = scores.to(torch::kFloat);
+  const auto per_view = scores.chunk(views);
+  std::vector<torch::Tensor> codes;
+  for (int64_t a = 0; a < spec_.assignment_views; ++a) codes.push_back(assign(per_view[a].detach(), a));
+
+  const auto detached = embeddings.detach().chunk(views);
+  last_codes_ = torch::cat(codes);
+  last_embeddings_ = detached[0];
+  if (is_training() && !queue.is_empty()) {
+    pending_.emplace_back(detached.begin(), detached.begin() + spec_.assignment_views);
+  }
+  return swapped_prediction_loss(codes, per_view, spec_.temperature);
+}
+
+void SwappedPredictionImpl::before_training(const StageContext& stage) {
+  if (stage.group) group_ = stage.group;
+  check_queue(stage.samples, stage.batch_size);
+}
+
+void SwappedPredictionImpl::before_step(const StageContext& stage) {
+  if (stage.group) group_ = stage.group;
+  pending_.clear();
+  prototypes->normalize();
+}
+
+void SwappedPredictionImpl::after_backward(const StageContext& stage) {
+  const int64_t frozen = spec_.freeze_steps < 0 ? stage.steps_per_epoch : spec_.freeze_steps;
+  if (stage.step < frozen) prototypes->weight.mutable_grad().reset();
+}
+
+void SwappedPredictionImpl::after_step(const StageContext&) {
+  if (pending_.empty()) return;
+  std::vector<torch::Tensor> joint;  // per assignment view, of all micro-batches and processes
+  for (int64_t a = 0; a < spec_.assignment_views; ++a) {
+    std::vector<torch::Tensor> parts;
+    for (const auto& micro_batch : pending_) parts.push_back(micro_batch[a]);
+    joint.push_back(group_->all_gather(torch::cat(parts).to(queue->store.scalar_type())));
+  }
+  queue->push(joint);
+  pending_.clear();
+}
+
+Diagnostics SwappedPredictionImpl::diagnostics() const {
+  if (!last_codes_.defined()) return {};
+  return {{"code_entropy", mean_row_entropy(last_codes_)},
+          {"prototype_perplexity", perplexity(last_codes_)},
+          {"effective_rank", effective_rank(last_embeddings_)}};
+}
+
+double SwappedPredictionImpl::plateau() const {
+  return std::log(static_cast<double>(spec_.prototypes));
+}
+
+}  // namespace ivory::nn

@@ -1,0 +1,161 @@
+#include "train/checkpoint.h"
+
+#include <ivory/error.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "train/files.h"
+
+namespace ivory::train {
+namespace fs = std::filesystem;
+namespace {
+
+using json = nlohmann::json;
+
+constexpr const char* tensor_files[] = {"weights.safetensors", "state.safetensors"};
+const std::string prefix = "step-";
+
+std::string directory_name(int64_t step) {
+  char name[32];
+  std::snprintf(name, sizeof name, "step-%06lld", static_cast<long long>(step));
+  return name;
+}
+
+int64_t step_of(const fs::path& directory) { return std::stoll(directory.filename().string().substr(prefix.size())); }
+
+bool is_checkpoint(const fs::directory_entry& entry) {
+  const std::string name = entry.path().filename().string();
+  return !entry.is_symlink() && entry.is_directory() && name.size() > prefix.size() && name.size() < 25 &&
+         name.rfind(prefix, 0) == 0 && name.find_first_not_of("0123456789", prefix.size()) == std::string::npos;
+}
+
+// A checksum over everything else in state.json.
+std::string own_checksum(json record) {
+  record.erase("checksum");
+  return hash_text(record.dump());
+}
+
+json read_record(const fs::path& directory) {
+  std::ifstream in(directory / "state.json");
+  if (!in) throw run_failed("state.json is missing");
+  const json record = json::parse(in, nullptr, /*allow_exceptions=*/false);
+  if (!record.is_object() || record.value("checksum", json()) != own_checksum(record)) {
+    throw run_failed("state.json is damaged");
+  }
+  return record;
+}
+
+// Removes the directory unless it was kept.
+struct Temporary {
+  fs::path path;
+  ~Temporary() {
+    std::error_code ignored;
+    if (!path.empty()) fs::remove_all(path, ignored);
+  }
+};
+
+}  // namespace
+
+CheckpointStore::CheckpointStore(fs::path folder, std::string identity, int64_t keep_last)
+    : folder_(std::move(folder)), identity_(std::move(identity)), keep_last_(std::max<int64_t>(keep_last, 1)) {
+  require_writable(folder_);
+  for (const auto& entry : fs::directory_iterator(folder_)) {
+    if (entry.path().filename().string().rfind(".tmp-", 0) == 0) fs::remove_all(entry.path());
+  }
+}
+
+void CheckpointStore::save(const Checkpoint& checkpoint, bool best) {
+  const std::string name = directory_name(checkpoint.step);
+  Temporary temporary{folder_ / (".tmp-" + name)};
+  fs::remove_all(temporary.path);
+  std::error_code failed;
+  if (!fs::create_directory(temporary.path, failed)) {
+    throw run_failed("cannot create checkpoint ", temporary.path.string(), ": ", failed.message());
+  }
+  save_safetensors(temporary.path / tensor_files[0], {checkpoint.weights, {{"format", "pt"}}});
+  save_safetensors(temporary.path / tensor_files[1], {checkpoint.extra, {}});
+  json record = {{"identity", identity_}, {"step", checkpoint.step}, {"state", checkpoint.state}};
+  for (const char* file : tensor_files) record["files"][file] = hash_file(temporary.path / file);
+  record["checksum"] = own_checksum(record);
+  write_durable(temporary.path / "state.json", record.dump(1) + "\n");
+
+  const fs::path target = folder_ / name;
+  if (fs::exists(target)) {  // damaged, or it would have been resumed from
+    fs::rename(target, folder_ / (".tmp-old-" + name));
+  }
+  rename_durable(temporary.path, target);
+  temporary.path.clear();
+  fs::remove_all(folder_ / (".tmp-old-" + name));
+  if (best) {
+    const fs::path link = folder_ / ".tmp-best";
+    fs::remove(link);
+    fs::create_directory_symlink(name, link);
+    rename_durable(link, folder_ / "best");
+  }
+  prune();
+}
+
+std::vector<fs::path> CheckpointStore::complete() const {
+  std::vector<fs::path> found;
+  for (const auto& entry : fs::directory_iterator(folder_)) {
+    if (is_checkpoint(entry)) found.push_back(entry.path());
+  }
+  std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return step_of(a) > step_of(b); });
+  return found;
+}
+
+Checkpoint CheckpointStore::load(const fs::path& directory) const {
+  const json record = read_record(directory);
+  const std::string identity = record.value("identity", "");
+  IVORY_CHECK(identity == identity_, "checkpoint ", directory.string(), " belongs to another configuration (", identity,
+              "), this one is ", identity_, "; use another folder, or remove its checkpoints to begin again");
+  for (const char* file : tensor_files) {
+    if (hash_file(directory / file) != record.at("files").at(file)) throw run_failed(file, " is damaged");
+  }
+  return {.step = record.at("step"),
+          .state = record.at("state"),
+          .weights = load_safetensors(directory / tensor_files[0]).tensors,
+          .extra = load_safetensors(directory / tensor_files[1]).tensors,
+          .path = directory};
+}
+
+std::optional<Checkpoint> CheckpointStore::newest() const {
+  for (const fs::path& directory : complete()) {
+    try {
+      return load(directory);
+    } catch (const Error& error) {
+      if (error.code() == ExitCode::bad_request) throw;
+      spdlog::warn("checkpoint {} is passed over: {}", directory.string(), error.what());
+    }
+  }
+  return std::nullopt;
+}
+
+Checkpoint CheckpointStore::best() const {
+  const fs::path link = folder_ / "best";
+  if (!fs::exists(link)) throw run_failed("there is no best checkpoint in ", folder_.string());
+  try {
+    return load(fs::canonical(link));
+  } catch (const Error& error) {
+    throw run_failed("the best checkpoint ", fs::read_symlink(link).string(), " in ", folder_.string(),
+                     " cannot be used: ", error.what());
+  }
+}
+
+std::string CheckpointStore::last_good() const {
+  const auto found = complete();
+  return found.empty() ? "none yet" : found.front().string();
+}
+
+void CheckpointStore::prune() const {
+  std::error_code ignored;
+  const fs::path best = fs::read_symlink(folder_ / "best", ignored);
+  const auto found = complete();
+  for (size_t i = static_cast<size_t>(keep_last_); i < found.size(); ++i) {
+    if (found[i].filename() != best) fs::remove_all(found[i]);
+  }
+}
+
+}  // namespace ivory::train

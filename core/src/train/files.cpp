@@ -1,0 +1,116 @@
+#include "train/files.h"
+
+#include <fcntl.h>
+#include <ivory/error.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <memory>
+#include <vector>
+
+namespace ivory::train {
+namespace fs = std::filesystem;
+namespace {
+
+Error cannot(const char* what, const fs::path& path) {
+  return run_failed("cannot ", what, " ", path.string(), ": ", std::strerror(errno));
+}
+
+void sync_folder(const fs::path& folder) {
+  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) throw cannot("open folder", folder);
+  const int failed = ::fsync(descriptor);
+  ::close(descriptor);
+  // Some network file systems cannot sync a folder; the rename itself has succeeded.
+  if (failed && errno != EINVAL && errno != ENOTSUP) throw cannot("sync folder", folder);
+}
+
+std::string to_hex(XXH128_hash_t hash) {
+  XXH128_canonical_t canonical;
+  XXH128_canonicalFromHash(&canonical, hash);
+  std::string text;
+  for (const unsigned char byte : canonical.digest) {
+    text += "0123456789abcdef"[byte >> 4];
+    text += "0123456789abcdef"[byte & 15];
+  }
+  return text;
+}
+
+}  // namespace
+
+DurableFile::DurableFile(fs::path path) : path_(std::move(path)) {
+  descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (descriptor_ < 0) throw cannot("create", path_);
+}
+
+DurableFile::~DurableFile() {
+  if (descriptor_ < 0) return;
+  ::close(descriptor_);
+  ::unlink(path_.c_str());
+}
+
+void DurableFile::write(const void* data, size_t bytes) {
+  const char* next = static_cast<const char*>(data);
+  while (bytes > 0) {
+    const ssize_t written = ::write(descriptor_, next, bytes);
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) throw cannot("write", path_);
+    next += written;
+    bytes -= static_cast<size_t>(written);
+  }
+}
+
+void DurableFile::close() {
+  if (::fsync(descriptor_) != 0) throw cannot("write", path_);
+  const int failed = ::close(descriptor_);
+  descriptor_ = -1;
+  if (failed) {
+    const Error error = cannot("close", path_);
+    ::unlink(path_.c_str());
+    throw error;
+  }
+}
+
+void write_durable(const fs::path& path, const std::string& text) {
+  DurableFile file(path);
+  file.write(text.data(), text.size());
+  file.close();
+}
+
+void rename_durable(const fs::path& from, const fs::path& to) {
+  if (::rename(from.c_str(), to.c_str()) != 0) throw cannot("rename to", to);
+  sync_folder(to.parent_path().empty() ? fs::path(".") : to.parent_path());
+}
+
+std::string hash_file(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw cannot("open", path);
+  const std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state(XXH3_createState(), XXH3_freeState);
+  XXH3_128bits_reset(state.get());
+  std::vector<char> block(1 << 20);
+  while (file) {
+    file.read(block.data(), static_cast<std::streamsize>(block.size()));
+    XXH3_128bits_update(state.get(), block.data(), static_cast<size_t>(file.gcount()));
+  }
+  if (!file.eof()) throw cannot("read", path);
+  return to_hex(XXH3_128bits_digest(state.get()));
+}
+
+std::string hash_text(const std::string& text) { return to_hex(XXH3_128bits(text.data(), text.size())); }
+
+void require_writable(const fs::path& folder) {
+  std::error_code failed;
+  fs::create_directories(folder, failed);
+  IVORY_CHECK(!failed, "cannot create the run folder ", folder.string(), ": ", failed.message());
+  const fs::path probe = folder / (".writable-" + std::to_string(::getpid()));
+  const int descriptor = ::open(probe.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+  IVORY_CHECK(descriptor >= 0, "the run folder ", folder.string(), " cannot be written to: ", std::strerror(errno));
+  ::close(descriptor);
+  ::unlink(probe.c_str());
+}
+
+}  // namespace ivory::train

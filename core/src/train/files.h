@@ -1,0 +1,37 @@
+#pragma once
+// Files that survive a crash: written under a temporary name, fsynced, renamed.
+
+#include <cstddef>
+#include <filesystem>
+#include <string>
+
+namespace ivory::train {
+
+// A new file. Every failure throws run_failed with the path and the system's reason; a file that was not closed is removed.
+class DurableFile {
+ public:
+  explicit DurableFile(std::filesystem::path path);
+  ~DurableFile();
+  DurableFile(const DurableFile&) = delete;
+  DurableFile& operator=(const DurableFile&) = delete;
+
+  void write(const void* data, size_t bytes);
+  void close();  // fsync and close
+
+ private:
+  std::filesystem::path path_;
+  int descriptor_ = -1;
+};
+
+void write_durable(const std::filesystem::path& path, const std::string& text);
+// Renames over what is there and makes the name durable.
+void rename_durable(const std::filesystem::path& from, const std::filesystem::path& to);
+
+// XXH3-128, hexadecimal.
+std::string hash_file(const std::filesystem::path& path);
+std::string hash_text(const std::string& text);
+
+// Creates the folder and proves that it can be written to. Throws bad_request otherwise.
+void require_writable(const std::filesystem::path& folder);
+
+}  // namespace ivory::train

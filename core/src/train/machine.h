@@ -1,0 +1,36 @@
+#pragma once
+// What training asks of the process and of the torch runtime.
+
+#include <torch/torch.h>
+
+#include <cstdint>
+
+namespace ivory::train {
+
+double rss_mib();  // resident memory of this process
+
+// Keeps freed blocks in the process: glibc otherwise returns large ones to the system in every step and faults them in
+// again (3–11 % of a multi-crop step). Harmless to call twice.
+void keep_freed_memory();
+
+// Parameters with four dimensions get channels-last strides.
+void to_channels_last(torch::nn::Module& module);
+// A copy of the images on the device, channels-last when they have four dimensions and it is asked for.
+torch::Tensor to_device(const torch::Tensor& images, torch::Device device, bool channels_last);
+
+// bf16 autocast of the device's kind while it lives.
+class Autocast {
+ public:
+  Autocast(torch::Device device, bool enabled);
+  ~Autocast();
+  Autocast(const Autocast&) = delete;
+  Autocast& operator=(const Autocast&) = delete;
+
+ private:
+  at::DeviceType device_;
+  bool enabled_;
+  bool before_ = false;
+  at::ScalarType type_before_ = at::kFloat;
+};
+
+}  // namespace ivory::train

@@ -1,0 +1,26 @@
+#pragma once
+// Learning rates, one per optimiser step (method.md §2).
+
+#include <cstdint>
+
+#include "config/experiment.h"
+
+namespace ivory::train {
+
+// lr, or lr · batch / 256 when scale_lr.
+double peak_learning_rate(const config::OptimiserSpec& spec, int64_t batch_size);
+
+// Linear from start_lr to the peak over the warm-up's steps W, then from the peak (at step W) along half a cosine to
+// peak · final_factor, which it would reach at step `total_steps`; or constant after the warm-up.
+class Schedule {
+ public:
+  Schedule(const config::ScheduleSpec& spec, double peak, int64_t steps_per_epoch, int64_t total_steps);
+  double at(int64_t step) const;
+
+ private:
+  double start_, peak_, end_;
+  int64_t warmup_, total_;
+  bool cosine_;
+};
+
+}  // namespace ivory::train

@@ -1,0 +1,166 @@
+#include "train/splits.h"
+
+#include <ivory/error.h>
+#include <ivory/random.h>
+
+#include <charconv>
+#include <cmath>
+#include <numeric>
+#include <set>
+
+namespace ivory::train {
+namespace {
+
+using data::VolumeInfo;
+using Volumes = std::vector<VolumeInfo>;
+
+const std::string& patient_of(const VolumeInfo& info) { return info.patient.empty() ? info.name : info.patient; }
+
+struct Range {
+  int32_t volume;
+  int64_t first, last;
+  bool whole;
+};
+
+std::optional<int32_t> find_volume(const std::string& name, const Volumes& volumes) {
+  for (size_t i = 0; i < volumes.size(); ++i) {
+    if (volumes[i].name == name) return static_cast<int32_t>(i);
+  }
+  return std::nullopt;
+}
+
+bool parse_number(std::string_view text, int64_t& number) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+// "name" or "name:first-last".
+Range parse_entry(const std::string& entry, const Volumes& volumes, const std::string& split) {
+  if (const auto volume = find_volume(entry, volumes)) return {*volume, 0, volumes[*volume].slices - 1, true};
+  const size_t colon = entry.rfind(':'), dash = entry.rfind('-');
+  Range range{-1, 0, 0, false};
+  const bool ranged = colon != std::string::npos && dash != std::string::npos && dash > colon &&
+                      parse_number(std::string_view(entry).substr(colon + 1, dash - colon - 1), range.first) &&
+                      parse_number(std::string_view(entry).substr(dash + 1), range.last);
+  const std::string name = ranged ? entry.substr(0, colon) : entry;
+  const auto volume = find_volume(name, volumes);
+  if (!volume) {
+    std::vector<std::string> names;
+    for (const VolumeInfo& info : volumes) names.push_back(info.name);
+    const std::string close = nearest(name, names);
+    throw bad_request("split '", split, "': there is no volume '", name, "' in the data",
+                      close.empty() ? "" : c10::str(", did you mean '", close, "'"));
+  }
+  range.volume = *volume;
+  const int64_t slices = volumes[*volume].slices;
+  IVORY_CHECK(range.first <= range.last && range.last < slices, "split '", split, "': '", entry,
+              "' is not within the volume's slices 0 to ", slices - 1);
+  return range;
+}
+
+Split parse_list(const std::vector<std::string>& entries, const Volumes& volumes, TaskUnit unit,
+                 const std::string& name) {
+  Split split;
+  for (const std::string& entry : entries) {
+    const Range range = parse_entry(entry, volumes, name);
+    IVORY_CHECK(volumes[range.volume].has_labels, "split '", name, "': volume '", volumes[range.volume].name,
+                "' has no labels");
+    IVORY_CHECK(unit == TaskUnit::slice || range.whole, "split '", name, "': '", entry,
+                "' is a range of slices, but this task takes whole volumes");
+    split.volumes.push_back(range.volume);
+    for (int64_t slice = range.first; slice <= range.last; ++slice) {
+      split.slices.push_back({range.volume, static_cast<int32_t>(slice)});
+    }
+  }
+  return split;
+}
+
+struct NamedSplit {
+  const char* name;
+  Split* split;
+};
+
+void check_disjoint(const std::array<NamedSplit, 3>& splits, const Volumes& volumes) {
+  std::map<std::array<int32_t, 2>, const char*> owner;
+  for (const auto& [name, split] : splits) {
+    for (const auto& slice : split->slices) {
+      const auto [found, fresh] = owner.emplace(slice, name);
+      IVORY_CHECK(fresh, "slice ", slice[1], " of volume '", volumes[slice[0]].name, "' is in split '", found->second,
+                  "' and again in split '", name, "'");
+    }
+  }
+}
+
+std::vector<std::string> shared_patients(const std::array<NamedSplit, 3>& splits, const Volumes& volumes) {
+  std::map<std::string, std::set<std::string>> where;  // patient → splits
+  for (const auto& [name, split] : splits) {
+    for (const int32_t volume : split->volumes) where[patient_of(volumes[volume])].insert(name);
+  }
+  std::vector<std::string> warnings;
+  for (const auto& [patient, names] : where) {
+    if (names.size() < 2) continue;
+    std::string list;
+    for (const std::string& name : names) list += (list.empty() ? "" : ", ") + name;
+    warnings.push_back("patient '" + patient + "' is in more than one split (" + list +
+                       "): scores say little about other patients");
+  }
+  return warnings;
+}
+
+// Patients of each split, in the order of a seeded permutation of their sorted names.
+std::array<std::vector<std::string>, 3> deal_patients(const config::SplitSpec& spec, const Volumes& volumes) {
+  std::set<std::string> sorted;
+  for (const VolumeInfo& info : volumes) {
+    if (info.has_labels) sorted.insert(patient_of(info));
+  }
+  std::vector<std::string> patients(sorted.begin(), sorted.end());
+  const auto n = static_cast<int64_t>(patients.size());
+  const int64_t needed = spec.validation_share > 0 ? 3 : 2;
+  IVORY_CHECK(n >= needed, "splits by share need at least ", needed, " labelled patients, the data have ", n,
+              "; list the splits instead");
+  CounterRandom random(spec.seed, 0, 0, 0);
+  for (int64_t i = n - 1; i > 0; --i) std::swap(patients[i], patients[random.below(i + 1)]);
+
+  const auto share = [&](double part) { return std::max<int64_t>(1, std::llround(part * static_cast<double>(n))); };
+  const int64_t validation = spec.validation_share > 0 ? std::min(share(spec.validation_share), n - 2) : 0;
+  const int64_t train = std::min(share(spec.train_share), n - validation - 1);
+  const auto begin = patients.begin();
+  return {std::vector(begin, begin + train), std::vector(begin + train, begin + train + validation),
+          std::vector(begin + train + validation, patients.end())};
+}
+
+Split volumes_of(const std::vector<std::string>& patients, const Volumes& volumes) {
+  const std::set<std::string> wanted(patients.begin(), patients.end());
+  Split split;
+  for (size_t v = 0; v < volumes.size(); ++v) {
+    if (!volumes[v].has_labels || !wanted.count(patient_of(volumes[v]))) continue;
+    split.volumes.push_back(static_cast<int32_t>(v));
+    for (int64_t slice = 0; slice < volumes[v].slices; ++slice) {
+      split.slices.push_back({static_cast<int32_t>(v), static_cast<int32_t>(slice)});
+    }
+  }
+  return split;
+}
+
+}  // namespace
+
+Splits make_splits(const config::SplitSpec& spec, const Volumes& volumes, TaskUnit unit) {
+  Splits splits;
+  const std::array<NamedSplit, 3> named = {
+      {{"train", &splits.train}, {"validation", &splits.validation}, {"test", &splits.test}}};
+  if (spec.train.empty() && spec.validation.empty() && spec.test.empty()) {
+    const auto patients = deal_patients(spec, volumes);
+    for (size_t i = 0; i < named.size(); ++i) *named[i].split = volumes_of(patients[i], volumes);
+  } else {
+    splits.train = parse_list(spec.train, volumes, unit, "train");
+    splits.validation = parse_list(spec.validation, volumes, unit, "validation");
+    splits.test = parse_list(spec.test, volumes, unit, "test");
+    check_disjoint(named, volumes);
+    splits.warnings = shared_patients(named, volumes);
+  }
+  IVORY_CHECK(!splits.train.slices.empty(), "split 'train' is empty");
+  IVORY_CHECK(!splits.test.slices.empty(), "split 'test' is empty");
+  return splits;
+}
+
+}  // namespace ivory::train

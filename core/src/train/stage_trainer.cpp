@@ -1,0 +1,349 @@
+// A stage: objectives over one model, a loader per kind of sample.
+#include <ivory/error.h>
+#include <ivory/random.h>
+#include <spdlog/spdlog.h>
+
+#include <set>
+
+#include "plugin/registry.h"
+#include "train/findings.h"
+#include "train/machine.h"
+#include "train/model_weights.h"
+#include "train/train_loop.h"
+
+namespace ivory::train {
+namespace {
+
+constexpr uint64_t objective_seed = 2, loader_seed = 3;
+
+const char* name_of(SampleKind kind) { return kind == SampleKind::slice ? "slices" : "volumes"; }
+
+// Endless batches of one kind; the step decides which, whatever came before.
+struct Source {
+  SampleKind kind;
+  int64_t batch_size;
+  std::unique_ptr<data::BatchSource<Batch>> loader;
+  int64_t epoch = 0;  // of this loader: the smaller of two data sets goes round more often
+  Batch batch;        // of this step, on the device
+
+  void seek(int64_t step) {
+    epoch = step / loader->batches();
+    loader->start(epoch, step % loader->batches());
+  }
+  Batch next() {
+    auto batch_read = loader->next();
+    if (!batch_read) {
+      loader->start(++epoch, 0);
+      batch_read = loader->next();
+    }
+    if (!batch_read) throw run_failed("the loader of ", name_of(kind), " gave no batch in epoch ", epoch);
+    return std::move(*batch_read);
+  }
+};
+
+struct Part {
+  std::string name;
+  double weight;
+  std::shared_ptr<Objective> objective;
+  StageContext context;
+  std::set<std::string> terms;        // as logged
+  std::set<std::string> diagnostics;  // likewise
+};
+
+// Part `index` of `count` along the batch dimension.
+Batch micro_batch(const Batch& batch, int64_t index, int64_t count) {
+  if (count == 1) return batch;
+  const int64_t size = batch.size() / count;
+  Batch part{.kind = batch.kind, .views = {}, .index = batch.index.narrow(0, index * size, size)};
+  for (const torch::Tensor& view : batch.views) part.views.push_back(view.narrow(0, index * size, size));
+  return part;
+}
+
+void set_trained(torch::nn::Module& module, bool trained) {
+  for (torch::Tensor& p : module.parameters()) p.requires_grad_(trained);
+  module.train(trained);
+}
+
+class Stage : public Trainee {
+ public:
+  Stage(const config::StageSpec& spec, const config::ModelSpec& model_spec, std::shared_ptr<const data::DataSet> data,
+        const plugin::Registry& registry, const NodeContext& node)
+      : spec_(spec), node_(node), data_(std::move(data)), model_(build_model(model_spec, registry, node.seed)) {
+    create_objectives(model_spec, registry);
+    choose_trained_parts();
+    for (Part& part : parts_) add_source(part.objective->kind());
+    for (Part& part : parts_) fill(part);
+  }
+
+  Model& joint_model() { return *model_; }
+
+  // After initial weights were loaded.
+  void move_to_device() {
+    model_->to(node_.device);
+    if (spec_.train.channels_last) to_channels_last(*model_);
+    for (Part& part : parts_) {
+      part.objective->to(node_.device);
+      if (spec_.train.channels_last) to_channels_last(*part.objective);
+    }
+  }
+
+  torch::nn::Module& model() override { return *model_; }
+  NamedTensors extra_state() const override;
+  NamedTensors parameters() const override;
+  int64_t steps_per_epoch() const override;
+  int64_t images_per_step() const override;
+
+  void seek(int64_t step) override {
+    for (Source& source : sources_) source.seek(step);
+  }
+  void load() override {
+    for (Source& source : sources_) source.batch = to_device(source.next());
+  }
+  size_t parts() const override { return parts_.size(); }
+  double weight(size_t part) const override { return parts_[part].weight; }
+  LossTerms loss(size_t part, int64_t micro, int64_t count) override;
+  Diagnostics diagnostics() override;
+
+  void before_training(const Position& at) override { call(&Objective::before_training, at); }
+  void before_epoch(const Position& at) override { call(&Objective::before_epoch, at); }
+  void before_step(const Position& at) override { call(&Objective::before_step, at); }
+  void after_backward(const Position& at) override { call(&Objective::after_backward, at); }
+  void after_step(const Position& at) override { call(&Objective::after_step, at); }
+  EpochEnd after_epoch(const Position& at, const std::map<std::string, double>& means, bool last) override;
+
+ private:
+  void create_objectives(const config::ModelSpec& model_spec, const plugin::Registry& registry);
+  void choose_trained_parts();
+  void add_source(SampleKind kind);
+  void fill(Part& part);
+  int64_t batch_size(SampleKind kind) const;
+  data::LoaderOptions loader_options(SampleKind kind) const;
+  std::unique_ptr<data::BatchSource<Batch>> make_loader(SampleKind kind, const data::LoaderOptions& options) const;
+  void for_each_batch(SampleKind kind, int64_t epoch, const std::function<void(const Batch&)>& visit) const;
+  Batch to_device(Batch batch) const;
+  Source& source(SampleKind kind);
+  // Names of several objectives could be the same: theirs are told apart by the objective's.
+  std::string logged_name(const Part& part, const std::string& name) const {
+    return parts_.size() > 1 ? part.name + "/" + name : name;
+  }
+  void call(void (Objective::*hook)(Model&, const StageContext&), const Position& at) {
+    for (Part& part : parts_) {
+      part.context.epoch = at.epoch;
+      part.context.step = at.step;
+      ((*part.objective).*hook)(*model_, part.context);
+    }
+  }
+
+  const config::StageSpec& spec_;
+  const NodeContext& node_;
+  std::shared_ptr<const data::DataSet> data_;
+  std::shared_ptr<Model> model_;
+  Collective alone_;
+  std::vector<Part> parts_;
+  std::vector<Source> sources_;
+  Findings findings_;
+};
+
+void Stage::create_objectives(const config::ModelSpec& model_spec, const plugin::Registry& registry) {
+  torch::manual_seed(mix(node_.seed, objective_seed));
+  Objective::Context context{.slice_width = model_->intra->info().width,
+                             .feature_width = model_->feature_width(),
+                             .token_width = model_->token_width(),
+                             .frames = model_->frames()};
+  for (const CropSpec& crop : spec_.slice_views.crops) context.slice_crops += crop.count;
+  context.volume_views = spec_.volume_views.count;
+  context.fresh_intra = [&] {
+    const config::PluginUse& use = model_spec.slice_backbone;
+    return registry.find<Backbone>(use.name).create(
+        use.options, {.token_width = model_spec.token_width, .frames = model_spec.frames});
+  };
+  std::map<std::string, int> seen;
+  for (const config::ObjectiveUse& use : spec_.objectives) {
+    const auto& descriptor = registry.find<Objective>(use.plugin.name);
+    context.samples = 0;
+    context.batch_size = spec_.train.batch_size;
+    auto objective = descriptor.create(use.plugin.options, context);
+    // Its kind is known only now; created again with what depends on it.
+    context.samples = data_->samples(objective->kind());
+    context.batch_size = batch_size(objective->kind());
+    objective = descriptor.create(use.plugin.options, context);
+    const int count = ++seen[use.plugin.name];
+    const std::string name = use.plugin.name + (count > 1 ? "-" + std::to_string(count) : "");
+    objective->train();
+    parts_.push_back({name, use.weight, std::move(objective), {}, {}, {}});
+  }
+}
+
+void Stage::choose_trained_parts() {
+  Objective::Trains trains{.intra = false, .projection = false, .inter = false};
+  for (const Part& part : parts_) {
+    const auto wanted = part.objective->trains();
+    trains.intra |= wanted.intra;
+    trains.projection |= wanted.projection;
+    trains.inter |= wanted.inter;
+    IVORY_CHECK(model_->has_inter() || part.objective->kind() == SampleKind::slice, node_.label, ": objective '",
+                part.name, "' trains on volumes, but [model] has no volume backbone");
+  }
+  model_->train();
+  set_trained(*model_->intra, trains.intra);
+  set_trained(*model_->projection, trains.projection);
+  if (model_->has_inter()) set_trained(*model_->inter, trains.inter);
+}
+
+int64_t Stage::batch_size(SampleKind kind) const {
+  const bool own = kind == SampleKind::volume && spec_.volume_batch_size > 0;
+  return own ? spec_.volume_batch_size : spec_.train.batch_size;
+}
+
+data::LoaderOptions Stage::loader_options(SampleKind kind) const {
+  return {.batch_size = batch_size(kind),
+          .workers = spec_.train.workers,
+          .prefetch_mib = spec_.train.prefetch_mib,
+          .seed = mix(node_.seed, loader_seed)};
+}
+
+std::unique_ptr<data::BatchSource<Batch>> Stage::make_loader(SampleKind kind,
+                                                             const data::LoaderOptions& options) const {
+  return kind == SampleKind::slice ? data::make_slice_loader(data_, spec_.slice_views, options)
+                                   : data::make_volume_loader(data_, spec_.volume_views, options);
+}
+
+void Stage::add_source(SampleKind kind) {
+  for (const Source& known : sources_) {
+    if (known.kind == kind) return;
+  }
+  const int64_t size = batch_size(kind);
+  IVORY_CHECK(size > 0 && size % spec_.train.accumulate == 0, node_.label, ": accumulate = ", spec_.train.accumulate,
+              " must divide the batch of ", size, " ", name_of(kind));
+  if (data_->samples(kind) == 0) throw missing_data(node_.label, ": its data hold no ", name_of(kind));
+  sources_.push_back({.kind = kind, .batch_size = size, .loader = make_loader(kind, loader_options(kind)), .batch = {}});
+}
+
+void Stage::fill(Part& part) {
+  const SampleKind kind = part.objective->kind();
+  const config::TrainSpec& train = spec_.train;
+  part.context = {.samples = data_->samples(kind),
+                  .batch_size = batch_size(kind),
+                  .steps_per_epoch = steps_per_epoch(),
+                  .total_steps = train.steps > 0 ? train.steps : train.epochs * steps_per_epoch(),
+                  .seed = node_.seed,
+                  .device = node_.device,
+                  .group = &alone_,
+                  .for_each_batch = nullptr};
+  StageContext* context = &part.context;  // parts_ does not grow any more
+  part.context.for_each_batch = [this, kind, context](const auto& visit) {
+    for_each_batch(kind, context->epoch, visit);
+  };
+}
+
+void Stage::for_each_batch(SampleKind kind, int64_t epoch, const std::function<void(const Batch&)>& visit) const {
+  data::LoaderOptions options = loader_options(kind);
+  options.shuffle = false;
+  options.drop_last = false;
+  const auto loader = make_loader(kind, options);
+  loader->start(epoch, 0);
+  while (auto batch = loader->next()) visit(to_device(std::move(*batch)));
+}
+
+Batch Stage::to_device(Batch batch) const {
+  for (torch::Tensor& view : batch.views) view = train::to_device(view, node_.device, spec_.train.channels_last);
+  batch.index = batch.index.to(node_.device);
+  return batch;
+}
+
+Source& Stage::source(SampleKind kind) {
+  return *std::find_if(sources_.begin(), sources_.end(), [&](const Source& known) { return known.kind == kind; });
+}
+
+NamedTensors Stage::extra_state() const {
+  NamedTensors state;
+  for (const Part& part : parts_) {
+    for (auto& [name, tensor] : state_of(*part.objective)) {
+      state.emplace_back("objective." + part.name + "." + name, tensor);
+    }
+  }
+  return state;
+}
+
+NamedTensors Stage::parameters() const {
+  NamedTensors trained;
+  const auto add = [&](const std::string& prefix, const torch::nn::Module& module) {
+    for (const auto& parameter : module.named_parameters()) {
+      if (parameter.value().requires_grad()) trained.emplace_back(prefix + parameter.key(), parameter.value());
+    }
+  };
+  add("model.", *model_);
+  for (const Part& part : parts_) add("objective." + part.name + ".", *part.objective);
+  return trained;
+}
+
+int64_t Stage::steps_per_epoch() const {
+  int64_t steps = 1;
+  for (const Source& known : sources_) steps = std::max(steps, known.loader->batches());
+  return steps;
+}
+
+int64_t Stage::images_per_step() const {
+  int64_t images = 0;
+  for (const Source& known : sources_) images += known.batch_size;
+  return images;
+}
+
+LossTerms Stage::loss(size_t index, int64_t micro, int64_t count) {
+  Part& part = parts_[index];
+  const Batch batch = micro_batch(source(part.objective->kind()).batch, micro, count);
+  LossTerms terms = part.objective->forward(*model_, batch);
+  for (auto& [name, term] : terms) {
+    name = logged_name(part, name);
+    part.terms.insert(name);
+  }
+  return terms;
+}
+
+Diagnostics Stage::diagnostics() {
+  Diagnostics all;
+  for (Part& part : parts_) {
+    for (const auto& [name, value] : part.objective->diagnostics()) {
+      all.emplace_back(logged_name(part, name), value);
+      part.diagnostics.insert(all.back().first);
+    }
+  }
+  return all;
+}
+
+EpochEnd Stage::after_epoch(const Position&, const std::map<std::string, double>& means, bool) {
+  EpochEnd end;
+  for (const Part& part : parts_) {
+    Observation seen{.objective = part.name,
+                     .plateau = part.objective->plateau(),
+                     .batch_size = part.context.batch_size,
+                     .terms = {},
+                     .diagnostics = {}};
+    for (const auto& [name, value] : means) {
+      if (part.terms.count(name)) seen.terms[name] = value;
+      if (part.diagnostics.count(name)) seen.diagnostics[name] = value;
+    }
+    const auto sentences = findings_.after_epoch(seen);
+    end.warnings.insert(end.warnings.end(), sentences.begin(), sentences.end());
+  }
+  return end;
+}
+
+}  // namespace
+
+StageResult train_stage(const config::StageSpec& spec, const config::ModelSpec& model_spec,
+                        const std::filesystem::path& initial_weights, std::shared_ptr<const data::DataSet> data,
+                        const plugin::Registry& registry, const NodeContext& context) {
+  Stage stage(spec, model_spec, std::move(data), registry, context);
+  const std::filesystem::path weights = initial_weights.empty() ? model_spec.weights : initial_weights;
+  if (!weights.empty()) load_weights(stage.joint_model(), weights, context.label);
+  stage.move_to_device();
+  TrainLoop loop(stage, spec.train, context);
+  const LoopResult result = loop.run();
+  return {.steps = result.steps,
+          .seconds = result.seconds,
+          .last = result.last,
+          .weights = export_weights(stage.joint_model(), context.folder, context.identity)};
+}
+
+}  // namespace ivory::train

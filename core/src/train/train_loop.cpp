@@ -1,0 +1,296 @@
+#include "train/train_loop.h"
+
+#include <ivory/error.h>
+#include <ivory/random.h>
+#include <spdlog/spdlog.h>
+
+#include <cmath>
+
+#include "train/machine.h"
+
+namespace ivory::train {
+namespace {
+
+using json = nlohmann::json;
+using Clock = std::chrono::steady_clock;
+
+// Streams of the generators' seeds.
+enum Stream : uint64_t { in_training_start = 1, in_epoch_start = 2, in_step = 3 };
+
+constexpr int64_t max_step_lines = 20'000;     // of metrics.jsonl
+constexpr int64_t diagnoses_per_epoch = 50;    // they may need an SVD
+
+double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+NamedTensors with_prefix(const std::string& prefix, const NamedTensors& tensors) {
+  NamedTensors named;
+  for (const auto& [name, tensor] : tensors) named.emplace_back(prefix + name, tensor);
+  return named;
+}
+
+NamedTensors joined(NamedTensors first, const NamedTensors& second) {
+  first.insert(first.end(), second.begin(), second.end());
+  return first;
+}
+
+void copy_by_name(const NamedTensors& from, const NamedTensors& to, const std::string& where) {
+  const torch::NoGradGuard no_grad;
+  std::map<std::string, torch::Tensor> sources(from.begin(), from.end());
+  for (const auto& [name, target] : to) {
+    const auto found = sources.find(name);
+    if (found == sources.end()) throw run_failed("checkpoint ", where, " lacks tensor '", name, "'");
+    if (found->second.sizes() != target.sizes()) {
+      throw run_failed("checkpoint ", where, ": tensor '", name, "' is ", found->second.sizes(), ", expected ",
+                       target.sizes());
+    }
+    torch::Tensor(target).copy_(found->second);
+  }
+}
+
+std::string terms_text(const std::map<std::string, double>& values) {
+  std::string text;
+  for (const auto& [name, value] : values) text += fmt::format("{}{} {:.4g}", text.empty() ? "" : ", ", name, value);
+  return text;
+}
+
+}  // namespace
+
+void Means::add(const std::string& name, double value) {
+  auto& [sum, count] = sums_[name];
+  sum += value;
+  ++count;
+}
+
+std::map<std::string, double> Means::values() const {
+  std::map<std::string, double> means;
+  for (const auto& [name, sum] : sums_) means[name] = sum.first / static_cast<double>(sum.second);
+  return means;
+}
+
+json Means::to_json() const { return sums_; }
+void Means::from_json(const json& value) { sums_ = value.get<decltype(sums_)>(); }
+
+TrainLoop::TrainLoop(Trainee& trainee, const config::TrainSpec& spec, const NodeContext& context)
+    : trainee_(trainee),
+      spec_(spec),
+      context_(context),
+      per_epoch_(trainee.steps_per_epoch()),
+      total_(spec.steps > 0 ? spec.steps : spec.epochs * per_epoch_),
+      checkpoints_(context.folder / "checkpoints", context.identity, spec.keep_last),
+      optimiser_(make_optimiser(spec.optimiser, trainee.parameters())),
+      schedule_(spec.schedule, peak_learning_rate(spec.optimiser, spec.batch_size), per_epoch_, total_),
+      progress_(context.label, total_) {
+  IVORY_CHECK(!optimiser_->parameters().empty(), context.label, ": nothing is trainable");
+  IVORY_CHECK(spec.accumulate >= 1 && spec.batch_size % spec.accumulate == 0, context.label, ": accumulate = ",
+              spec.accumulate, " must divide batch_size = ", spec.batch_size);
+  IVORY_CHECK(spec.precision == "fp32" || spec.precision == "bf16", context.label, ": precision '", spec.precision,
+              "' is unknown; known are: fp32, bf16");
+  if (context.device.is_cpu()) keep_freed_memory();
+}
+
+TrainLoop::~TrainLoop() = default;
+
+Position TrainLoop::position() const { return {.step = step_, .epoch = step_ / per_epoch_}; }
+
+double TrainLoop::elapsed() const { return seconds_before_ + seconds_since(began_); }
+
+void TrainLoop::seed(uint64_t stream, int64_t index) const {
+  torch::manual_seed(mix(mix(context_.seed, stream), static_cast<uint64_t>(index)));
+}
+
+LoopResult TrainLoop::run() {
+  began_ = Clock::now();
+  seed(Stream::in_training_start, 0);
+  trainee_.before_training(position());
+  resume();
+  epoch_began_ = elapsed();
+  epoch_first_step_ = step_;
+  if (step_ < total_) trainee_.seek(step_);
+  while (step_ < total_) {
+    train_epoch();
+    close_epoch();
+    if (stop_requested() && step_ < total_) stop();
+  }
+  return {.steps = step_, .seconds = elapsed(), .last = last_, .best = best_};
+}
+
+void TrainLoop::resume() {
+  const auto checkpoint = checkpoints_.newest();
+  if (checkpoint) {
+    restore(*checkpoint);
+    const json& state = checkpoint->state;
+    step_ = saved_step_ = checkpoint->step;
+    seconds_before_ = state.at("seconds");
+    means_.from_json(state.at("means"));
+    last_ = state.at("last").get<decltype(last_)>();
+    if (state.contains("best")) {
+      best_ = Best{state["best"].at("score"), state["best"].at("epoch"), state["best"].at("step")};
+    }
+    spdlog::info("{}: goes on from step {} of {} ({})", context_.label, step_, total_, checkpoint->path.string());
+  }
+  metrics_ = std::make_unique<MetricsLog>(context_.folder, step_);
+}
+
+void TrainLoop::restore(const Checkpoint& checkpoint) {
+  const std::string where = checkpoint.path.string();
+  copy_by_name(checkpoint.weights, state_of(trainee_.model()), where);
+  copy_by_name(checkpoint.extra,
+               joined(trainee_.extra_state(), with_prefix("optimiser.", optimiser_->state())), where);
+}
+
+void TrainLoop::restore_best() { restore(checkpoints_.best()); }
+
+void TrainLoop::train_epoch() {
+  if (step_ % per_epoch_ == 0) {
+    seed(Stream::in_epoch_start, step_);
+    trainee_.before_epoch(position());
+  }
+  do {
+    if (stop_requested()) stop();
+    train_step();
+  } while (step_ % per_epoch_ != 0 && step_ < total_);
+}
+
+void TrainLoop::train_step() {
+  const auto begin = Clock::now();
+  trainee_.load();
+  waited_ += seconds_since(begin);
+  seed(Stream::in_step, step_);
+  trainee_.before_step(position());
+  const double loss = forward_backward();
+  trainee_.after_backward(position());
+  double gradient_norm = 0;
+  if (spec_.clip_norm > 0) {
+    gradient_norm = clip_gradients(optimiser_->parameters(), spec_.clip_norm);
+    if (!std::isfinite(gradient_norm)) {
+      throw run_failed(context_.label, ": the gradient's norm is ", gradient_norm, " at step ", step_ + 1,
+                       "; the last good checkpoint: ", checkpoints_.last_good());
+    }
+  }
+  const double lr = schedule_.at(step_);
+  optimiser_->step(lr);
+  optimiser_->zero_grad();
+  const Position trained = position();
+  ++step_;
+  trainee_.after_step({.step = step_, .epoch = trained.epoch});
+  log_step(loss, lr, gradient_norm);
+}
+
+// Sums the gradients of every part over the micro-batches, graph by graph, and leaves the mean terms in terms_.
+double TrainLoop::forward_backward() {
+  terms_.clear();
+  double total = 0;
+  const auto count = spec_.accumulate;
+  for (int64_t micro = 0; micro < count; ++micro) {
+    for (size_t part = 0; part < trainee_.parts(); ++part) {
+      LossTerms terms;
+      {
+        const Autocast autocast(context_.device, spec_.precision == "bf16");
+        terms = trainee_.loss(part, micro, count);
+      }
+      torch::Tensor sum;
+      for (const auto& [name, term] : terms) {
+        const double value = term.item<double>();
+        if (!std::isfinite(value)) {
+          throw run_failed(context_.label, ": loss term '", name, "' is ", value, " at step ", step_ + 1, " (epoch ",
+                           position().epoch + 1, "); the last good checkpoint: ", checkpoints_.last_good(),
+                           "; a lower learning rate, a longer warm-up or precision = \"fp32\" may help");
+        }
+        terms_[name] += value / static_cast<double>(count);
+        sum = sum.defined() ? sum + term : term;
+      }
+      const double weight = trainee_.weight(part) / static_cast<double>(count);
+      if (!sum.defined() || !sum.requires_grad()) continue;
+      total += weight * sum.item<double>();
+      (sum * weight).backward();
+    }
+  }
+  return total;
+}
+
+void TrainLoop::log_step(double loss, double lr, double gradient_norm) {
+  means_.add("loss", loss);
+  for (const auto& [name, value] : terms_) means_.add(name, value);
+  json diagnostics = json::object();
+  const int64_t in_epoch = (step_ - 1) % per_epoch_;
+  if (in_epoch % std::max<int64_t>(1, per_epoch_ / diagnoses_per_epoch) == 0) {
+    for (const auto& [name, value] : trainee_.diagnostics()) {
+      diagnostics[name] = value;
+      means_.add(name, value);
+    }
+  }
+  const double in_session = elapsed() - epoch_began_;
+  const auto steps = static_cast<double>(step_ - epoch_first_step_);
+  const double rate = steps * static_cast<double>(trainee_.images_per_step()) / std::max(in_session, 1e-9);
+  progress_.update(step_, in_session / steps * static_cast<double>(total_ - step_), rate, loss);
+  if (step_ % std::max<int64_t>(1, total_ / max_step_lines) != 0) return;
+  json line = {{"kind", "step"}, {"step", step_}, {"epoch", (step_ - 1) / per_epoch_}, {"loss", loss},
+               {"terms", terms_}, {"lr", lr},     {"images_per_s", rate}};
+  if (!diagnostics.empty()) line["diagnostics"] = diagnostics;
+  if (spec_.clip_norm > 0) line["gradient_norm"] = gradient_norm;
+  metrics_->write(std::move(line));
+}
+
+void TrainLoop::close_epoch() {
+  progress_.clear();
+  last_ = means_.values();
+  means_.clear();
+  const int64_t epoch = (step_ - 1) / per_epoch_;
+  const bool last = step_ == total_;
+  seed(Stream::in_epoch_start, ~step_);
+  const EpochEnd end = trainee_.after_epoch({.step = step_, .epoch = epoch}, last_, last);
+  const bool better = end.score && std::isfinite(*end.score) && (!best_ || *end.score > best_->score);
+  if (better) best_ = Best{*end.score, epoch, step_};
+  metrics_->write(log_epoch(end));
+  if (better || last || (epoch + 1) % std::max<int64_t>(1, spec_.checkpoint_every) == 0) save(better);
+  epoch_began_ = elapsed();
+  epoch_first_step_ = step_;
+  waited_ = 0;
+}
+
+json TrainLoop::log_epoch(const EpochEnd& end) {
+  const int64_t epoch = (step_ - 1) / per_epoch_;
+  const double seconds = elapsed() - epoch_began_;
+  const auto steps = static_cast<double>(step_ - epoch_first_step_);
+  const double rate = steps * static_cast<double>(trainee_.images_per_step()) / std::max(seconds, 1e-9);
+  const double left = elapsed() / static_cast<double>(step_) * static_cast<double>(total_ - step_);
+  json line = {{"kind", "epoch"},   {"step", step_},         {"epoch", epoch},         {"means", last_},
+               {"seconds", seconds}, {"images_per_s", rate}, {"rss_mib", rss_mib()},
+               {"waiting", waited_ / std::max(seconds, 1e-9)}};
+  if (!end.metrics.is_null()) line.update(end.metrics);
+  if (!end.warnings.empty()) line["warnings"] = end.warnings;
+  const int64_t epochs = (total_ + per_epoch_ - 1) / per_epoch_;
+  const std::string score = end.score ? fmt::format(", validation {:.4f}", *end.score) : "";
+  spdlog::info("{}: epoch {}/{}, step {}/{}, {}{}, {:.1f} images/s, {:.0f} MiB, {} left", context_.label, epoch + 1,
+               epochs, step_, total_, terms_text(last_), score, rate, line["rss_mib"].get<double>(),
+               duration_text(left));
+  for (const std::string& warning : end.warnings) spdlog::warn("{}: {}", context_.label, warning);
+  return line;
+}
+
+void TrainLoop::save(bool best) {
+  json state = {{"epoch", step_ / per_epoch_},
+                {"batch", step_ % per_epoch_},
+                {"seed", context_.seed},
+                {"seconds", elapsed()},
+                {"means", means_.to_json()},
+                {"last", last_}};
+  if (best_) state["best"] = {{"score", best_->score}, {"epoch", best_->epoch}, {"step", best_->step}};
+  metrics_->sync();
+  checkpoints_.save({.step = step_,
+                     .state = std::move(state),
+                     .weights = state_of(trainee_.model()),
+                     .extra = joined(trainee_.extra_state(), with_prefix("optimiser.", optimiser_->state())),
+                     .path = {}},
+                    best);
+  saved_step_ = step_;
+}
+
+void TrainLoop::stop() {
+  progress_.clear();
+  if (saved_step_ != step_ && step_ > 0) save(false);
+  throw Interrupted(fmt::format("{}: stopped at step {} of {}, saved {}; run the same command again to continue",
+                                context_.label, step_, total_, checkpoints_.last_good()));
+}
+
+}  // namespace ivory::train

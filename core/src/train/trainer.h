@@ -1,0 +1,65 @@
+#pragma once
+// Trains a stage, or a downstream task, from its last checkpoint to its end.
+
+#include <ivory/objective.h>
+#include <ivory/task.h>
+
+#include "config/experiment.h"
+#include "data/loader.h"
+
+#include <atomic>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+namespace ivory::plugin {
+class Registry;
+}
+
+namespace ivory::train {
+
+// Set by SIGINT/SIGTERM/SIGUSR1 (install_signal_handlers); trainers save and throw Interrupted at the next step boundary.
+std::atomic<bool>& stop_requested();
+void install_signal_handlers();
+
+class Interrupted : public Error {
+ public:
+  explicit Interrupted(const std::string& message) : Error(ExitCode::run_failed, message) {}
+};
+
+// What a node (a stage, or one trial of one task from one row) trains in and with.
+struct NodeContext {
+  std::filesystem::path folder;  // metrics.jsonl, checkpoints/, events…, pictures/ go here
+  std::string label;             // "stage slices", "task hippocampus, from scratch, trial 2": progress and log
+  std::string identity;          // hash of the configuration: a checkpoint of another one is refused
+  uint64_t seed = 1;
+  torch::Device device = torch::kCPU;
+};
+
+std::shared_ptr<Model> build_model(const config::ModelSpec& spec, const plugin::Registry& registry, uint64_t seed);
+
+struct StageResult {
+  int64_t steps = 0;
+  double seconds = 0;                      // of training, over all sessions
+  std::map<std::string, double> last;      // mean over the last epoch of every term and diagnostic
+  std::filesystem::path weights;           // safetensors of the whole model
+};
+// `initial_weights`: safetensors of the stage before, or empty.
+StageResult train_stage(const config::StageSpec& spec, const config::ModelSpec& model_spec,
+                        const std::filesystem::path& initial_weights, std::shared_ptr<const data::DataSet> data,
+                        const plugin::Registry& registry, const NodeContext& context);
+
+struct TaskResult {
+  Scores validation, test;  // of the weights with the best validation score; the test set is read once
+  int64_t best_epoch = 0;
+  double seconds = 0;
+  std::vector<std::filesystem::path> pictures;  // PNG
+};
+TaskResult train_task(const config::TaskSpec& spec, const config::ModelSpec& model_spec,
+                      const std::filesystem::path& initial_weights, std::shared_ptr<const data::DataSet> data,
+                      const plugin::Registry& registry, const NodeContext& context);
+
+}  // namespace ivory::train

@@ -1,0 +1,18 @@
+#pragma once
+// The commands of `ivory`: each one file, each returns an exit code (ivory::ExitCode) or throws ivory::Error.
+
+#include <string>
+#include <vector>
+
+namespace ivory::tools {
+
+struct Command {
+  const char* name;
+  const char* summary;
+  int (*run)(const std::vector<std::string>& arguments);
+};
+
+int run_cache(const std::vector<std::string>& arguments);    // cache build|info|verify
+int run_plugins(const std::vector<std::string>& arguments);  // plugins list|describe|new
+
+}  // namespace ivory::tools

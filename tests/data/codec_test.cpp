@@ -1,0 +1,143 @@
+#include "data/codec.h"
+
+#include <gtest/gtest.h>
+#include <ivory/random.h>
+
+#include <numeric>
+
+#include "data/cache_fixtures.h"
+
+namespace ivory::data {
+namespace {
+
+using testing::failure_of;
+using Bytes = std::vector<uint8_t>;
+
+Bytes noise(size_t count) {
+  CounterRandom random(1, 2, 3, 4);
+  Bytes bytes(count);
+  for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random.bits());
+  return bytes;
+}
+
+// Little-endian 16-bit ramps: the high bytes compress, the low ones hardly.
+Bytes ramps(size_t count) {
+  Bytes bytes(2 * count);
+  for (size_t i = 0; i < count; ++i) {
+    const auto value = static_cast<uint16_t>(300 + i * 37 % 211);
+    bytes[2 * i] = static_cast<uint8_t>(value);
+    bytes[2 * i + 1] = static_cast<uint8_t>(value >> 8);
+  }
+  return bytes;
+}
+
+Bytes round_trip(Filter filter, const Bytes& values, size_t width) {
+  Encoder encoder(filter);
+  const auto chunk = encoder.encode(values, width);
+  Decoder decoder;
+  const Planes planes = decoder.decode(filter, chunk, width, values.size() / width);
+  Bytes back(values.size());
+  unshuffle(planes, width, values.size() / width, back.data());
+  return back;
+}
+
+TEST(Codec, EveryFilterAndWidthComesBack) {
+  for (const Filter filter : {Filter::none, Filter::deflate, Filter::lz4, Filter::zstd})
+    for (const size_t width : {1, 2, 4})
+      for (const Bytes& values : {ramps(4 * 101), noise(4 * 101), Bytes(4 * 101, 0)}) {
+        const Bytes whole(values.begin(), values.begin() + 4 * 101);
+        EXPECT_EQ(round_trip(filter, whole, width), whole) << to_text(filter) << " " << width;
+      }
+}
+
+TEST(Codec, ShuffleSortsBytesByTheirPlaceInTheValue) {
+  const Bytes values = {1, 2, 3, 4, 5, 6};
+  Bytes shuffled(6);
+  shuffle(values.data(), 2, 3, shuffled.data());
+  EXPECT_EQ(shuffled, (Bytes{1, 3, 5, 2, 4, 6}));
+}
+
+// The layout that the public LZ4 filter reads: sizes in big-endian order, blocks stored where nothing is gained.
+TEST(Codec, Lz4ChunkHasThePublicLayout) {
+  Bytes values = noise(600);  // 300 values: the low bytes are noise, the high bytes one number
+  for (size_t i = 1; i < values.size(); i += 2) values[i] = 7;
+  Encoder encoder(Filter::lz4);
+  const auto chunk = encoder.encode(values, 2);
+  EXPECT_EQ(Bytes(chunk.begin(), chunk.begin() + 8), (Bytes{0, 0, 0, 0, 0, 0, 600 >> 8, 600 & 255}));
+  EXPECT_EQ(Bytes(chunk.begin() + 8, chunk.begin() + 12), (Bytes{0, 0, 300 >> 8, 300 & 255}));
+  EXPECT_EQ(Bytes(chunk.begin() + 12, chunk.begin() + 16), (Bytes{0, 0, 300 >> 8, 300 & 255}));  // stored as it is
+  for (size_t i = 0; i < 300; ++i) ASSERT_EQ(chunk[16 + i], values[2 * i]);
+  const size_t packed = chunk[316] * 16777216U + chunk[317] * 65536U + chunk[318] * 256U + chunk[319];
+  EXPECT_LT(packed, 30U);
+  EXPECT_EQ(chunk.size(), 320 + packed);
+}
+
+TEST(Codec, DecodesLz4BlocksOfAnySize) {
+  // A chunk as another writer may cut it: three stored blocks of 4 bytes for 5 values of 2 bytes.
+  const Bytes chunk = {0, 0, 0, 0, 0, 0, 0, 10, 0, 0, 0, 4, 0, 0, 0, 4, 1, 2, 3, 4,
+                       0, 0, 0, 4, 5, 6, 7, 8, 0, 0, 0, 2, 9, 10};
+  Decoder decoder;
+  Bytes back(10);
+  unshuffle(decoder.decode(Filter::lz4, chunk, 2, 5), 2, 5, back.data());
+  EXPECT_EQ(back, (Bytes{1, 6, 2, 7, 3, 8, 4, 9, 5, 10}));
+}
+
+TEST(Codec, DamagedChunksAreErrorsThatSayWhatWasExpected) {
+  Decoder decoder;
+  const Bytes values = ramps(100);
+  for (const Filter filter : {Filter::none, Filter::deflate, Filter::lz4, Filter::zstd}) {
+    Encoder encoder(filter);
+    const auto whole = encoder.encode(values, 2);
+    const Bytes cut(whole.begin(), whole.end() - 3);
+    const auto failure = failure_of([&] { decoder.decode(filter, cut, 2, 100); });
+    EXPECT_EQ(failure.code, ExitCode::bad_request) << to_text(filter);
+    EXPECT_NE(failure.message.find("expected"), std::string::npos) << failure.message;
+    EXPECT_EQ(failure_of([&] { decoder.decode(filter, whole, 2, 99); }).code, ExitCode::bad_request);
+    EXPECT_EQ(failure_of([&] { decoder.decode(filter, {}, 2, 100); }).code, ExitCode::bad_request);
+  }
+}
+
+TEST(Codec, RandomDamageNeverEscapes) {
+  CounterRandom random(5, 0, 0, 0);
+  Decoder decoder;
+  const Bytes values = ramps(500);
+  int64_t refused = 0;
+  for (int trial = 0; trial < 3000; ++trial) {
+    const Filter filter = std::array{Filter::deflate, Filter::lz4, Filter::zstd}[static_cast<size_t>(trial % 3)];
+    Encoder encoder(filter);
+    const auto whole = encoder.encode(values, 2);
+    Bytes damaged(whole.begin(), whole.end());
+    for (int i = 0; i < 4; ++i) {
+      const auto place = static_cast<size_t>(random.below(static_cast<int64_t>(damaged.size())));
+      damaged[place] = static_cast<uint8_t>(random.bits());
+    }
+    if (failure_of([&] { decoder.decode(filter, damaged, 2, 500); }).code == ExitCode::bad_request) ++refused;
+  }
+  EXPECT_GT(refused, 1000);  // the rest decodes to other values, which the chunk's checksum shows
+}
+
+TEST(Pixels, WindowMapsAndClampsEveryType) {
+  const std::array<int16_t, 5> values = {-1000, -500, 0, 500, 3000};
+  const auto* bytes = reinterpret_cast<const uint8_t*>(values.data());
+  Bytes shuffled(10);
+  shuffle(bytes, 2, 5, shuffled.data());
+  const Planes planes{{shuffled.data(), shuffled.data() + 5}, 1}, native{{bytes, bytes + 1}, 2};
+  for (const Planes& layout : {planes, native}) {
+    std::array<float, 5> out{};
+    decode_window(layout, PixelType::int16, 0, 5, -500, 1.0F / 1000, out.data());
+    EXPECT_EQ(out, (std::array<float, 5>{0, 0, 0.5F, 1, 1}));
+  }
+  const std::array<float, 3> floats = {std::nanf(""), 0.25F, INFINITY};
+  const auto* raw = reinterpret_cast<const uint8_t*>(floats.data());
+  std::array<float, 3> out{};
+  decode_window({{raw, raw + 1, raw + 2, raw + 3}, 4}, PixelType::float32, 0, 3, 0, 1, out.data());
+  EXPECT_EQ(out, (std::array<float, 3>{0, 0.25F, 1}));
+}
+
+TEST(Pixels, AnUnknownTypeIsNamed) {
+  const auto failure = failure_of([] { pixel_type("int64"); });
+  EXPECT_EQ(failure.message, "pixel type \"int64\", expected uint8, int16, uint16 or float32");
+}
+
+}  // namespace
+}  // namespace ivory::data

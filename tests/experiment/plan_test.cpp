@@ -1,0 +1,97 @@
+// Order of the nodes, and what changes an identity and what does not.
+#include "experiment/plan.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "small_experiment.h"
+
+namespace {
+
+using ivory::experiment::make_plan;
+using ivory::experiment::Plan;
+using ivory::test::small_experiment;
+
+const std::map<std::string, std::string> content = {{"scans", "abc"}};
+
+std::vector<std::string> labels(const Plan& plan) {
+  std::vector<std::string> result;
+  for (const auto& node : plan.nodes) result.push_back(node.label());
+  return result;
+}
+
+std::string identity(const Plan& plan, const std::string& label) {
+  for (const auto& node : plan.nodes) {
+    if (node.label() == label) return node.identity;
+  }
+  ADD_FAILURE() << "no node " << label;
+  return "";
+}
+
+TEST(Plan, PutsInputsFirst) {
+  const auto experiment = small_experiment();
+  EXPECT_THAT(labels(make_plan(experiment, content)),
+              testing::ElementsAre("stage slices", "stage volumes", "task organs, from volumes, trial 1",
+                                   "task organs, from volumes, trial 2", "task organs, from scratch, trial 1",
+                                   "task organs, from scratch, trial 2"));
+}
+
+TEST(Plan, TrialsDifferAndAreReproducible) {
+  const auto experiment = small_experiment();
+  const Plan plan = make_plan(experiment, content), again = make_plan(experiment, content);
+  std::set<std::string> identities;
+  for (size_t i = 0; i < plan.nodes.size(); ++i) {
+    identities.insert(plan.nodes[i].identity);
+    EXPECT_EQ(plan.nodes[i].identity, again.nodes[i].identity);
+    EXPECT_EQ(plan.nodes[i].identity.size(), 32u);
+  }
+  EXPECT_EQ(identities.size(), plan.nodes.size());
+}
+
+TEST(Plan, AChangedStageChangesWhatDependsOnItAndNothingElse) {
+  const auto before = small_experiment();
+  auto after = before;
+  after.stages[0].train.optimiser.lr = 0.7;  // stage volumes
+  const Plan a = make_plan(before, content), b = make_plan(after, content);
+  EXPECT_EQ(identity(a, "stage slices"), identity(b, "stage slices"));
+  EXPECT_NE(identity(a, "stage volumes"), identity(b, "stage volumes"));
+  EXPECT_NE(identity(a, "task organs, from volumes, trial 1"), identity(b, "task organs, from volumes, trial 1"));
+  EXPECT_EQ(identity(a, "task organs, from scratch, trial 1"), identity(b, "task organs, from scratch, trial 1"));
+}
+
+TEST(Plan, MachineSettingsAndNamesOfResultsChangeNothing) {
+  const auto before = small_experiment();
+  auto after = before;
+  after.name = "other";
+  after.note = "a note";
+  after.output = "elsewhere";
+  after.threads = 7;
+  after.stages[1].train.workers = 9;
+  after.stages[1].train.prefetch_mib = 1;
+  after.stages[1].train.checkpoint_every = 5;
+  const Plan a = make_plan(before, content), b = make_plan(after, content);
+  for (size_t i = 0; i < a.nodes.size(); ++i) EXPECT_EQ(a.nodes[i].identity, b.nodes[i].identity);
+}
+
+TEST(Plan, OtherDataOrSeedIsAnotherIdentity) {
+  const auto experiment = small_experiment();
+  auto seeded = experiment;
+  seeded.seed = 2;
+  const std::string original = identity(make_plan(experiment, content), "stage slices");
+  EXPECT_NE(original, identity(make_plan(experiment, {{"scans", "abd"}}), "stage slices"));
+  EXPECT_NE(original, identity(make_plan(seeded, content), "stage slices"));
+}
+
+TEST(Plan, ARaisedCacheVersionTrainsAgain) {
+  const auto before = small_experiment();
+  auto after = before;
+  after.stages[1].objectives[0].plugin.cache_version = 2;
+  EXPECT_NE(identity(make_plan(before, content), "stage slices"), identity(make_plan(after, content), "stage slices"));
+}
+
+TEST(Plan, MissingDataLeavesIdentitiesEmpty) {
+  const auto experiment = small_experiment();
+  for (const auto& node : make_plan(experiment, {}).nodes) EXPECT_EQ(node.identity, "");
+}
+
+}  // namespace

@@ -1,0 +1,127 @@
+// Terminal records and locks.
+#include "experiment/store.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <ivory/error.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "experiment/table.h"
+#include "small_experiment.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+using namespace ivory::experiment;
+using ivory::test::small_experiment;
+using nlohmann::json;
+
+class StoreTest : public testing::Test {
+ protected:
+  StoreTest() : folder_(fs::temp_directory_path() / ("ivory-store-" + std::to_string(getpid()))) {
+    fs::create_directories(folder_);
+  }
+  ~StoreTest() override { fs::remove_all(folder_); }
+
+  void finish(const Store& store, const Node& node, double iou) {
+    fs::create_directories(store.folder(node));
+    store.write_record(node, {{"identity", node.identity}, {"test", json::array({{{"name", "iou"}, {"value", iou}}})}});
+  }
+
+  fs::path folder_;
+  const ivory::config::Experiment experiment_ = small_experiment();
+  const Plan plan_ = make_plan(experiment_, {{"scans", "abc"}});
+};
+
+TEST_F(StoreTest, ANodeIsDoneOnlyWithItsRecord) {
+  const Store store(folder_);
+  const Node& node = plan_.nodes[0];
+  EXPECT_FALSE(store.record(node));
+  fs::create_directories(store.folder(node));
+  std::ofstream(store.folder(node) / "metrics.jsonl") << "{}\n";
+  EXPECT_FALSE(store.record(node)) << "a log is not a record";
+  store.write_record(node, {{"identity", node.identity}});
+  EXPECT_TRUE(store.record(node));
+}
+
+TEST_F(StoreTest, AHalfWrittenOrForeignRecordIsNone) {
+  const Store store(folder_);
+  const Node& node = plan_.nodes[0];
+  fs::create_directories(store.folder(node));
+  std::ofstream(store.folder(node) / "done.json") << "{\"identity\": \"" << node.identity.substr(0, 5);
+  EXPECT_FALSE(store.record(node));
+  store.write_record(node, {{"identity", "another"}});
+  EXPECT_FALSE(store.record(node));
+}
+
+TEST_F(StoreTest, WriteFileLeavesTheOldTextWhenTheFolderIsGone) {
+  write_file(folder_ / "a.txt", "one");
+  write_file(folder_ / "a.txt", "two");
+  std::string text;
+  std::getline(std::ifstream(folder_ / "a.txt"), text);
+  EXPECT_EQ(text, "two");
+  EXPECT_THROW(write_file(folder_ / "absent" / "a.txt", "three"), ivory::Error);
+}
+
+TEST_F(StoreTest, ASecondProcessIsTurnedAwayByName) {
+  const FolderLock lock(folder_);
+  const pid_t child = fork();
+  if (child == 0) {
+    try {
+      const FolderLock second(folder_);
+      _exit(0);
+    } catch (const ivory::Error& error) {
+      const bool named = std::string(error.what()).find("pid " + std::to_string(getppid())) != std::string::npos;
+      _exit(named ? static_cast<int>(error.code()) : 99);
+    }
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  EXPECT_EQ(WEXITSTATUS(status), static_cast<int>(ivory::ExitCode::bad_request));
+}
+
+TEST_F(StoreTest, AnUnwritableRunDirectoryIsOneSentence) {
+  std::ofstream(folder_ / "file") << "not a folder";
+  try {
+    make_writable(folder_ / "file" / "run");
+    FAIL() << "a file was taken for a folder";
+  } catch (const ivory::Error& error) {
+    EXPECT_EQ(error.code(), ivory::ExitCode::bad_request);
+    EXPECT_THAT(error.what(), testing::HasSubstr("file/run"));
+  }
+}
+
+TEST_F(StoreTest, TableHoldsMeasuredTrialsAndSaysWhyACellIsEmpty) {
+  const Store store(folder_);
+  finish(store, plan_.nodes[2], 0.5);
+  finish(store, plan_.nodes[3], 0.7);
+  const Table table = make_table(experiment_, plan_, store);
+  EXPECT_EQ(to_text(table.cells[0][0]), "60.00 ± 14.14 (2)");  // sample deviation of 0.5 and 0.7: 0.1·√2
+  EXPECT_EQ(to_text(table.cells[1][0]), "–");
+  const std::string markdown = to_markdown(table);
+  EXPECT_THAT(markdown, testing::HasSubstr("| Pre-trained | 60.00 ± 14.14 (2) |"));
+  EXPECT_THAT(markdown, testing::HasSubstr("From scratch, IoU: not finished"));
+}
+
+TEST_F(StoreTest, TableMarksGeneratedDataAndMissingOnes) {
+  auto experiment = experiment_;
+  experiment.data[0].layout = "phantom";
+  const Plan plan = make_plan(experiment, {});
+  const Table table = make_table(experiment, plan, Store(folder_));
+  EXPECT_THAT(to_console(table), testing::HasSubstr("not real scans"));
+  EXPECT_EQ(table.cells[0][0].reason, "its data set is missing");
+}
+
+TEST_F(StoreTest, RecordsOfAnEarlierConfigurationGiveTheRate) {
+  const Store store(folder_);
+  finish(store, plan_.nodes[0], 0);
+  const Plan other = make_plan(experiment_, {{"scans", "changed"}});
+  EXPECT_EQ(store.records_of(other.nodes[0]).size(), 1u);
+  EXPECT_TRUE(store.records_of(other.nodes[1]).empty()) << "another stage";
+}
+
+}  // namespace

@@ -1,0 +1,177 @@
+#include <ivory/nn/swapped_prediction.h>
+
+#include <cmath>
+
+#include "support/errors.h"
+#include "support/golden.h"
+#include "support/thread_group.h"
+
+namespace {
+
+using ivory::Collective;
+using ivory::StageContext;
+using ivory::nn::sinkhorn;
+using ivory::nn::SwappedPrediction;
+using ivory::nn::SwappedPredictionSpec;
+using ivory::test::bad_request_of;
+using ivory::test::fill;
+using testing::AllOf;
+using testing::HasSubstr;
+using torch::Tensor;
+
+const Collective alone;
+
+Tensor unit(int64_t count, uint64_t salt, int64_t width = 6) {
+  return torch::nn::functional::normalize(fill({count, width}, salt),
+                                          torch::nn::functional::NormalizeFuncOptions().dim(1));
+}
+
+SwappedPrediction make(const SwappedPredictionSpec& spec) {
+  torch::manual_seed(3);
+  SwappedPrediction made(spec, 0, 0);
+  made->to(torch::kDouble);
+  return made;
+}
+
+// Forward, backward and hooks of one optimiser step without the optimiser.
+Tensor step(SwappedPrediction& clustering, const Tensor& embeddings, StageContext stage) {
+  clustering->before_step(stage);
+  const auto loss = clustering(embeddings, 2);
+  loss.backward();
+  clustering->after_backward(stage);
+  clustering->after_step(stage);
+  return loss.detach();
+}
+
+TEST(SwappedPredictionModule, IsSinkhornAndSwappedLoss) {
+  auto clustering = make({.width = 6, .prototypes = 5});
+  const auto z = unit(12, 1);
+  const auto scores = z.matmul(clustering->prototypes->weight.t()).chunk(3);
+  const auto expected = ivory::nn::swapped_prediction_loss(
+      {sinkhorn(scores[0], 0.05, 3, alone), sinkhorn(scores[1], 0.05, 3, alone)}, scores, 0.1);
+  EXPECT_NEAR(clustering(z, 3).item<double>(), expected.item<double>(), 1e-13);
+}
+
+TEST(SwappedPredictionModule, EqualPrototypesSitAtThePlateau) {
+  auto clustering = make({.width = 6, .prototypes = 5});
+  {
+    const torch::NoGradGuard no_grad;
+    clustering->prototypes->weight.copy_(unit(1, 9).expand({5, 6}));
+  }
+  EXPECT_NEAR(clustering(unit(8, 1), 2).item<double>(), std::log(5.0), 1e-12);
+  EXPECT_NEAR(clustering->plateau(), std::log(5.0), 1e-15);
+  const auto diagnostics = clustering->diagnostics();
+  EXPECT_EQ(diagnostics[0].first, "code_entropy");
+  EXPECT_NEAR(diagnostics[0].second, std::log(5.0), 1e-6);
+  EXPECT_EQ(diagnostics[1].first, "prototype_perplexity");
+  EXPECT_NEAR(diagnostics[1].second, 5, 1e-5);
+  EXPECT_EQ(diagnostics[2].first, "effective_rank");
+  EXPECT_GT(diagnostics[2].second, 1);
+  EXPECT_LE(diagnostics[2].second, 4 + 1e-9);  // of 4 samples
+}
+
+TEST(SwappedPredictionModule, PrototypesAreFrozenForTheFirstSteps) {
+  for (const int64_t freeze : {int64_t{3}, int64_t{-1}}) {
+    auto clustering = make({.width = 6, .prototypes = 5, .freeze_steps = freeze});
+    for (int64_t s = 0; s < 5; ++s) {
+      auto z = unit(8, s).requires_grad_();
+      step(clustering, z, {.steps_per_epoch = 3, .step = s, .group = &alone});
+      EXPECT_EQ(clustering->prototypes->weight.grad().defined(), s >= 3) << "step " << s << ", freeze " << freeze;
+      EXPECT_GT(z.grad().abs().max().item<double>(), 0);
+    }
+  }
+}
+
+TEST(SwappedPredictionModule, PrototypesAreUnitBeforeEachStep) {
+  auto clustering = make({.width = 6, .prototypes = 5});
+  {
+    const torch::NoGradGuard no_grad;
+    clustering->prototypes->weight.mul_(3);
+  }
+  clustering->before_step({.group = &alone});
+  EXPECT_TRUE(torch::allclose(clustering->prototypes->weight.norm(2, 1), torch::ones({5}, torch::kDouble)));
+}
+
+TEST(SwappedPredictionModule, QueueServesOnceFullWithTodaysPrototypes) {
+  const SwappedPredictionSpec spec{.width = 6, .prototypes = 5, .queue_length = 8};
+  auto clustering = make(spec);
+  auto without = make({.width = 6, .prototypes = 5});
+  const StageContext stage{.samples = 100, .batch_size = 4, .group = &alone};
+  const auto queued = [&](uint64_t salt) { return unit(8, salt).requires_grad_(); };
+  for (uint64_t s = 0; s < 2; ++s) {  // not full yet: as without a queue
+    EXPECT_EQ(step(clustering, queued(s), stage).item<double>(), step(without, queued(s), stage).item<double>());
+  }
+  EXPECT_TRUE(clustering->queue->full());
+  {
+    const torch::NoGradGuard no_grad;  // the prototypes move: the queue's scores must follow
+    clustering->prototypes->weight.copy_(unit(5, 77));
+  }
+  const auto z = unit(8, 5);
+  const auto scores = z.matmul(clustering->prototypes->weight.t()).detach().chunk(2);
+  std::vector<Tensor> codes;
+  for (int64_t a = 0; a < 2; ++a) {
+    const auto stored = torch::cat({unit(8, 0).chunk(2)[a], unit(8, 1).chunk(2)[a]});
+    const auto joint = torch::cat({scores[a], stored.matmul(clustering->prototypes->weight.t()).detach()});
+    codes.push_back(sinkhorn(joint, 0.05, 3, alone).narrow(0, 0, 4));
+  }
+  EXPECT_NEAR(clustering(z, 2).item<double>(), ivory::nn::swapped_prediction_loss(codes, scores, 0.1).item<double>(),
+              1e-12);
+}
+
+TEST(SwappedPredictionModule, QueueTakesAllMicroBatchesOfAStepAndNoneInEvaluation) {
+  auto clustering = make({.width = 6, .prototypes = 5, .queue_length = 8});
+  const StageContext stage{.samples = 100, .batch_size = 8, .group = &alone};
+  clustering->before_step(stage);
+  clustering(unit(8, 0), 2);
+  clustering(unit(8, 1), 2);
+  clustering->eval();
+  clustering(unit(8, 2), 2);
+  clustering->after_step(stage);
+  EXPECT_TRUE(
+      torch::equal(clustering->queue->features(1), torch::cat({unit(8, 0).chunk(2)[1], unit(8, 1).chunk(2)[1]})));
+}
+
+TEST(SwappedPredictionModule, TwoProcessesWithAQueueGiveTheJointLoss) {
+  const SwappedPredictionSpec spec{.width = 6, .prototypes = 5, .queue_length = 8};
+  const auto views = [](uint64_t s) { return unit(8, s).chunk(2); };  // two views of the joint batch of 4
+  auto joint = make(spec);
+  std::vector<double> expected;
+  for (uint64_t s = 0; s < 4; ++s) {
+    expected.push_back(
+        step(joint, unit(8, s).requires_grad_(), {.samples = 100, .batch_size = 4, .group = &alone}).item<double>());
+  }
+  std::vector<SwappedPrediction> members = {make(spec), make(spec)};
+  std::vector<std::vector<double>> losses(2);
+  ivory::test::ThreadGroup group(2);
+  group.run([&](const Collective& member) {
+    for (uint64_t s = 0; s < 4; ++s) {
+      const auto v = views(s);
+      auto mine = torch::cat({v[0].narrow(0, 2 * member.rank(), 2), v[1].narrow(0, 2 * member.rank(), 2)});
+      losses[member.rank()].push_back(
+          step(members[member.rank()], mine.requires_grad_(), {.samples = 100, .batch_size = 4, .group = &member})
+              .item<double>());
+    }
+  });
+  for (size_t s = 0; s < 4; ++s) EXPECT_NEAR((losses[0][s] + losses[1][s]) / 2, expected[s], 1e-12) << "step " << s;
+  EXPECT_TRUE(torch::allclose(members[0]->queue->store, joint->queue->store));
+}
+
+TEST(SwappedPredictionModule, QueueMustFitTheDataAndTheBatch) {
+  const SwappedPredictionSpec spec{.width = 6, .prototypes = 5, .queue_length = 96};
+  EXPECT_THAT(bad_request_of([&] { SwappedPrediction(spec, 50, 16); }),
+              AllOf(HasSubstr("longer than the data set of 50 samples"), HasSubstr("set it to at most 48")));
+  EXPECT_THAT(bad_request_of([&] { SwappedPrediction(spec, 500, 36); }), HasSubstr("multiple of the batch size"));
+  SwappedPrediction unknown(spec, 0, 0);
+  EXPECT_THAT(bad_request_of([&] { unknown->before_training({.samples = 50, .batch_size = 16, .group = &alone}); }),
+              HasSubstr("longer than the data set"));
+}
+
+TEST(SwappedPredictionModule, ScoresLeaveHalfPrecisionBeforeTheCodes) {
+  auto clustering = make({.width = 6, .prototypes = 5});
+  clustering->to(torch::kBFloat16);
+  const auto loss = clustering(unit(8, 1).to(torch::kBFloat16), 2);
+  EXPECT_EQ(loss.scalar_type(), torch::kFloat);
+  EXPECT_TRUE(std::isfinite(loss.item<float>()));
+}
+
+}  // namespace

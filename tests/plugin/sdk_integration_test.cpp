@@ -1,0 +1,244 @@
+// The installed SDK: docs/examples/byol is built against it as a user would do, loaded, and trained for a few steps.
+#include <gmock/gmock.h>
+#include <ivory/fixtures.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "plugin/registry.h"
+#include "plugin/scaffold.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+using ivory::Objective;
+using ivory::plugin::Registry;
+using testing::HasSubstr;
+using testing::Not;
+using torch::Tensor;
+
+const fs::path work = fs::path(IVORY_BINARY_DIR) / "sdk_test";
+const fs::path prefix = work / "prefix";
+
+struct Outcome {
+  int status = -1;
+  std::string output;
+};
+
+Outcome run(const std::string& command) {
+  Outcome outcome;
+  FILE* pipe = ::popen((command + " 2>&1").c_str(), "r");
+  if (!pipe) return outcome;
+  char buffer[4096];
+  while (const size_t count = std::fread(buffer, 1, sizeof buffer, pipe)) outcome.output.append(buffer, count);
+  outcome.status = ::pclose(pipe);
+  return outcome;
+}
+
+Outcome build(const fs::path& source, const fs::path& binary) {
+  const std::string cmake = std::string("'") + IVORY_CMAKE + "' ";
+  const auto configured = run(cmake + "-S '" + source.string() + "' -B '" + binary.string() +
+                              "' -G Ninja -DCMAKE_MAKE_PROGRAM='" IVORY_NINJA "' -DCMAKE_CXX_COMPILER='" IVORY_CXX
+                              "' -DCMAKE_CXX_FLAGS=-Werror -DCMAKE_PREFIX_PATH='" +
+                              prefix.string() + "'");
+  return configured.status == 0 ? run(cmake + "--build '" + binary.string() + "'") : configured;
+}
+
+std::string content(const fs::path& file) {
+  std::ifstream stream(file);
+  return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+class Sdk : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    fs::remove_all(work);
+    installed_ = run(std::string("'") + IVORY_CMAKE + "' --install '" IVORY_BINARY_DIR "' --component sdk --prefix '" +
+                     prefix.string() + "'");
+    if (installed_.status != 0) return;
+    built_ = build(fs::path(IVORY_SOURCE_DIR) / "docs" / "examples" / "byol", work / "byol");
+  }
+  void SetUp() override {
+    ASSERT_EQ(installed_.status, 0) << installed_.output;
+    ASSERT_EQ(built_.status, 0) << built_.output;
+  }
+
+  static Outcome installed_, built_;
+};
+Outcome Sdk::installed_, Sdk::built_;
+
+TEST_F(Sdk, StandsOnItsOwn) {
+  for (const char* file : {"include/ivory/plugin.h", "include/ivory/fixtures.h", "lib/libivory_core.so",
+                           "lib/cmake/Ivory/IvoryConfig.cmake", "lib/cmake/Ivory/IvoryPlugin.cmake"}) {
+    EXPECT_TRUE(fs::exists(prefix / file)) << file;
+  }
+  for (const auto& entry : fs::directory_iterator(prefix / "lib/cmake/Ivory")) {
+    const std::string text = content(entry.path());
+    EXPECT_THAT(text, Not(HasSubstr(IVORY_BINARY_DIR))) << entry.path();
+    EXPECT_THAT(text, Not(HasSubstr(IVORY_SOURCE_DIR "/core"))) << entry.path();
+  }
+}
+
+// Run by the test below in a process of its own that uses the installed core library.
+TEST(InstalledCore, DISABLED_DiscoversByol) {
+  ASSERT_EQ(ivory::plugin::default_search_path().at(0), fs::canonical(prefix) / "lib" / "ivory" / "plugins");
+  Registry registry;
+  registry.discover();
+  EXPECT_EQ(registry.find<Objective>("byol").options.size(), 3u);
+  EXPECT_EQ(registry.origin("objective", "byol"), (fs::canonical(prefix) / "lib/ivory/plugins/libbyol.so").string());
+}
+
+TEST_F(Sdk, TheInstalledCoreDiscoversByol) {
+  fs::create_directories(prefix / "lib/ivory/plugins");
+  fs::copy_file(work / "byol/libbyol.so", prefix / "lib/ivory/plugins/libbyol.so",
+                fs::copy_options::overwrite_existing);
+  const auto child =
+      run("LD_LIBRARY_PATH='" + (prefix / "lib").string() + "' '" + fs::read_symlink("/proc/self/exe").string() +
+          "' --gtest_also_run_disabled_tests --gtest_filter='InstalledCore.*'");
+  EXPECT_EQ(child.status, 0) << child.output;
+  EXPECT_THAT(child.output, HasSubstr("[  PASSED  ] 1 test"));
+}
+
+// A superproject builds the three scaffolds as they are; it shares a precompiled header between them to save minutes.
+TEST_F(Sdk, ScaffoldsCompileAndPassTheirTests) {
+  std::string super =
+      "cmake_minimum_required(VERSION 3.25)\nproject(scaffolds LANGUAGES CXX)\nfind_package(Ivory REQUIRED)\n"
+      "enable_testing()\nadd_compile_options(-fvisibility=hidden -fvisibility-inlines-hidden)\n"
+      "file(WRITE ${CMAKE_BINARY_DIR}/header.cpp \"\")\nadd_library(header OBJECT ${CMAKE_BINARY_DIR}/header.cpp)\n"
+      "target_link_libraries(header Ivory::core)\n"
+      "target_precompile_headers(header PRIVATE <ivory/fixtures.h> <ivory/metrics.h>)\n";
+  for (const std::string kind : {"objective", "backbone", "task"}) {
+    ivory::plugin::write_scaffold("new-" + kind, kind, work / "scaffolds" / kind);
+    super += "add_subdirectory(" + kind + ")\n";
+    for (const std::string suffix : {"", "_test"}) {
+      super += "target_precompile_headers(new_" + kind + suffix + " REUSE_FROM header)\n";
+    }
+  }
+  std::ofstream(work / "scaffolds/CMakeLists.txt") << super;
+  const auto built = build(work / "scaffolds", work / "scaffolds/build");
+  ASSERT_EQ(built.status, 0) << built.output;
+
+  Registry registry;
+  for (const std::string kind : {"objective", "backbone", "task"}) {
+    registry.load("libnew_" + kind + ".so", work / "scaffolds/build" / kind);
+    EXPECT_NE(registry.origin(kind, "new-" + kind), "");
+    const auto tested = run("'" + (work / "scaffolds/build" / kind / ("new_" + kind + "_test")).string() + "'");
+    EXPECT_EQ(tested.status, 0) << tested.output;
+  }
+}
+
+// BYOL from the library that was built, on a network of a few parameters.
+class Byol : public Sdk {
+ protected:
+  void SetUp() override {
+    Sdk::SetUp();
+    torch::manual_seed(1);
+    registry_.load("libbyol.so", work / "byol");
+    const auto& plugin = registry_.find<Objective>("byol");
+    ivory::Options options(plugin.options);
+    options.set("hidden", int64_t{32});
+    options.set("width", int64_t{16});
+    options.set("momentum", 0.9);
+    model_ = ivory::fixtures::tiny_model(16, 8, 4);
+    byol_ = plugin.create(options, {.slice_width = 16, .slice_crops = 2, .fresh_intra = [] {
+                                      return std::make_shared<ivory::fixtures::TinyBackbone>(16);
+                                    }});
+    const Tensor images = torch::rand({16, 1, 16, 16});
+    batch_.views = {images, (images + 0.1 * torch::randn_like(images)).flip(3)};
+    batch_.index = torch::arange(16);
+    stage_.total_steps = 40;
+    byol_->before_training(*model_, stage_);
+  }
+
+  Tensor parameter(const std::string& name) { return byol_->named_parameters()[name]; }
+  double loss() { return byol_->forward(*model_, batch_).at(0).second.item<double>(); }
+  std::vector<Tensor> trained() {
+    std::vector<Tensor> tensors = model_->intra->parameters();
+    for (const auto& tensor : byol_->parameters()) {
+      if (tensor.requires_grad()) tensors.push_back(tensor);
+    }
+    return tensors;
+  }
+
+  Registry registry_;
+  std::shared_ptr<ivory::Model> model_;
+  std::shared_ptr<Objective> byol_;
+  ivory::Batch batch_;
+  ivory::StageContext stage_;
+};
+
+TEST_F(Byol, TheTargetStartsAsTheOnlineNetworkWithMemoryOfItsOwn) {
+  const auto online = model_->intra->named_parameters();
+  for (const auto& item : online) {
+    const Tensor target = parameter("target_backbone." + item.key());
+    EXPECT_TRUE(target.equal(item.value())) << item.key();
+    EXPECT_NE(target.data_ptr(), item.value().data_ptr()) << item.key();
+    EXPECT_FALSE(target.requires_grad()) << item.key();
+  }
+  EXPECT_TRUE(parameter("target_projector.0.weight").equal(parameter("projector.0.weight")));
+}
+
+TEST_F(Byol, IsTwicePerCropTheDistanceOfUnitVectors) {
+  {
+    const torch::NoGradGuard no_grad;  // a prediction of zero: 2 − 2 cos = 2 for each of the two directions
+    parameter("predictor.3.weight").zero_();
+    parameter("predictor.3.bias").zero_();
+  }
+  EXPECT_NEAR(loss(), 4.0, 1e-6);
+}
+
+TEST_F(Byol, IsSymmetricInItsCrops) {
+  const double before = loss();
+  std::swap(batch_.views[0], batch_.views[1]);
+  EXPECT_NEAR(loss(), before, 1e-5);  // sums of 16 float32 terms in another order
+}
+
+TEST_F(Byol, MovesTheTargetByItsMomentum) {
+  const Tensor online = model_->intra->parameters().at(0);
+  const Tensor target = parameter("target_backbone.convolution.weight");
+  const Tensor before = target.clone();
+  {
+    const torch::NoGradGuard no_grad;
+    online.add_(1);
+  }
+  byol_->after_step(*model_, stage_);  // step 0 of 40: τ = τ_base = 0.9
+  EXPECT_TRUE(target.allclose(0.9 * before + 0.1 * online));
+  const Tensor moved = target.clone();
+  stage_.step = 20;  // half way: τ = 1 − 0.1 / 2
+  byol_->after_step(*model_, stage_);
+  EXPECT_TRUE(target.allclose(0.95 * moved + 0.05 * online));
+  const Tensor last = target.clone();
+  stage_.step = 40;  // the end: τ = 1
+  byol_->after_step(*model_, stage_);
+  EXPECT_TRUE(target.equal(last));
+}
+
+TEST_F(Byol, AResumedStageKeepsItsTarget) {
+  const Tensor before = parameter("target_backbone.convolution.weight").clone();
+  {
+    const torch::NoGradGuard no_grad;
+    model_->intra->parameters().at(0).add_(1);
+  }
+  byol_->before_training(*model_, stage_);
+  EXPECT_TRUE(parameter("target_backbone.convolution.weight").equal(before));
+}
+
+TEST_F(Byol, LearnsInAFewSteps) {
+  torch::optim::Adam optimiser(trained(), 1e-3);
+  const double first = loss();
+  for (stage_.step = 1; stage_.step <= stage_.total_steps; ++stage_.step) {
+    optimiser.zero_grad();
+    byol_->forward(*model_, batch_).at(0).second.backward();
+    optimiser.step();
+    byol_->after_step(*model_, stage_);
+  }
+  EXPECT_LT(loss(), 0.5 * first);
+  for (const auto& item : byol_->named_parameters()) {
+    EXPECT_EQ(item.value().grad().defined(), !item.key().starts_with("target_")) << item.key();
+  }
+}
+
+}  // namespace

@@ -1,0 +1,60 @@
+#pragma once
+// Small backbones for the tests of downstream tasks.
+#include <ivory/model.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace ivory::test {
+
+// Five strided convolutions with a smooth activation (numerical gradients have no kinks here).
+class TinyImage : public Backbone {
+ public:
+  TinyImage() {
+    int64_t in = 3;
+    for (size_t i = 0; i < widths_.size(); ++i) {
+      convolutions_.push_back(
+          register_module("conv" + std::to_string(i),
+                          torch::nn::Conv2d(torch::nn::Conv2dOptions(in, widths_[i], 3).stride(2).padding(1))));
+      in = widths_[i];
+    }
+  }
+  BackboneInfo info() const override {
+    return {.input = InputKind::image, .level_widths = widths_, .strides = {2, 4, 8, 16, 32}, .width = widths_.back()};
+  }
+  Features forward(const torch::Tensor& input) override {
+    auto x = input.size(1) == 1 ? input.expand({-1, 3, -1, -1}) : input;
+    Features features;
+    for (auto& convolution : convolutions_) features.levels.push_back(x = torch::tanh(convolution->forward(x)));
+    features.pooled = x.mean({2, 3});
+    return features;
+  }
+
+ private:
+  std::vector<int64_t> widths_ = {4, 6, 8, 8, 8};
+  std::vector<torch::nn::Conv2d> convolutions_;
+};
+
+// One linear layer over tokens; pooled is the normalised mean (Eq. 10).
+class TinyTokens : public Backbone {
+ public:
+  explicit TinyTokens(int64_t width) : width_(width) {
+    linear_ = register_module("linear", torch::nn::Linear(width, width));
+  }
+  BackboneInfo info() const override {
+    return {.input = InputKind::tokens, .level_widths = {}, .strides = {}, .width = width_};
+  }
+  Features forward(const torch::Tensor& input) override {
+    Features features;
+    features.tokens = linear_->forward(input);
+    features.pooled = torch::nn::functional::normalize(features.tokens.mean(1));
+    return features;
+  }
+
+ private:
+  int64_t width_;
+  torch::nn::Linear linear_{nullptr};
+};
+
+}  // namespace ivory::test
