@@ -114,7 +114,9 @@ class DeformableTransformer : public ivory::Backbone {
     }
   }
 
-  ivory::BackboneInfo info() const override { return {.input = ivory::InputKind::tokens, .level_widths = {}, .strides = {}, .width = width_}; }
+  ivory::BackboneInfo info() const override {
+    return {.input = ivory::InputKind::tokens, .level_widths = {}, .strides = {}, .width = width_};
+  }
 
   // With axis "embedding" a volume of another number of slices is resampled to F; with "slice" it keeps its own.
   ivory::Features forward(const Tensor& tokens) override {  // [B, F, D]

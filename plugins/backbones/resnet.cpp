@@ -128,7 +128,14 @@ class ResNet : public ivory::Backbone {
     IVORY_CHECK(images.dim() == 4 && (images.size(1) == 1 || images.size(1) == in_channels),
                 "resnet with in_channels = ", in_channels, " needs images [N, 1 or ", in_channels,
                 ", H, W], but got a tensor of shape ", images.sizes());
-    return conv1(images.size(1) == in_channels ? images : images.expand({-1, in_channels, -1, -1}));
+    if (images.size(1) == in_channels) return conv1(images);
+    // A grey image repeated to three channels is one channel under the sum of the weights, at a third of the work.
+    Tensor x = images.contiguous();
+    if (conv1->weight.suggest_memory_format() == torch::MemoryFormat::ChannelsLast) {
+      // With one channel both layouts are the same in memory; these strides pass channels-last on to the output.
+      x = x.as_strided(x.sizes(), {x.size(2) * x.size(3), 1, x.size(3), 1});
+    }
+    return torch::conv2d(x, conv1->weight.sum(1, /*keepdim=*/true), {}, /*stride=*/2, /*padding=*/3);  // [N, 64, …]
   }
 
   int64_t in_channels, expansion;

@@ -62,6 +62,7 @@ inline plugin::Registry make_registry() {
   registry.add(Descriptor<Objective>{.name = "unbuildable",
                                      .summary = "A test.",
                                      .source = "none",
+                                     .options = {},
                                      .create = [](const Options&, const Objective::Context&) { return nullptr; }});
   registry.add(
       Descriptor<Task>{.name = "segmentation",
@@ -74,7 +75,8 @@ inline plugin::Registry make_registry() {
 
 // Two stages, one task; every part of the language has something in it.
 inline const std::string& complete() {
-  static const std::string text = R"([experiment]
+  static const std::string text = R"(# Every part of the language.
+[experiment]
 name = "tiny"
 seed = 7
 trials = 3

@@ -75,7 +75,7 @@ TEST(ConfigMistakes, ValuesOutOfRange) {
       {"epochs = 5", "size = 4", "'task.organs.size' must be between 8 and 4096, got integer 4"},
       {"modality = \"mr\"", "modality = \"mri\"",
        "must be one of \"ct\", \"mr\", \"xray\" (did you mean \"mr\"?), got text \"mri\""},
-      {"axis = \"slice\"", "axis = \"slices\"", "x.toml:19:54: 'model.volume_backbone.axis': "},
+      {"axis = \"slice\"", "axis = \"slices\"", "x.toml:19:53: 'model.volume_backbone.axis': "},
       {"depth = 18", "depth = 17", "x.toml:18:36: 'model.slice_backbone.depth': expected an integer from 18 to 152"},
       {"name = \"tiny\"", "name = \"a/b\"", "'experiment.name' must be a name of letters, digits, '-' and '_'"},
   });
@@ -88,7 +88,7 @@ TEST(ConfigMistakes, NamesThatAreNotThere) {
        "x.toml:53:20: unknown stage 'scrach'; did you mean 'scratch'?"},
       {"data = \"head\"", "data = \"haed\"", "unknown data set 'haed'; did you mean 'head'?"},
       {"data = [\"head\"]", "data = [\"heart\", \"head\"]", "x.toml:25:9: unknown data set 'heart'"},
-      {"test = [\"other\"]", "test = [\"othr\"]", "x.toml:56:73: unknown volume 'othr'; did you mean 'other'?"},
+      {"test = [\"other\"]", "test = [\"othr\"]", "x.toml:56:69: unknown volume 'othr'; did you mean 'other'?"},
       {"name = \"resnet\"", "name = \"resnat\"", "x.toml:18:19: unknown backbone 'resnat'; did you mean 'resnet'?"},
       {"name = \"swav\"", "name = \"swaw\"", "x.toml:26:16: unknown objective 'swaw'; did you mean 'swav'?"},
       {"name = \"segmentation\"", "name = \"detection\"", "unknown task 'detection'"},

@@ -74,8 +74,8 @@ TEST(Codec, Lz4ChunkHasThePublicLayout) {
 
 TEST(Codec, DecodesLz4BlocksOfAnySize) {
   // A chunk as another writer may cut it: three stored blocks of 4 bytes for 5 values of 2 bytes.
-  const Bytes chunk = {0, 0, 0, 0, 0, 0, 0, 10, 0, 0, 0, 4, 0, 0, 0, 4, 1, 2, 3, 4,
-                       0, 0, 0, 4, 5, 6, 7, 8, 0, 0, 0, 2, 9, 10};
+  const Bytes chunk = {0, 0, 0, 0, 0, 0, 0, 10, 0, 0, 0, 4, 0, 0, 0, 4, 1,
+                       2, 3, 4, 0, 0, 0, 4, 5,  6, 7, 8, 0, 0, 0, 2, 9, 10};
   Decoder decoder;
   Bytes back(10);
   unshuffle(decoder.decode(Filter::lz4, chunk, 2, 5), 2, 5, back.data());

@@ -77,9 +77,13 @@ class ForeignBytes : public ::testing::TestWithParam<Filter> {
   VolumeData volume_;
 };
 
-TEST_P(ForeignBytes, DamagedShardsAreErrorsOrHarmless) { EXPECT_GT(refused(shard(), 400, 1), 100); }
+TEST_P(ForeignBytes, DamagedShardsAreErrorsOrHarmless) {
+  EXPECT_GT(refused(shard(), 400, 1), 100);
+}
 
-TEST_P(ForeignBytes, DamagedManifestsAreErrorsOrHarmless) { EXPECT_GT(refused(manifest(), 400, 2), 300); }
+TEST_P(ForeignBytes, DamagedManifestsAreErrorsOrHarmless) {
+  EXPECT_GT(refused(manifest(), 400, 2), 300);
+}
 
 TEST_P(ForeignBytes, EveryByteOfTheChunksAndTheIndexIsGuarded) {
   const auto document = nlohmann::json::parse(contents(manifest()));
@@ -178,7 +182,8 @@ TEST_P(ForeignBytes, AWriterSurvivesThemToo) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Filters, ForeignBytes, ::testing::Values(Filter::none, Filter::deflate, Filter::lz4, Filter::zstd));
+INSTANTIATE_TEST_SUITE_P(Filters, ForeignBytes,
+                         ::testing::Values(Filter::none, Filter::deflate, Filter::lz4, Filter::zstd));
 
 }  // namespace
 }  // namespace ivory::data

@@ -162,7 +162,9 @@ TEST(SliceCache, WrongRequestsSayWhatWasExpected) {
   EXPECT_THAT(failure_of([&] { cache.read_slice(0, 5, pixels); }).message,
               HasSubstr("slice 5 of volume a, expected 0 to 4"));
   EXPECT_THAT(failure_of([&] { cache.read_labels(0, 0, labels); }).message, HasSubstr("volume a has no labels"));
-  EXPECT_THAT(failure_of([&] { cache.read_slice(0, 0, {pixels.data(), 3}); }).message,
+  EXPECT_THAT(failure_of([&] {
+                cache.read_slice(0, 0, {pixels.data(), 3});
+              }).message,
               HasSubstr("room for 3 pixels, expected 12 x 10"));
 }
 

@@ -16,7 +16,9 @@ struct Result {
   Tensor y, grad_x, grad_residual, grad_weight, grad_bias, mean, variance;
 };
 
-Tensor channels_last(const Tensor& x) { return x.contiguous(torch::MemoryFormat::ChannelsLast); }
+Tensor channels_last(const Tensor& x) {
+  return x.contiguous(torch::MemoryFormat::ChannelsLast);
+}
 
 // Runs the fused path on channels-last input, or the composed one of torch in double precision.
 Result run(const Case& c, bool reference) {

@@ -36,7 +36,9 @@ class Levels : public Backbone {
 
 class Mean : public Backbone {
  public:
-  BackboneInfo info() const override { return {.input = InputKind::tokens, .level_widths = {}, .strides = {}, .width = 7}; }
+  BackboneInfo info() const override {
+    return {.input = InputKind::tokens, .level_widths = {}, .strides = {}, .width = 7};
+  }
   Features forward(const Tensor& tokens) override { return {.levels = {}, .pooled = tokens.mean(1), .tokens = tokens}; }
 };
 

@@ -33,6 +33,16 @@ SwappedPrediction make(const SwappedPredictionSpec& spec) {
   return made;
 }
 
+StageContext stage_of(const Collective& group, int64_t samples = 100, int64_t batch_size = 4, int64_t step = 0) {
+  StageContext stage;
+  stage.samples = samples;
+  stage.batch_size = batch_size;
+  stage.steps_per_epoch = 3;
+  stage.step = step;
+  stage.group = &group;
+  return stage;
+}
+
 // Forward, backward and hooks of one optimiser step without the optimiser.
 Tensor step(SwappedPrediction& clustering, const Tensor& embeddings, StageContext stage) {
   clustering->before_step(stage);
@@ -75,7 +85,7 @@ TEST(SwappedPredictionModule, PrototypesAreFrozenForTheFirstSteps) {
     auto clustering = make({.width = 6, .prototypes = 5, .freeze_steps = freeze});
     for (int64_t s = 0; s < 5; ++s) {
       auto z = unit(8, s).requires_grad_();
-      step(clustering, z, {.steps_per_epoch = 3, .step = s, .group = &alone});
+      step(clustering, z, stage_of(alone, 100, 4, s));
       EXPECT_EQ(clustering->prototypes->weight.grad().defined(), s >= 3) << "step " << s << ", freeze " << freeze;
       EXPECT_GT(z.grad().abs().max().item<double>(), 0);
     }
@@ -88,7 +98,7 @@ TEST(SwappedPredictionModule, PrototypesAreUnitBeforeEachStep) {
     const torch::NoGradGuard no_grad;
     clustering->prototypes->weight.mul_(3);
   }
-  clustering->before_step({.group = &alone});
+  clustering->before_step(stage_of(alone));
   EXPECT_TRUE(torch::allclose(clustering->prototypes->weight.norm(2, 1), torch::ones({5}, torch::kDouble)));
 }
 
@@ -96,7 +106,7 @@ TEST(SwappedPredictionModule, QueueServesOnceFullWithTodaysPrototypes) {
   const SwappedPredictionSpec spec{.width = 6, .prototypes = 5, .queue_length = 8};
   auto clustering = make(spec);
   auto without = make({.width = 6, .prototypes = 5});
-  const StageContext stage{.samples = 100, .batch_size = 4, .group = &alone};
+  const auto stage = stage_of(alone);
   const auto queued = [&](uint64_t salt) { return unit(8, salt).requires_grad_(); };
   for (uint64_t s = 0; s < 2; ++s) {  // not full yet: as without a queue
     EXPECT_EQ(step(clustering, queued(s), stage).item<double>(), step(without, queued(s), stage).item<double>());
@@ -120,7 +130,7 @@ TEST(SwappedPredictionModule, QueueServesOnceFullWithTodaysPrototypes) {
 
 TEST(SwappedPredictionModule, QueueTakesAllMicroBatchesOfAStepAndNoneInEvaluation) {
   auto clustering = make({.width = 6, .prototypes = 5, .queue_length = 8});
-  const StageContext stage{.samples = 100, .batch_size = 8, .group = &alone};
+  const auto stage = stage_of(alone, 100, 8);
   clustering->before_step(stage);
   clustering(unit(8, 0), 2);
   clustering(unit(8, 1), 2);
@@ -137,8 +147,7 @@ TEST(SwappedPredictionModule, TwoProcessesWithAQueueGiveTheJointLoss) {
   auto joint = make(spec);
   std::vector<double> expected;
   for (uint64_t s = 0; s < 4; ++s) {
-    expected.push_back(
-        step(joint, unit(8, s).requires_grad_(), {.samples = 100, .batch_size = 4, .group = &alone}).item<double>());
+    expected.push_back(step(joint, unit(8, s).requires_grad_(), stage_of(alone)).item<double>());
   }
   std::vector<SwappedPrediction> members = {make(spec), make(spec)};
   std::vector<std::vector<double>> losses(2);
@@ -148,8 +157,7 @@ TEST(SwappedPredictionModule, TwoProcessesWithAQueueGiveTheJointLoss) {
       const auto v = views(s);
       auto mine = torch::cat({v[0].narrow(0, 2 * member.rank(), 2), v[1].narrow(0, 2 * member.rank(), 2)});
       losses[member.rank()].push_back(
-          step(members[member.rank()], mine.requires_grad_(), {.samples = 100, .batch_size = 4, .group = &member})
-              .item<double>());
+          step(members[member.rank()], mine.requires_grad_(), stage_of(member)).item<double>());
     }
   });
   for (size_t s = 0; s < 4; ++s) EXPECT_NEAR((losses[0][s] + losses[1][s]) / 2, expected[s], 1e-12) << "step " << s;
@@ -162,7 +170,7 @@ TEST(SwappedPredictionModule, QueueMustFitTheDataAndTheBatch) {
               AllOf(HasSubstr("longer than the data set of 50 samples"), HasSubstr("set it to at most 48")));
   EXPECT_THAT(bad_request_of([&] { SwappedPrediction(spec, 500, 36); }), HasSubstr("multiple of the batch size"));
   SwappedPrediction unknown(spec, 0, 0);
-  EXPECT_THAT(bad_request_of([&] { unknown->before_training({.samples = 50, .batch_size = 16, .group = &alone}); }),
+  EXPECT_THAT(bad_request_of([&] { unknown->before_training(stage_of(alone, 50, 16)); }),
               HasSubstr("longer than the data set"));
 }
 

@@ -8,6 +8,7 @@ namespace {
 using ivory::Option;
 using ivory::Options;
 using ivory::OptionValue;
+using ivory::to_text;
 using testing::HasSubstr;
 
 std::string message_of(const std::function<void()>& body) {

@@ -1,3 +1,4 @@
+#include <ATen/autocast_mode.h>
 #include <gtest/gtest.h>
 #include <ivory/nn/unet.h>
 
@@ -177,7 +178,7 @@ TEST(SegmentationLoss, NumericalGradient) {
   // The decoder's ReLUs have kinks; none lies within the step of 1e-6 for this seed.
   for (const auto& parameter : task->named_parameters()) {
     const auto loss = [&] { return task->loss(batch); };
-    EXPECT_LT(test::gradient_error(loss, parameter.value(), /*entries=*/3), 1e-5) << parameter.key();
+    EXPECT_LT(test::gradient_error(loss, parameter.value(), /*entries=*/20), 1e-5) << parameter.key();
   }
 }
 
@@ -345,7 +346,7 @@ TEST(SegmentationPictures, ImageTruthAndPredictionSideBySide) {
   };
   EXPECT_EQ(pixel(12, 10), (std::array<int, 3>{0, 0, 0})) << "image";
   EXPECT_EQ(pixel(8, 36 + 10), (std::array<int, 3>{230, 159, 0})) << "outline of the truth";
-  EXPECT_EQ(pixel(12, 36 + 10), (std::array<int, 3>{81, 56, 0})) << "35 % inside it";
+  EXPECT_EQ(pixel(12, 36 + 10), (std::array<int, 3>{80, 56, 0})) << "35 % inside it";
   EXPECT_EQ(pixel(12, 72 + 10), (std::array<int, 3>{0, 0, 0})) << "nothing predicted";
   EXPECT_EQ(pixel(12, 33), (std::array<int, 3>{255, 255, 255})) << "gap";
 }

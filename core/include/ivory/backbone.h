@@ -12,11 +12,11 @@ enum class InputKind { image, volume, tokens };
 
 struct BackboneInfo {
   InputKind input = InputKind::image;
-  // Channels of each feature level, shallow to deep; empty for tokens. A ResNet has five: the stem (after conv1, batch norm
-  // and ReLU, for the U-Net's skip connection) and layer1 … layer4. The last four make a slice's token (Model).
+  // Channels of each feature level, shallow to deep; empty for tokens. A ResNet has five: the stem (after conv1, batch
+  // norm and ReLU, for the U-Net's skip connection) and layer1 … layer4. The last four make a slice's token (Model).
   std::vector<int64_t> level_widths;
-  std::vector<int64_t> strides;       // input pixels per pixel of that level
-  int64_t width = 0;                  // of the pooled feature, or D of the tokens
+  std::vector<int64_t> strides;  // input pixels per pixel of that level
+  int64_t width = 0;             // of the pooled feature, or D of the tokens
 };
 
 // Image backbones fill levels and pooled; token backbones fill tokens and pooled (the holistic feature).

@@ -23,8 +23,8 @@ class Error : public std::runtime_error {
   ExitCode code_;
 };
 
-// One part of a message. Texts and numbers are converted without a stream: with torch's headers around, every `<<` costs
-// the compiler a search through hundreds of overloads.
+// One part of a message. Texts and numbers are converted without a stream: with torch's headers around, every `<<`
+// costs the compiler a search through hundreds of overloads.
 class MessagePart {
  public:
   template <class T>

@@ -22,7 +22,8 @@ struct Overlap {
   double dice() const;
 };
 
-// Area under the ROC curve by ranks, ties counted half; scores [N], labels [N] of 0 and 1. Throws when a class is absent.
+// Area under the ROC curve by ranks, ties counted half; scores [N], labels [N] of 0 and 1. Throws when a class is
+// absent.
 double auc(const torch::Tensor& scores, const torch::Tensor& labels);
 
 // exp of the entropy of the normalised singular values of [N, D] (Roy & Vetterli 2007): between 1 and min(N, D). 1 when

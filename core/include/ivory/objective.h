@@ -15,12 +15,12 @@ namespace ivory {
 
 // Where the stage stands. The trainer keeps it up to date and hands it to every hook.
 struct StageContext {
-  int64_t samples = 0;          // of the objective's kind in the whole data set
-  int64_t batch_size = 0;       // over all processes
+  int64_t samples = 0;     // of the objective's kind in the whole data set
+  int64_t batch_size = 0;  // over all processes
   int64_t steps_per_epoch = 0;
   int64_t total_steps = 0;
-  int64_t epoch = 0;            // from 0
-  int64_t step = 0;             // optimiser steps taken since the stage began
+  int64_t epoch = 0;  // from 0
+  int64_t step = 0;   // optimiser steps taken since the stage began
   uint64_t seed = 0;
   torch::Device device = torch::kCPU;
   const Collective* group = nullptr;  // never null while training
@@ -28,8 +28,8 @@ struct StageContext {
   std::function<void(const std::function<void(const Batch&)>&)> for_each_batch;
 };
 
-using LossTerms = std::vector<std::pair<std::string, torch::Tensor>>;   // each a scalar; their sum is minimised
-using Diagnostics = std::vector<std::pair<std::string, double>>;        // logged, never minimised
+using LossTerms = std::vector<std::pair<std::string, torch::Tensor>>;  // each a scalar; their sum is minimised
+using Diagnostics = std::vector<std::pair<std::string, double>>;       // logged, never minimised
 
 // Heads, prototypes, queues and banks are registered parameters and buffers, so that a checkpoint holds all of them.
 class Objective : public torch::nn::Module {
@@ -60,14 +60,14 @@ class Objective : public torch::nn::Module {
   virtual LossTerms forward(Model& model, const Batch& batch) = 0;
 
   virtual void before_training(Model&, const StageContext&) {}
-  virtual void before_epoch(Model&, const StageContext&) {}    // e.g. clustering
+  virtual void before_epoch(Model&, const StageContext&) {}  // e.g. clustering
   virtual void before_step(Model&, const StageContext&) {}
   virtual void after_backward(Model&, const StageContext&) {}  // e.g. dropping the prototypes' gradients
   virtual void after_step(Model&, const StageContext&) {}      // e.g. EMA, normalisation, queue
   // Of the last forward; e.g. {"code_entropy", 5.1}. Names and units are documented by the plugin.
   virtual Diagnostics diagnostics() const { return {}; }
-  // Similarity of plain samples to each prototype, for the report: [N, 1, S, S], or [N, F, 1, S, S] of volumes → [N, H].
-  // Undefined when the objective has no prototypes. Called in eval mode, outside autograd.
+  // Similarity of plain samples to each prototype, for the report: [N, 1, S, S], or [N, F, 1, S, S] of volumes → [N,
+  // H]. Undefined when the objective has no prototypes. Called in eval mode, outside autograd.
   virtual torch::Tensor prototype_scores(Model&, const torch::Tensor& /*samples*/) { return {}; }
   // ln H when the loss of one term sits there if all codes are uniform; 0 when there is no such value.
   virtual double plateau() const { return 0; }

@@ -1,5 +1,6 @@
 #pragma once
-// Options of a plugin, declared once: from the declaration come parsing, error texts, `ivory plugins describe` and docs.
+// Options of a plugin, declared once: from the declaration come parsing, error texts, `ivory plugins describe` and
+// docs.
 
 #include <ivory/error.h>
 
@@ -17,8 +18,8 @@ using OptionValue = std::variant<bool, int64_t, double, std::string, std::vector
 
 struct Option {
   std::string name;
-  OptionValue fallback;  // the default; its alternative is the option's type
-  std::string help;      // one sentence
+  OptionValue fallback;                                       // the default; its alternative is the option's type
+  std::string help;                                           // one sentence
   double minimum = -std::numeric_limits<double>::infinity();  // inclusive; numbers and elements of lists of numbers
   double maximum = std::numeric_limits<double>::infinity();   // inclusive
   std::vector<std::string> choices = {};                      // texts only: the values allowed

@@ -21,9 +21,9 @@ namespace ivory {
 // Interface is Backbone, Objective or Task; its nested Context holds what the plugin must know to size its parameters.
 template <class Interface>
 struct Descriptor {
-  std::string name;     // as written in an experiment: lower case, words joined by '-'
-  std::string summary;  // one sentence
-  std::string source;   // the paper
+  std::string name;       // as written in an experiment: lower case, words joined by '-'
+  std::string summary;    // one sentence
+  std::string source;     // the paper
   int cache_version = 1;  // raise it when the same options give other results: recorded stages are then trained again
   std::vector<Option> options;
   // What the options imply together (a message per mistake, empty when all is well); may be null.
@@ -46,10 +46,10 @@ inline constexpr uint32_t plugin_api_version = 1;  // raised with every incompat
 struct AbiTag {
   uint32_t magic;
   uint32_t api_version;
-  uint32_t cxx11_abi;  // _GLIBCXX_USE_CXX11_ABI
-  char torch[20];      // "2.11.0"
-  char compiler[32];   // "gcc 12"
-  char build_type[32]; // "release" or "debug": whether NDEBUG is set
+  uint32_t cxx11_abi;   // _GLIBCXX_USE_CXX11_ABI
+  char torch[20];       // "2.11.0"
+  char compiler[32];    // "gcc 12"
+  char build_type[32];  // "release" or "debug": whether NDEBUG is set
 };
 
 }  // namespace ivory
@@ -66,12 +66,12 @@ struct AbiTag {
 #else
 #define IVORY_ASSERTIONS "debug"
 #endif
-#define IVORY_ABI_TAG                                                                                              \
-  {                                                                                                                \
-    ::ivory::abi_magic, ::ivory::plugin_api_version, _GLIBCXX_USE_CXX11_ABI, TORCH_VERSION, IVORY_COMPILER,        \
-        IVORY_ASSERTIONS                                                                                           \
+#define IVORY_ABI_TAG                                                                                       \
+  {                                                                                                         \
+    ::ivory::abi_magic, ::ivory::plugin_api_version, _GLIBCXX_USE_CXX11_ABI, TORCH_VERSION, IVORY_COMPILER, \
+        IVORY_ASSERTIONS                                                                                    \
   }
 
-#define IVORY_PLUGIN(registrar)                                                                             \
+#define IVORY_PLUGIN(registrar)                                                                                \
   extern "C" __attribute__((visibility("default"), used)) const ::ivory::AbiTag ivory_abi_tag = IVORY_ABI_TAG; \
   extern "C" __attribute__((visibility("default"))) void ivory_register(::ivory::Registrar& registrar)

@@ -1,6 +1,6 @@
 #pragma once
-// Counter-based random numbers: a stream is a pure function of its key, so pixels do not depend on threads, processes or
-// restarts. Philox-4x32-10 (Salmon et al., SC 2011).
+// Counter-based random numbers: a stream is a pure function of its key, so pixels do not depend on threads, processes
+// or restarts. Philox-4x32-10 (Salmon et al., SC 2011).
 
 #include <array>
 #include <cstdint>
@@ -12,12 +12,12 @@ class CounterRandom {
   // The stream of (seed, epoch, sample, view).
   CounterRandom(uint64_t seed, uint64_t epoch, uint64_t sample, uint64_t view);
 
-  uint32_t bits();                               // 32 random bits
-  double uniform();                              // [0, 1)
-  double uniform(double low, double high);       // [low, high)
-  int64_t below(int64_t bound);                  // {0, …, bound - 1}; bound > 0
+  uint32_t bits();                          // 32 random bits
+  double uniform();                         // [0, 1)
+  double uniform(double low, double high);  // [low, high)
+  int64_t below(int64_t bound);             // {0, …, bound - 1}; bound > 0
   bool chance(double probability) { return uniform() < probability; }
-  double normal();                               // mean 0, standard deviation 1
+  double normal();  // mean 0, standard deviation 1
 
  private:
   std::array<uint32_t, 2> key_;

@@ -33,7 +33,7 @@ struct Score {
 };
 
 struct Scores {
-  std::vector<Score> values;            // the first is the primary one: model selection and tables use it
+  std::vector<Score> values;  // the first is the primary one: model selection and tables use it
   std::vector<std::pair<std::string, int64_t>> counts;  // e.g. {"empty ground truth", 3}
   std::vector<std::pair<std::string, double>> cases;    // primary score per volume, for the report
 };

@@ -15,7 +15,7 @@ enum class SampleKind { slice, volume };
 // size × size.
 struct CropSpec {
   int64_t count = 2;
-  int64_t size = 224;      // pixels
+  int64_t size = 224;  // pixels
   double scale_min = 0.14;
   double scale_max = 1.0;
 };
@@ -31,11 +31,11 @@ struct SliceViewSpec {
 // Views of a volume: one transformation per view, applied alike to all its slices (method.md §5).
 struct VolumeViewSpec {
   int64_t count = 2;
-  int64_t frames = 64;     // F: the slice axis is resampled (linear) to it, never cropped
-  int64_t size = 224;      // pixels in the plane
-  double flip = 0.5;       // probability per axis
-  double rotation = 10.0;  // degrees, about each axis, uniform in ±
-  double scale = 0.1;      // relative, uniform in ±
+  int64_t frames = 64;       // F: the slice axis is resampled (linear) to it, never cropped
+  int64_t size = 224;        // pixels in the plane
+  double flip = 0.5;         // probability per axis
+  double rotation = 10.0;    // degrees, about each axis, uniform in ±
+  double scale = 0.1;        // relative, uniform in ±
   double anisotropy = 0.25;  // probability of a coarser slice axis
   double noise = 0.5;        // probability; Gaussian, standard deviation up to 0.1 of the window
   double blur = 0.5;         // probability; Gaussian in the plane

@@ -143,7 +143,10 @@ void SliceCacheWriter::add(const VolumeData& volume) {
   if (labels.defined()) labels = labels.contiguous();
   const auto label_bytes = labels.defined() ? bytes_of(labels) : std::span<const uint8_t>();
 
-  StoredVolume stored{.info = volume.info, .shard = stem_of(volume.info.name) + ".h5", .filter = state_->filter};
+  StoredVolume stored;
+  stored.info = volume.info;
+  stored.shard = stem_of(volume.info.name) + ".h5";
+  stored.filter = state_->filter;
   stored.info.has_labels = labels.defined();
   if (labels.defined() && labels.scalar_type() != torch::kUInt8) stored.label_type = PixelType::uint16;
   Hasher hasher;

@@ -17,7 +17,7 @@ using c10::str;
 using html::escape;
 using html::number;
 
-constexpr double width = 560, height = 290;
+constexpr double width = 470, height = 270;
 constexpr double top = 12, right = 14, bottom = 42;
 constexpr size_t colours = 6;    // classes s0 … s5 of the style
 constexpr size_t longest = 160;  // points drawn per series

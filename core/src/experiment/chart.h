@@ -9,7 +9,7 @@ namespace ivory::experiment {
 
 struct Series {
   std::string name = {};
-  std::vector<double> x, y = {};  // of one length, x ascending; values that are not finite leave a gap
+  std::vector<double> x = {}, y = {};  // of one length, x ascending; values that are not finite leave a gap
 };
 
 struct LineChart {

@@ -1,5 +1,6 @@
 // run-experiment --dry-run: the plan in words.
 #include <cstdio>
+#include <nlohmann/json.hpp>
 
 #include "experiment/cache_store.h"
 #include "experiment/estimate.h"

@@ -11,9 +11,9 @@
 namespace ivory::experiment {
 
 struct Estimate {
-  int64_t steps = 0;                // optimiser steps
-  double megapixels = 0;            // that enter f_intra over the whole node
-  std::optional<double> seconds;    // from what an earlier node of that name took; empty without one
+  int64_t steps = 0;              // optimiser steps
+  double megapixels = 0;          // that enter f_intra over the whole node
+  std::optional<double> seconds;  // from what an earlier node of that name took; empty without one
 };
 
 // `data` may be null (its cache is missing): then only what the configuration says is known.

@@ -1,5 +1,7 @@
 #include "experiment/html.h"
 
+#include <c10/util/StringUtil.h>
+
 #include <cctype>
 #include <cmath>
 #include <cstdint>
@@ -87,13 +89,14 @@ std::string number(double value) {
   std::snprintf(buffer, sizeof buffer, size >= 1000 && size < 1e15 ? "%.0f" : "%.4g", size);
   std::string text = buffer;
   if (size >= 10000 && size < 1e15) {
-    for (size_t at = text.size() - 3;; at -= 3) {
-      text.insert(at, ",");
-      if (at <= 3) break;
+    std::string grouped;
+    for (size_t i = 0; i < text.size(); ++i) {
+      if (i > 0 && (text.size() - i) % 3 == 0) grouped += ',';
+      grouped += text[i];
     }
+    text = grouped;
   }
-  if (value < 0) text.insert(0, "−");
-  return text;
+  return c10::str(value < 0 ? "−" : "", text);
 }
 
 double aspect_ratio(const std::filesystem::path& png) {
@@ -104,14 +107,10 @@ double aspect_ratio(const std::filesystem::path& png) {
 std::string picture(const std::filesystem::path& png, const std::string& alternative) {
   const auto bytes = png_bytes(png);
   if (bytes.empty()) {
-    std::string message = "<p class=\"absent\">The picture ";
-    return message.append(escape(png.filename().string())).append(" could not be read.</p>");
+    return c10::str("<p class=\"absent\">The picture ", escape(png.filename().string()), " could not be read.</p>");
   }
-  std::string tag = "<img alt=\"";
-  tag.append(escape(alternative));
-  tag.append("\" width=\"").append(std::to_string(big_endian(bytes, 16)));
-  tag.append("\" height=\"").append(std::to_string(big_endian(bytes, 20)));
-  return tag.append("\" src=\"data:image/png;base64,").append(base64(bytes)).append("\">");
+  return c10::str("<img alt=\"", escape(alternative), "\" width=\"", big_endian(bytes, 16), "\" height=\"",
+                  big_endian(bytes, 20), "\" src=\"data:image/png;base64,", base64(bytes), "\">");
 }
 
 std::string anchor(std::string_view title) {

@@ -25,6 +25,8 @@ void open_log(const std::filesystem::path& file) {
   install({std::move(sink)});
 }
 
-void open_console_log() { install({}); }
+void open_console_log() {
+  install({});
+}
 
 }  // namespace ivory::experiment

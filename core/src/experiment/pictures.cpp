@@ -21,7 +21,8 @@ Tensor plain_slices(const PictureRequest& request) {
   data::LabelledSamples samples{.unit = TaskUnit::slice, .size = request.size};
   const auto total = static_cast<int64_t>(request.data.slices.size());
   const int64_t count = std::min(total, most_slices);
-  for (int64_t i = 0; i < count; ++i) samples.slices.push_back(request.data.slices[static_cast<size_t>(i * total / count)]);
+  for (int64_t i = 0; i < count; ++i)
+    samples.slices.push_back(request.data.slices[static_cast<size_t>(i * total / count)]);
   const std::shared_ptr<const data::DataSet> borrowed(&request.data, [](const data::DataSet*) {});
   const auto loader = data::make_task_loader(borrowed, samples, in_order(32));
   std::vector<Tensor> batches;
@@ -40,7 +41,9 @@ Tensor first_volume(const PictureRequest& request, int64_t frames) {
 }
 
 // The loader's normalisation undone: (x · 0.25 + 0.5), clamped to [0, 1].
-Tensor as_grey(const Tensor& normalised) { return (normalised * 0.25 + 0.5).clamp(0, 1); }
+Tensor as_grey(const Tensor& normalised) {
+  return (normalised * 0.25 + 0.5).clamp(0, 1);
+}
 
 fs::path draw_prototypes(const Tensor& slices, const Tensor& scores, const fs::path& file) {
   const Tensor usage = torch::bincount(scores.argmax(1), {}, scores.size(1));  // [H]
@@ -60,7 +63,8 @@ fs::path draw_prototypes(const Tensor& slices, const Tensor& scores, const fs::p
 fs::path draw_attention(const Tensor& volume, const std::vector<Tensor>& layers, const fs::path& file) {
   const int64_t frames = volume.size(0), thumb = 24, line = 4;
   const Tensor small = torch::nn::functional::interpolate(
-      as_grey(volume), torch::nn::functional::InterpolateFuncOptions().size(std::vector<int64_t>{thumb, thumb}).mode(torch::kArea));
+      as_grey(volume),
+      torch::nn::functional::InterpolateFuncOptions().size(std::vector<int64_t>{thumb, thumb}).mode(torch::kArea));
   const Tensor sheet = contact_sheet(small.squeeze(1), frames);
   const int64_t width = sheet.size(2);
   std::vector<Tensor> strips = {sheet};
@@ -116,7 +120,8 @@ std::vector<fs::path> draw_stage(Model& model, const std::vector<std::shared_ptr
     objective->eval();
     const Tensor slices = plain_slices(request);
     const Tensor scores = scores_in_batches(*objective, model, slices, device);
-    if (scores.defined()) files.push_back(draw_prototypes(slices, scores, request.folder / "pictures" / "prototypes.png"));
+    if (scores.defined())
+      files.push_back(draw_prototypes(slices, scores, request.folder / "pictures" / "prototypes.png"));
   }
   if (model.has_inter() && request.attends_slices) {
     const Tensor volume = first_volume(request, model.frames());

@@ -1,5 +1,6 @@
 #pragma once
-// Pictures of a trained stage for the report: prototypes with their nearest slices, and where deformable attention looked.
+// Pictures of a trained stage for the report: prototypes with their nearest slices, and where deformable attention
+// looked.
 
 #include <ivory/objective.h>
 
@@ -17,8 +18,9 @@ struct PictureRequest {
   bool attends_slices = true;    // whether the token backbone's sampled positions are slices
 };
 
-// Writes prototypes.png (a row per prototype in use: the slices nearest to it) for each slice objective with prototypes,
-// and attention.png (the slices of one volume; below, per layer, the positions sampled). Returns the files written.
+// Writes prototypes.png (a row per prototype in use: the slices nearest to it) for each slice objective with
+// prototypes, and attention.png (the slices of one volume; below, per layer, the positions sampled). Returns the files
+// written.
 std::vector<std::filesystem::path> draw_stage(Model& model, const std::vector<std::shared_ptr<Objective>>& objectives,
                                               const PictureRequest& request, torch::Device device);
 

@@ -1,13 +1,13 @@
 #pragma once
-// An experiment as a graph: stages, then one node per task, row and trial. A node's identity is the hash of its resolved
-// configuration, its data's content, its inputs' identities and its plugins' cache_version.
-
-#include "config/experiment.h"
+// An experiment as a graph: stages, then one node per task, row and trial. A node's identity is the hash of its
+// resolved configuration, its data's content, its inputs' identities and its plugins' cache_version.
 
 #include <filesystem>
 #include <map>
 #include <string>
 #include <vector>
+
+#include "config/experiment.h"
 
 namespace ivory::experiment {
 
@@ -15,18 +15,18 @@ enum class NodeKind { stage, task };
 
 struct Node {
   NodeKind kind = NodeKind::stage;
-  std::string name;       // of the stage or task
-  std::string from;       // stage the weights come from; "scratch" or "" for fresh ones
-  int64_t trial = 0;      // tasks only, from 0
+  std::string name;   // of the stage or task
+  std::string from;   // stage the weights come from; "scratch" or "" for fresh ones
+  int64_t trial = 0;  // tasks only, from 0
   uint64_t seed = 1;
-  std::string identity;   // empty while its data set is missing
-  std::vector<size_t> inputs;            // nodes that must be done before
-  std::vector<std::string> data;         // names of [data.NAME]
+  std::string identity;           // empty while its data set is missing
+  std::vector<size_t> inputs;     // nodes that must be done before
+  std::vector<std::string> data;  // names of [data.NAME]
   const config::StageSpec* stage = nullptr;
   const config::TaskSpec* task = nullptr;
 
-  std::string label() const;             // "stage slices", "task head, from scratch, trial 2 of 3"
-  std::string folder_name() const;       // "stage-slices-0123456789ab"
+  std::string label() const;        // "stage slices", "task head, from scratch, trial 2 of 3"
+  std::string folder_name() const;  // "stage-slices-0123456789ab"
 };
 
 struct Plan {

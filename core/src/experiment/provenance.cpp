@@ -31,7 +31,9 @@ std::string git(const std::string& arguments) {
   return text;
 }
 
-std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+std::string first_line(const std::string& text) {
+  return text.substr(0, text.find('\n'));
+}
 
 std::string cpu_name() {
   std::ifstream in("/proc/cpuinfo");

@@ -42,16 +42,16 @@ class Footnotes {
   std::vector<std::string> reasons_;
 };
 
+// The mean, then spread and number of trials in columns of their own, so that the means stand in line.
 void write_cell(std::ostream& out, const Cell& cell, Footnotes& footnotes) {
   if (cell.trials.empty()) {
-    out << "<td>–";
-    if (!cell.reason.empty()) out << " <sup>" << footnotes.mark(cell.reason) << "</sup>";
-    out << "</td>";
+    const std::string mark = cell.reason.empty() ? "" : footnotes.mark(cell.reason);
+    out << "<td>– <span class=\"spread\"><sup>" << mark << "</sup></span> <span class=\"count\"></span></td>";
     return;
   }
-  out << "<td data-value=\"" << cell.mean() << "\">" << percent(cell.mean());
-  if (cell.trials.size() > 1) out << " <span class=\"spread\">± " << percent(cell.deviation()) << "</span>";
-  out << " <span class=\"count\">(" << cell.trials.size() << ")</span></td>";
+  out << "<td data-value=\"" << cell.mean() << "\">" << percent(cell.mean()) << " <span class=\"spread\">";
+  if (cell.trials.size() > 1) out << "± " << percent(cell.deviation());
+  out << "</span> <span class=\"count\">(" << cell.trials.size() << ")</span></td>";
 }
 
 // Every trial as a dot: a chart per column that has more than one trial somewhere.
@@ -97,7 +97,7 @@ void write_pictures(std::ostream& out, const PictureGroup& group) {
   out << "<h3>" << escape(group.title) << "</h3>\n" << html::paragraphs(group.text);
   // Wide pictures (image | truth | prediction) stand two in a row, single slices six.
   const double aspect = group.pictures.empty() ? 1 : html::aspect_ratio(group.pictures.front().file);
-  out << "<div class=\"pictures\" style=\"--tile: " << std::clamp(std::round(9 * aspect), 8.0, 27.0) << "rem\">\n";
+  out << "<div class=\"pictures\" style=\"--tile: " << std::clamp(std::round(8 * aspect), 8.0, 27.0) << "rem\">\n";
   for (const auto& picture : group.pictures) {
     out << "<figure>" << html::picture(picture.file, picture.caption) << "<figcaption>" << escape(picture.caption)
         << "</figcaption></figure>\n";

@@ -29,17 +29,20 @@ p { margin: 0 0 .8em; }
 h1 { font-size: 2.1rem; line-height: 1.2; font-weight: 600; margin: 0 0 .3rem; letter-spacing: -.01em; }
 h2 { font-size: 1.4rem; line-height: 1.3; font-weight: 600; margin: 3rem 0 .8rem; padding-top: .9rem;
      border-top: 1px solid var(--rule); scroll-margin-top: 1rem; }
+h2::first-letter { text-transform: uppercase; }
 h3 { font-size: 1.08rem; font-weight: 600; margin: 2rem 0 .4rem; }
 a { color: var(--accent); text-underline-offset: .15em; text-decoration-thickness: 1px; }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; border-radius: 2px; }
 .subtitle { color: var(--muted); font: .92rem/1.5 var(--sans); margin-bottom: 1.2rem; }
 nav { font: .88rem/1.7 var(--sans); margin: 1.4rem 0 0; }
 nav ul { list-style: none; margin: 0; padding: 0; display: flex; flex-wrap: wrap; gap: 0 1.2rem; }
+nav a { display: inline-block; }
+nav a::first-letter { text-transform: uppercase; }
 .caveat { background: var(--warn-tint); border-left: 3px solid var(--warn); padding: .75rem 1.1rem; margin: 1.2rem 0; }
 .caveat p:last-child { margin: 0; }
 .scroll { overflow-x: auto; margin: .6rem 0; }
 table { border-collapse: collapse; font: .93rem/1.4 var(--sans); font-variant-numeric: tabular-nums lining-nums;
-        border-top: 2px solid var(--ink); border-bottom: 2px solid var(--ink); }
+        border-top: 2px solid var(--ink); border-bottom: 2px solid var(--ink); min-width: min(100%, 34rem); }
 caption { text-align: left; caption-side: top; font: 1rem/1.45 var(--text); padding-bottom: .6rem; max-width: 42rem; }
 th { text-align: left; font-weight: 600; }
 thead th { border-bottom: 1px solid var(--ink); vertical-align: bottom; }
@@ -48,11 +51,15 @@ th:last-child, td:last-child { padding-right: .3rem; }
 tbody th { font-weight: 400; }
 tbody tr + tr > * { border-top: 1px solid var(--faint); }
 .results thead th + th, .results td { text-align: right; white-space: nowrap; }
-.spread, .count { color: var(--muted); }
-.count { font-size: .82em; }
-thead button { font: inherit; color: inherit; background: none; border: 0; padding: 0; cursor: pointer; text-align: inherit; }
+.spread, .count { display: inline-block; text-align: left; color: var(--muted); }
+.spread { min-width: 3.4em; }
+.count { min-width: 1.9em; font-size: .82em; }
+thead button { font: inherit; color: inherit; background: none; border: 0; padding: 0; cursor: pointer; text-align: inherit;
+               white-space: nowrap; }
 thead button::after { content: "↕"; color: var(--muted); opacity: .55; font-size: .8em; margin-left: .35em;
                       display: inline-block; width: .8em; }
+.results thead th + th button { display: inline-flex; flex-direction: row-reverse; align-items: baseline; gap: .35em; }
+.results thead th + th button::after { margin: 0; }
 thead button:hover { color: var(--accent); }
 [aria-sort="ascending"] button::after { content: "↑"; opacity: 1; color: var(--accent); }
 [aria-sort="descending"] button::after { content: "↓"; opacity: 1; color: var(--accent); }

@@ -144,7 +144,9 @@ void link_nodes(const fs::path& folder, const Plan& plan, const Store& store) {
   }
 }
 
-std::string device_name(const torch::Device& device) { return device.is_cuda() ? "cuda" : "cpu"; }
+std::string device_name(const torch::Device& device) {
+  return device.is_cuda() ? "cuda" : "cpu";
+}
 
 }  // namespace
 

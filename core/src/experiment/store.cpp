@@ -24,7 +24,9 @@ std::optional<nlohmann::json> read_json(const fs::path& file) {
   return value;
 }
 
-std::string reason() { return std::strerror(errno); }
+std::string reason() {
+  return std::strerror(errno);
+}
 
 }  // namespace
 
@@ -37,8 +39,8 @@ FolderLock::FolderLock(const fs::path& folder) {
     const ssize_t read_bytes = pread(file_, owner, sizeof owner - 1, 0);
     close(file_);
     throw bad_request(folder.string(), " is in use by another process",
-                     read_bytes > 0 ? " (pid " + std::string(owner) + ")" : "",
-                     ": wait for it, or give this run another folder with --output");
+                      read_bytes > 0 ? " (pid " + std::string(owner) + ")" : "",
+                      ": wait for it, or give this run another folder with --output");
   }
   const std::string pid = std::to_string(getpid());
   if (ftruncate(file_, 0) != 0 || pwrite(file_, pid.data(), pid.size(), 0) < 0) {
@@ -87,7 +89,9 @@ void write_file(const fs::path& file, const std::string& text) {
 
 Store::Store(const fs::path& output) : root_(output / "store") {}
 
-fs::path Store::folder(const Node& node) const { return root_ / node.folder_name(); }
+fs::path Store::folder(const Node& node) const {
+  return root_ / node.folder_name();
+}
 
 std::optional<nlohmann::json> Store::record(const Node& node) const {
   if (node.identity.empty()) return {};

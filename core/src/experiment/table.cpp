@@ -63,7 +63,8 @@ std::vector<std::string> footnotes(const Table& table) {
   for (size_t row = 0; row < table.rows.size(); ++row) {
     for (size_t column = 0; column < table.columns.size(); ++column) {
       const Cell& cell = table.cells[row][column];
-      if (cell.trials.empty()) notes.push_back("– " + table.rows[row] + ", " + table.columns[column] + ": " + cell.reason);
+      if (cell.trials.empty())
+        notes.push_back("– " + table.rows[row] + ", " + table.columns[column] + ": " + cell.reason);
     }
   }
   return notes;
@@ -94,7 +95,8 @@ Table make_table(const config::Experiment& experiment, const Plan& plan, const S
   for (const auto& row : experiment.table.rows) {
     table.rows.push_back(row.label);
     table.cells.emplace_back();
-    for (const auto& column : experiment.table.columns) table.cells.back().push_back(make_cell(row, column, plan, store));
+    for (const auto& column : experiment.table.columns)
+      table.cells.back().push_back(make_cell(row, column, plan, store));
   }
   return table;
 }

@@ -14,7 +14,7 @@ struct Cell {
   std::vector<double> trials;  // one score per finished trial, in [0, 1]
   std::string reason;          // why it is empty
   double mean() const;
-  double deviation() const;    // sample standard deviation; 0 with fewer than two trials
+  double deviation() const;  // sample standard deviation; 0 with fewer than two trials
 };
 
 struct Table {

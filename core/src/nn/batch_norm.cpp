@@ -73,7 +73,8 @@ variable_list apply_backward(const Tensor& grad, const Tensor& x, const Tensor& 
   const Sums sums = reduce_rows(rows, channels, [&](int64_t begin, int64_t end, double* first, double* second) {
     kernels::backward_sums(job, begin, end, first, second);
   });
-  const Tensor grad_bias = sums.first.to(torch::kFloat), grad_weight = sums.second.to(torch::kFloat);
+  const Tensor grad_bias = sums.first.to(torch::kFloat);
+  const Tensor grad_weight = (sums.second * inverse).to(torch::kFloat);
   // dx = scale·g + a + b·x, the terms without g gathered per channel.
   const double count = static_cast<double>(rows);
   const Tensor slope = (-scale * inverse * grad_weight / count).contiguous();

@@ -15,9 +15,9 @@ struct Bf16 {
 template <class T>
 struct BackwardRows {
   const T* x;
-  const T* grad;      // of the output
-  const T* y;         // with residual and ReLU: the output, whose sign is the mask; else null
-  T* behind;          // with residual and ReLU: receives the gradient behind the ReLU; else null
+  const T* grad;  // of the output
+  const T* y;     // with residual and ReLU: the output, whose sign is the mask; else null
+  T* behind;      // with residual and ReLU: receives the gradient behind the ReLU; else null
   const float *scale, *shift, *mean, *inverse;  // [channels]
   int64_t channels;
   bool relu;
@@ -35,13 +35,13 @@ void forward_sums(const float* in, const float* pivot, int64_t begin, int64_t en
 void forward_sums(const Bf16* in, const float* pivot, int64_t begin, int64_t end, int64_t channels, double* first,
                   double* second);
 
-// first += Σ g, second += Σ g·x̂; fills job.behind.
+// first += Σ g, second += Σ g·(x − mean); fills job.behind.
 void backward_sums(const BackwardRows<float>& job, int64_t begin, int64_t end, double* first, double* second);
 void backward_sums(const BackwardRows<Bf16>& job, int64_t begin, int64_t end, double* first, double* second);
 
 // out = scale·g + offset + slope·x.
-void backward_input(const BackwardRows<float>& job, int64_t begin, int64_t end, const float* offset,
-                    const float* slope, float* out);
+void backward_input(const BackwardRows<float>& job, int64_t begin, int64_t end, const float* offset, const float* slope,
+                    float* out);
 void backward_input(const BackwardRows<Bf16>& job, int64_t begin, int64_t end, const float* offset, const float* slope,
                     Bf16* out);
 

@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "train/files.h"
+#include "train/trainer.h"
 
 namespace ivory::train {
 namespace fs = std::filesystem;
@@ -23,7 +24,9 @@ std::string directory_name(int64_t step) {
   return name;
 }
 
-int64_t step_of(const fs::path& directory) { return std::stoll(directory.filename().string().substr(prefix.size())); }
+int64_t step_of(const fs::path& directory) {
+  return std::stoll(directory.filename().string().substr(prefix.size()));
+}
 
 bool is_checkpoint(const fs::directory_entry& entry) {
   const std::string name = entry.path().filename().string();
@@ -57,6 +60,11 @@ struct Temporary {
 };
 
 }  // namespace
+
+void discard_checkpoints(const NodeContext& context) {
+  std::error_code ignored;
+  fs::remove_all(context.folder / "checkpoints", ignored);
+}
 
 CheckpointStore::CheckpointStore(fs::path folder, std::string identity, int64_t keep_last)
     : folder_(std::move(folder)), identity_(std::move(identity)), keep_last_(std::max<int64_t>(keep_last, 1)) {

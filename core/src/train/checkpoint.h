@@ -1,6 +1,6 @@
 #pragma once
-// checkpoints/step-000123/{weights.safetensors, state.safetensors, state.json}: written under a temporary name, fsynced,
-// renamed. A directory that was half written, or whose checksums differ, is passed over when training goes on.
+// checkpoints/step-000123/{weights.safetensors, state.safetensors, state.json}: written under a temporary name,
+// fsynced, renamed. A directory that was half written, or whose checksums differ, is passed over when training goes on.
 
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -22,7 +22,8 @@ class CheckpointStore {
   // Removes what a killed process left half written.
   CheckpointStore(std::filesystem::path folder, std::string identity, int64_t keep_last);
 
-  // Throws run_failed (a full disk, …); what was there before stays. Then drops all but the newest keep_last and the best.
+  // Throws run_failed (a full disk, …); what was there before stays. Then drops all but the newest keep_last and the
+  // best.
   void save(const Checkpoint& checkpoint, bool best);
   // The newest whose files are whole. Throws bad_request when it belongs to another configuration.
   std::optional<Checkpoint> newest() const;

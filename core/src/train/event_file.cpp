@@ -19,7 +19,9 @@ void put_varint(std::string& out, uint64_t number) {
   out += static_cast<char>(number);
 }
 
-void put_key(std::string& out, int field, Wire wire) { put_varint(out, static_cast<uint64_t>(field) << 3 | wire); }
+void put_key(std::string& out, int field, Wire wire) {
+  put_varint(out, static_cast<uint64_t>(field) << 3 | wire);
+}
 
 template <class T>
 void put_fixed(std::string& out, T number) {

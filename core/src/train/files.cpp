@@ -100,7 +100,9 @@ std::string hash_file(const fs::path& path) {
   return to_hex(XXH3_128bits_digest(state.get()));
 }
 
-std::string hash_text(const std::string& text) { return to_hex(XXH3_128bits(text.data(), text.size())); }
+std::string hash_text(const std::string& text) {
+  return to_hex(XXH3_128bits(text.data(), text.size()));
+}
 
 void require_writable(const fs::path& folder) {
   std::error_code failed;

@@ -7,7 +7,8 @@
 
 namespace ivory::train {
 
-// A new file. Every failure throws run_failed with the path and the system's reason; a file that was not closed is removed.
+// A new file. Every failure throws run_failed with the path and the system's reason; a file that was not closed is
+// removed.
 class DurableFile {
  public:
   explicit DurableFile(std::filesystem::path path);

@@ -25,25 +25,28 @@ std::vector<std::string> Findings::after_epoch(const Observation& seen) {
     const bool stuck = seen.plateau > 0 && std::abs(loss - seen.plateau) <= plateau_tolerance * seen.plateau;
     epochs = stuck ? epochs + 1 : 0;
     if (!stuck) continue;
-    sentences.push_back(c10::str("objective '", seen.objective, "': the loss '", term, "' (", loss, ") sits at ln H = ",
-                                 seen.plateau, " for ", epochs, epochs == 1 ? " epoch" : " epochs",
-                                 ": predictions are no better than a uniform guess over the H prototypes, so nothing is "
-                                 "learned yet; if it stays, use a smaller epsilon, a higher learning rate, or fewer "
-                                 "prototypes for this batch size"));
+    sentences.push_back(
+        c10::str("objective '", seen.objective, "': the loss '", term, "' (", loss, ") sits at ln H = ", seen.plateau,
+                 " for ", epochs, epochs == 1 ? " epoch" : " epochs",
+                 ": predictions are no better than a uniform guess over the H prototypes, so nothing is "
+                 "learned yet; if it stays, use a smaller epsilon, a higher learning rate, or fewer "
+                 "prototypes for this batch size"));
   }
   for (const auto& [name, value] : seen.diagnostics) {
     if (ends_with(name, "perplexity") && seen.plateau > 0) {
       const double reachable = std::min(std::exp(seen.plateau), static_cast<double>(seen.batch_size));
       if (value < std::max(1.5, low_share_of_prototypes * reachable)) {
         sentences.push_back(c10::str("objective '", seen.objective, "': ", name, " is ", value, " of ",
-                                     std::llround(reachable), " prototypes that a batch can reach: samples collapse onto "
+                                     std::llround(reachable),
+                                     " prototypes that a batch can reach: samples collapse onto "
                                      "few prototypes; a larger epsilon or a lower learning rate spreads them"));
       }
     }
     if (ends_with(name, "effective_rank") && value < collapsed_rank) {
-      sentences.push_back(c10::str("objective '", seen.objective, "': ", name, " is ", value,
-                                   ": the features lie on a line, that is, they have collapsed; a lower learning rate or "
-                                   "a longer warm-up may prevent it"));
+      sentences.push_back(
+          c10::str("objective '", seen.objective, "': ", name, " is ", value,
+                   ": the features lie on a line, that is, they have collapsed; a lower learning rate or "
+                   "a longer warm-up may prevent it"));
     }
   }
   return sentences;

@@ -69,7 +69,9 @@ MetricsLog::MetricsLog(const fs::path& folder, int64_t last_step) : path_(folder
   }
 }
 
-MetricsLog::~MetricsLog() { ::close(descriptor_); }
+MetricsLog::~MetricsLog() {
+  ::close(descriptor_);
+}
 
 void MetricsLog::write(json line) {
   line["time"] = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();

@@ -16,7 +16,8 @@ class MetricsLog {
   MetricsLog(const std::filesystem::path& folder, int64_t last_step);
   ~MetricsLog();
 
-  // Every line has "kind" and "step"; "time" (seconds since 1970) is added. Throws run_failed when it cannot be written.
+  // Every line has "kind" and "step"; "time" (seconds since 1970) is added. Throws run_failed when it cannot be
+  // written.
   void write(nlohmann::json line);
   // Makes the lines so far durable; called before a checkpoint that counts on them.
   void sync();

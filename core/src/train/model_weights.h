@@ -8,8 +8,8 @@
 
 namespace ivory::train {
 
-// A whole model (names below intra., projection., inter.), or a slice backbone's own file (torchvision's names). Logs what
-// matched; throws bad_request when under 95 % of the slice backbone's parameters do.
+// A whole model (names below intra., projection., inter.), or a slice backbone's own file (torchvision's names). Logs
+// what matched; throws bad_request when under 95 % of the slice backbone's parameters do.
 void load_weights(Model& model, const std::filesystem::path& file, const std::string& label);
 
 // <folder>/weights.safetensors.

@@ -32,8 +32,8 @@ NamedTensors zeros_beside(const NamedTensors& parameters, const std::string& pre
 }
 
 // b ← μ b + g; p ← p − lr · b (Sutskever's form with the learning rate outside, as in PyTorch).
-// LARC (You et al., 2017; no clipping): before that g ← (g + λ p) · trust · |p| / (|g| + λ |p| + ε), λ the weight decay;
-// a parameter with |p| = 0 or |g| = 0 keeps its plain gradient, without weight decay.
+// LARC (You et al., 2017; no clipping): before that g ← (g + λ p) · trust · |p| / (|g| + λ |p| + ε), λ the weight
+// decay; a parameter with |p| = 0 or |g| = 0 keeps its plain gradient, without weight decay.
 class Sgd : public Optimiser {
  public:
   Sgd(const config::OptimiserSpec& spec, NamedTensors parameters)

@@ -27,12 +27,12 @@ struct Dtype {
   torch::ScalarType type;
 };
 constexpr Dtype dtypes[] = {
-    {"F64", torch::kFloat64},     {"F32", torch::kFloat32}, {"F16", torch::kFloat16},
-    {"BF16", torch::kBFloat16},   {"I64", torch::kInt64},   {"I32", torch::kInt32},
-    {"I16", torch::kInt16},       {"I8", torch::kInt8},     {"U8", torch::kUInt8},
-    {"U16", torch::kUInt16},      {"U32", torch::kUInt32},  {"U64", torch::kUInt64},
-    {"BOOL", torch::kBool},       {"C64", torch::kComplexFloat},
-    {"F8_E4M3", torch::kFloat8_e4m3fn}, {"F8_E5M2", torch::kFloat8_e5m2},
+    {"F64", torch::kFloat64},         {"F32", torch::kFloat32},      {"F16", torch::kFloat16},
+    {"BF16", torch::kBFloat16},       {"I64", torch::kInt64},        {"I32", torch::kInt32},
+    {"I16", torch::kInt16},           {"I8", torch::kInt8},          {"U8", torch::kUInt8},
+    {"U16", torch::kUInt16},          {"U32", torch::kUInt32},       {"U64", torch::kUInt64},
+    {"BOOL", torch::kBool},           {"C64", torch::kComplexFloat}, {"F8_E4M3", torch::kFloat8_e4m3fn},
+    {"F8_E5M2", torch::kFloat8_e5m2},
 };
 
 struct Entry {
@@ -98,7 +98,8 @@ Entry parse_entry(const std::string& name, const json& value, uint64_t buffer_by
   uint64_t bytes = torch::elementSize(entry.type);
   for (const json& size : shape) {
     const uint64_t length = natural(size, where, "shape's entries");
-    IVORY_CHECK(!__builtin_mul_overflow(bytes, length, &bytes), where, "the size of shape ", shape.dump(), " overflows");
+    IVORY_CHECK(!__builtin_mul_overflow(bytes, length, &bytes), where, "the size of shape ", shape.dump(),
+                " overflows");
     entry.shape.push_back(static_cast<int64_t>(length));
   }
 
@@ -165,7 +166,8 @@ std::string header_text(const TensorFile& content) {
                                     [&](const Dtype& known) { return known.type == tensor.scalar_type(); });
     IVORY_CHECK(dtype != std::end(dtypes), "tensor '", name, "' of type ", tensor.scalar_type(),
                 " has no place in a safetensors file");
-    IVORY_CHECK(name != "__metadata__" && !header.contains(name), "tensor name '", name, "' is given twice or reserved");
+    IVORY_CHECK(name != "__metadata__" && !header.contains(name), "tensor name '", name,
+                "' is given twice or reserved");
     header[name] = {{"dtype", dtype->name},
                     {"shape", tensor.sizes().vec()},
                     {"data_offsets", {position, position + tensor.nbytes()}}};

@@ -20,13 +20,14 @@ struct TensorFile {
 
 // Written to a temporary name, fsynced, renamed. Throws run_failed with the system's reason (a full disk, …).
 void save_safetensors(const std::filesystem::path& file, const TensorFile& content);
-// Throws bad_request on anything malformed: overlapping or out-of-range offsets, unknown dtypes, a header over 100 MB, …
+// Throws bad_request on anything malformed: overlapping or out-of-range offsets, unknown dtypes, a header over 100 MB,
+// …
 TensorFile load_safetensors(const std::filesystem::path& file);
 
 struct LoadReport {
   std::vector<std::string> matched, missing, unexpected, mismatched;  // names; mismatched: shapes differ
   double share = 0;                                                   // of the module's parameters, by element count
-  std::string summary() const;  // one line
+  std::string summary() const;                                        // one line
 };
 // Copies by name into parameters and buffers. Throws bad_request below min_share.
 LoadReport load_into(torch::nn::Module& module, const NamedTensors& tensors, double min_share);

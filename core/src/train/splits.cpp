@@ -14,7 +14,9 @@ namespace {
 using data::VolumeInfo;
 using Volumes = std::vector<VolumeInfo>;
 
-const std::string& patient_of(const VolumeInfo& info) { return info.patient.empty() ? info.name : info.patient; }
+const std::string& patient_of(const VolumeInfo& info) {
+  return info.patient.empty() ? info.name : info.patient;
+}
 
 struct Range {
   int32_t volume;

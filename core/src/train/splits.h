@@ -18,9 +18,9 @@ struct Splits {
   std::vector<std::string> warnings;
 };
 
-// Explicit lists, or by patient: shares of a seeded permutation, no patient in two splits. Throws bad_request when a name
-// or range does not exist, when a slice is in two splits, or when nothing is left to train or test on; volumes without
-// labels are left out of shares and are a mistake in lists.
+// Explicit lists, or by patient: shares of a seeded permutation, no patient in two splits. Throws bad_request when a
+// name or range does not exist, when a slice is in two splits, or when nothing is left to train or test on; volumes
+// without labels are left out of shares and are a mistake in lists.
 Splits make_splits(const config::SplitSpec& spec, const std::vector<data::VolumeInfo>& volumes, TaskUnit unit);
 
 }  // namespace ivory::train

@@ -16,7 +16,9 @@ namespace {
 
 constexpr uint64_t objective_seed = 2, loader_seed = 3;
 
-const char* name_of(SampleKind kind) { return kind == SampleKind::slice ? "slices" : "volumes"; }
+const char* name_of(SampleKind kind) {
+  return kind == SampleKind::slice ? "slices" : "volumes";
+}
 
 // Endless batches of one kind; the step decides which, whatever came before.
 struct Source {
@@ -160,13 +162,11 @@ void Stage::create_objectives(const config::ModelSpec& model_spec, const plugin:
   std::map<std::string, int> seen;
   for (const config::ObjectiveUse& use : spec_.objectives) {
     const auto& descriptor = registry.find<Objective>(use.plugin.name);
-    context.samples = 0;
-    context.batch_size = spec_.train.batch_size;
+    context.samples = data_->samples(use.kind);
+    context.batch_size = batch_size(use.kind);
     auto objective = descriptor.create(use.plugin.options, context);
-    // Its kind is known only now; created again with what depends on it.
-    context.samples = data_->samples(objective->kind());
-    context.batch_size = batch_size(objective->kind());
-    objective = descriptor.create(use.plugin.options, context);
+    IVORY_CHECK(objective->kind() == use.kind, node_.label, ": objective '", use.plugin.name,
+                "' was declared to learn from ", name_of(use.kind), ", it learns from ", name_of(objective->kind()));
     const int count = ++seen[use.plugin.name];
     const std::string name = use.plugin.name + (count > 1 ? "-" + std::to_string(count) : "");
     objective->train();
@@ -216,7 +216,8 @@ void Stage::add_source(SampleKind kind) {
   IVORY_CHECK(size > 0 && size % spec_.train.accumulate == 0, node_.label, ": accumulate = ", spec_.train.accumulate,
               " must divide the batch of ", size, " ", name_of(kind));
   if (data_->samples(kind) == 0) throw missing_data(node_.label, ": its data hold no ", name_of(kind));
-  sources_.push_back({.kind = kind, .batch_size = size, .loader = make_loader(kind, loader_options(kind)), .batch = {}});
+  sources_.push_back(
+      {.kind = kind, .batch_size = size, .loader = make_loader(kind, loader_options(kind)), .batch = {}});
 }
 
 void Stage::fill(Part& part) {
@@ -335,7 +336,7 @@ StageResult train_stage(const config::StageSpec& spec, const config::ModelSpec& 
                         const std::filesystem::path& initial_weights, std::shared_ptr<const data::DataSet> data,
                         const plugin::Registry& registry, const NodeContext& context) {
   Stage stage(spec, model_spec, std::move(data), registry, context);
-  const std::filesystem::path weights = initial_weights.empty() ? model_spec.weights : initial_weights;
+  const auto weights = initial_weights.empty() ? std::filesystem::path(model_spec.weights) : initial_weights;
   if (!weights.empty()) load_weights(stage.joint_model(), weights, context.label);
   stage.move_to_device();
   TrainLoop loop(stage, spec.train, context);

@@ -29,8 +29,9 @@ torch::Tensor fit(const torch::Tensor& source, const torch::Tensor& target) {
 }  // namespace
 
 std::string LoadReport::summary() const {
-  return c10::str(matched.size(), " tensors matched, ", percent(share), " of the parameters", example("missing", missing),
-                  example("unexpected", unexpected), example("of another shape", mismatched));
+  return c10::str(matched.size(), " tensors matched, ", percent(share), " of the parameters",
+                  example("missing", missing), example("unexpected", unexpected),
+                  example("of another shape", mismatched));
 }
 
 LoadReport load_into(torch::nn::Module& module, const NamedTensors& tensors, double min_share) {

@@ -6,7 +6,9 @@
 namespace ivory::train {
 namespace {
 
-void request_stop(int) { stop_requested().store(true); }
+void request_stop(int) {
+  stop_requested().store(true);
+}
 
 }  // namespace
 

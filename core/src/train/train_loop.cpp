@@ -17,10 +17,12 @@ using Clock = std::chrono::steady_clock;
 // Streams of the generators' seeds.
 enum Stream : uint64_t { in_training_start = 1, in_epoch_start = 2, in_step = 3 };
 
-constexpr int64_t max_step_lines = 20'000;     // of metrics.jsonl
-constexpr int64_t diagnoses_per_epoch = 50;    // they may need an SVD
+constexpr int64_t max_step_lines = 20'000;   // of metrics.jsonl
+constexpr int64_t diagnoses_per_epoch = 50;  // they may need an SVD
 
-double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
 
 NamedTensors with_prefix(const std::string& prefix, const NamedTensors& tensors) {
   NamedTensors named;
@@ -67,8 +69,12 @@ std::map<std::string, double> Means::values() const {
   return means;
 }
 
-json Means::to_json() const { return sums_; }
-void Means::from_json(const json& value) { sums_ = value.get<decltype(sums_)>(); }
+json Means::to_json() const {
+  return sums_;
+}
+void Means::from_json(const json& value) {
+  sums_ = value.get<decltype(sums_)>();
+}
 
 TrainLoop::TrainLoop(Trainee& trainee, const config::TrainSpec& spec, const NodeContext& context)
     : trainee_(trainee),
@@ -81,8 +87,8 @@ TrainLoop::TrainLoop(Trainee& trainee, const config::TrainSpec& spec, const Node
       schedule_(spec.schedule, peak_learning_rate(spec.optimiser, spec.batch_size), per_epoch_, total_),
       progress_(context.label, total_) {
   IVORY_CHECK(!optimiser_->parameters().empty(), context.label, ": nothing is trainable");
-  IVORY_CHECK(spec.accumulate >= 1 && spec.batch_size % spec.accumulate == 0, context.label, ": accumulate = ",
-              spec.accumulate, " must divide batch_size = ", spec.batch_size);
+  IVORY_CHECK(spec.accumulate >= 1 && spec.batch_size % spec.accumulate == 0, context.label,
+              ": accumulate = ", spec.accumulate, " must divide batch_size = ", spec.batch_size);
   IVORY_CHECK(spec.precision == "fp32" || spec.precision == "bf16", context.label, ": precision '", spec.precision,
               "' is unknown; known are: fp32, bf16");
   if (context.device.is_cpu()) keep_freed_memory();
@@ -90,9 +96,13 @@ TrainLoop::TrainLoop(Trainee& trainee, const config::TrainSpec& spec, const Node
 
 TrainLoop::~TrainLoop() = default;
 
-Position TrainLoop::position() const { return {.step = step_, .epoch = step_ / per_epoch_}; }
+Position TrainLoop::position() const {
+  return {.step = step_, .epoch = step_ / per_epoch_};
+}
 
-double TrainLoop::elapsed() const { return seconds_before_ + seconds_since(began_); }
+double TrainLoop::elapsed() const {
+  return seconds_before_ + seconds_since(began_);
+}
 
 void TrainLoop::seed(uint64_t stream, int64_t index) const {
   torch::manual_seed(mix(mix(context_.seed, stream), static_cast<uint64_t>(index)));
@@ -134,11 +144,12 @@ void TrainLoop::resume() {
 void TrainLoop::restore(const Checkpoint& checkpoint) {
   const std::string where = checkpoint.path.string();
   copy_by_name(checkpoint.weights, state_of(trainee_.model()), where);
-  copy_by_name(checkpoint.extra,
-               joined(trainee_.extra_state(), with_prefix("optimiser.", optimiser_->state())), where);
+  copy_by_name(checkpoint.extra, joined(trainee_.extra_state(), with_prefix("optimiser.", optimiser_->state())), where);
 }
 
-void TrainLoop::restore_best() { restore(checkpoints_.best()); }
+void TrainLoop::restore_best() {
+  restore(checkpoints_.best());
+}
 
 void TrainLoop::train_epoch() {
   if (step_ % per_epoch_ == 0) {
@@ -224,8 +235,9 @@ void TrainLoop::log_step(double loss, double lr, double gradient_norm) {
   const double rate = steps * static_cast<double>(trainee_.images_per_step()) / std::max(in_session, 1e-9);
   progress_.update(step_, in_session / steps * static_cast<double>(total_ - step_), rate, loss);
   if (step_ % std::max<int64_t>(1, total_ / max_step_lines) != 0) return;
-  json line = {{"kind", "step"}, {"step", step_}, {"epoch", (step_ - 1) / per_epoch_}, {"loss", loss},
-               {"terms", terms_}, {"lr", lr},     {"images_per_s", rate}};
+  json line = {{"kind", "step"},      {"step", step_},   {"epoch", (step_ - 1) / per_epoch_},
+               {"loss", loss},        {"terms", terms_}, {"lr", lr},
+               {"images_per_s", rate}};
   if (!diagnostics.empty()) line["diagnostics"] = diagnostics;
   if (spec_.clip_norm > 0) line["gradient_norm"] = gradient_norm;
   metrics_->write(std::move(line));
@@ -254,9 +266,10 @@ json TrainLoop::log_epoch(const EpochEnd& end) {
   const auto steps = static_cast<double>(step_ - epoch_first_step_);
   const double rate = steps * static_cast<double>(trainee_.images_per_step()) / std::max(seconds, 1e-9);
   const double left = elapsed() / static_cast<double>(step_) * static_cast<double>(total_ - step_);
-  json line = {{"kind", "epoch"},   {"step", step_},         {"epoch", epoch},         {"means", last_},
-               {"seconds", seconds}, {"images_per_s", rate}, {"rss_mib", rss_mib()},
-               {"waiting", waited_ / std::max(seconds, 1e-9)}};
+  json line = {{"kind", "epoch"},      {"step", step_},
+               {"epoch", epoch},       {"means", last_},
+               {"seconds", seconds},   {"images_per_s", rate},
+               {"rss_mib", rss_mib()}, {"waiting", waited_ / std::max(seconds, 1e-9)}};
   if (!end.metrics.is_null()) line.update(end.metrics);
   if (!end.warnings.empty()) line["warnings"] = end.warnings;
   const int64_t epochs = (total_ + per_epoch_ - 1) / per_epoch_;
@@ -269,12 +282,8 @@ json TrainLoop::log_epoch(const EpochEnd& end) {
 }
 
 void TrainLoop::save(bool best) {
-  json state = {{"epoch", step_ / per_epoch_},
-                {"batch", step_ % per_epoch_},
-                {"seed", context_.seed},
-                {"seconds", elapsed()},
-                {"means", means_.to_json()},
-                {"last", last_}};
+  json state = {{"epoch", step_ / per_epoch_}, {"batch", step_ % per_epoch_}, {"seed", context_.seed},
+                {"seconds", elapsed()},        {"means", means_.to_json()},   {"last", last_}};
   if (best_) state["best"] = {{"score", best_->score}, {"epoch", best_->epoch}, {"step", best_->step}};
   metrics_->sync();
   checkpoints_.save({.step = step_,

@@ -22,22 +22,23 @@ struct Position {
 };
 
 struct EpochEnd {
-  std::optional<double> score;         // of model selection: greater is better
-  nlohmann::json metrics;              // goes into the epoch's line; an object
-  std::vector<std::string> warnings;   // sentences
+  std::optional<double> score;        // of model selection: greater is better
+  nlohmann::json metrics;             // goes into the epoch's line; an object
+  std::vector<std::string> warnings;  // sentences
 };
 
 // What a loop trains. Calls come in this order: before_training; (saved state is copied into it); for every epoch
 // before_epoch and its steps, each { load, before_step, loss of every part of every micro-batch, after_backward,
-// after_step }; after_epoch. The CPU and CUDA generators are seeded before each hook and each step from (seed, step), so
-// a resumed run draws the same numbers.
+// after_step }; after_epoch. The CPU and CUDA generators are seeded before each hook and each step from (seed, step),
+// so a resumed run draws the same numbers.
 class Trainee {
  public:
   virtual ~Trainee() = default;
 
-  virtual torch::nn::Module& model() = 0;    // weights.safetensors
-  virtual NamedTensors extra_state() const = 0;  // what else training needs, besides the optimiser's state; live tensors
-  virtual NamedTensors parameters() const = 0;   // what the optimiser changes
+  virtual torch::nn::Module& model() = 0;  // weights.safetensors
+  virtual NamedTensors extra_state()
+      const = 0;                                // what else training needs, besides the optimiser's state; live tensors
+  virtual NamedTensors parameters() const = 0;  // what the optimiser changes
   virtual int64_t steps_per_epoch() const = 0;
   virtual int64_t images_per_step() const = 0;
 
@@ -121,8 +122,8 @@ class TrainLoop {
 
   int64_t step_ = 0;
   int64_t saved_step_ = -1;
-  Means means_;                         // of the epoch in progress
-  std::map<std::string, double> last_;  // of the last epoch that ended
+  Means means_;                          // of the epoch in progress
+  std::map<std::string, double> last_;   // of the last epoch that ended
   std::map<std::string, double> terms_;  // of this step
   std::optional<Best> best_;
   double seconds_before_ = 0;  // of earlier sessions

@@ -4,9 +4,6 @@
 #include <ivory/objective.h>
 #include <ivory/task.h>
 
-#include "config/experiment.h"
-#include "data/loader.h"
-
 #include <atomic>
 #include <filesystem>
 #include <map>
@@ -15,13 +12,17 @@
 #include <string>
 #include <vector>
 
+#include "config/experiment.h"
+#include "data/loader.h"
+
 namespace ivory::plugin {
 class Registry;
 }
 
 namespace ivory::train {
 
-// Set by SIGINT/SIGTERM/SIGUSR1 (install_signal_handlers); trainers save and throw Interrupted at the next step boundary.
+// Set by SIGINT/SIGTERM/SIGUSR1 (install_signal_handlers); trainers save and throw Interrupted at the next step
+// boundary.
 std::atomic<bool>& stop_requested();
 void install_signal_handlers();
 
@@ -43,9 +44,9 @@ std::shared_ptr<Model> build_model(const config::ModelSpec& spec, const plugin::
 
 struct StageResult {
   int64_t steps = 0;
-  double seconds = 0;                      // of training, over all sessions
-  std::map<std::string, double> last;      // mean over the last epoch of every term and diagnostic
-  std::filesystem::path weights;           // safetensors of the whole model
+  double seconds = 0;                  // of training, over all sessions
+  std::map<std::string, double> last;  // mean over the last epoch of every term and diagnostic
+  std::filesystem::path weights;       // safetensors of the whole model
 };
 // `initial_weights`: safetensors of the stage before, or empty.
 StageResult train_stage(const config::StageSpec& spec, const config::ModelSpec& model_spec,
@@ -61,5 +62,8 @@ struct TaskResult {
 TaskResult train_task(const config::TaskSpec& spec, const config::ModelSpec& model_spec,
                       const std::filesystem::path& initial_weights, std::shared_ptr<const data::DataSet> data,
                       const plugin::Registry& registry, const NodeContext& context);
+
+// Removes what only a resume needs. Call it once the node is recorded as done.
+void discard_checkpoints(const NodeContext& context);
 
 }  // namespace ivory::train

@@ -1,2 +1,73 @@
+// ivory cache: builds the caches that an experiment declares, shows one, verifies one.
+#include <ivory/error.h>
+
+#include <iomanip>
+#include <iostream>
+
 #include "commands.h"
-int ivory::tools::run_cache(const std::vector<std::string>&) { return 2; }
+#include "config/experiment.h"
+#include "experiment/cache_store.h"
+#include "experiment/log.h"
+#include "plugin/registry.h"
+#include "train/trainer.h"
+
+namespace ivory::tools {
+namespace {
+
+constexpr const char* usage =
+    "usage: ivory cache build EXPERIMENT.toml [KEY=VALUE …]   build the caches that the experiment declares\n"
+    "       ivory cache info FOLDER                           list the volumes of a cache\n"
+    "       ivory cache verify FOLDER                         read everything again and compare hashes\n";
+
+int build(const std::vector<std::string>& arguments) {
+  experiment::open_console_log();
+  train::install_signal_handlers();
+  plugin::Registry registry;
+  registry.discover();
+  const std::vector<std::string> overrides(arguments.begin() + 1, arguments.end());
+  for (const auto& one : config::load_experiments(arguments[0], overrides, registry)) {
+    for (const auto& data : one.data) {
+      std::cout << data.name << ": " << experiment::ensure_cache(data).string() << "\n";
+    }
+  }
+  return 0;
+}
+
+int info(const std::vector<std::string>& arguments) {
+  const data::SliceCache cache(arguments[0]);
+  for (const auto& volume : cache.volumes()) {
+    std::cout << std::left << std::setw(24) << volume.name << " " << volume.modality << "  " << volume.slices << " × "
+              << volume.rows << " × " << volume.columns << " " << volume.dtype << "  " << volume.spacing[0] << " × "
+              << volume.spacing[1] << " × " << volume.spacing[2] << " mm  window " << volume.window[0] << " … "
+              << volume.window[1] << (volume.has_labels ? "  labels" : "") << "\n";
+    if (!volume.notes.empty()) std::cout << "    " << volume.notes << "\n";
+  }
+  std::cout << cache.volumes().size() << " volumes, " << cache.slices() << " slices, content " << cache.content_hash()
+            << "\n";
+  return 0;
+}
+
+int verify(const std::vector<std::string>& arguments) {
+  const data::SliceCache cache(arguments[0]);
+  const auto faults = cache.verify();
+  for (const auto& fault : faults) std::cout << fault << "\n";
+  std::cout << cache.volumes().size() << " volumes read, " << faults.size() << " faults\n";
+  return static_cast<int>(faults.empty() ? ExitCode::done : ExitCode::run_failed);
+}
+
+}  // namespace
+
+int run_cache(const std::vector<std::string>& arguments) {
+  if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h") {
+    std::cout << usage;
+    return static_cast<int>(arguments.empty() ? ExitCode::bad_request : ExitCode::done);
+  }
+  const std::vector<std::string> rest(arguments.begin() + 1, arguments.end());
+  IVORY_CHECK(!rest.empty(), "ivory cache ", arguments[0], ": an argument is missing\n", usage);
+  if (arguments[0] == "build") return build(rest);
+  if (arguments[0] == "info") return info(rest);
+  if (arguments[0] == "verify") return verify(rest);
+  throw bad_request("ivory cache: unknown command '", arguments[0], "'\n", usage);
+}
+
+}  // namespace ivory::tools

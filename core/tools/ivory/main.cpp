@@ -2,8 +2,8 @@
 #include <iostream>
 
 #include "commands.h"
-#include "experiment/version.h"
 #include "experiment/guarded.h"
+#include "experiment/version.h"
 #include "ivory/options.h"
 
 namespace {

@@ -23,7 +23,8 @@ constexpr const char* introduction =
     "  run-experiment experiments/quickstart.toml --dry-run   show what would run, what is done, what is missing\n"
     "  run-experiment quickstart.toml --set stage.slices.epochs=3 --set data.source=phantom\n"
     "\n"
-    "Results go to runs/NAME: table.md, report.html, experiment.toml (resolved), log.txt. Finished parts are never run\n"
+    "Results go to runs/NAME: table.md, report.html, experiment.toml (resolved), log.txt. Finished parts are never "
+    "run\n"
     "again. Ctrl-C saves and says how to continue. Exit codes: 0 done, 1 a run failed, 2 the request is wrong,\n"
     "3 data are missing.\n\nOptions";
 

@@ -1,0 +1,82 @@
+#include "experiment/cache_store.h"
+
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+
+#include "experiment/identity.h"
+#include "ingest/ingest.h"
+#include "plugin/library.h"
+#include "train/trainer.h"
+
+namespace ivory::experiment {
+namespace fs = std::filesystem;
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+fs::path cache_root() {
+  if (const char* root = std::getenv("IVORY_CACHE")) return root;
+  if (const char* root = std::getenv("XDG_CACHE_HOME")) return fs::path(root) / "ivory" / "caches";
+  const char* home = std::getenv("HOME");
+  return fs::path(home ? home : ".") / ".cache" / "ivory" / "caches";
+}
+
+// One line that is overwritten on a terminal; a log line per volume otherwise.
+class ProgressLine {
+ public:
+  explicit ProgressLine(std::string name) : name_(std::move(name)), terminal_(isatty(STDERR_FILENO) != 0) {}
+  ~ProgressLine() {
+    if (terminal_ && shown_) std::fputs("\r\033[K", stderr);
+  }
+  void show(const ingest::Progress& progress) {
+    const double seconds = std::chrono::duration<double>(Clock::now() - began_).count();
+    const double rate = static_cast<double>(progress.done) / std::max(seconds, 1e-3);
+    const double left = rate > 0 ? static_cast<double>(progress.total - progress.done) / rate : 0;
+    if (!terminal_) {
+      spdlog::info("cache {}: {} of {} volumes, {}", name_, progress.done, progress.total, progress.current);
+      return;
+    }
+    shown_ = true;
+    std::fprintf(stderr, "\r\033[Kcache %s: %lld of %lld volumes, %.1f/s, %.0f s left  %s", name_.c_str(),
+                 static_cast<long long>(progress.done), static_cast<long long>(progress.total), rate, left,
+                 progress.current.c_str());
+  }
+
+ private:
+  std::string name_;
+  bool terminal_, shown_ = false;
+  Clock::time_point began_ = Clock::now();
+};
+
+void tell(const ingest::Report& report, const std::string& name) {
+  for (const auto& warning : report.warnings) spdlog::warn("cache {}: {}", name, warning);
+  for (const auto& skipped : report.skipped)
+    spdlog::warn("cache {}: {} skipped: {}", name, skipped.file, skipped.reason);
+}
+
+}  // namespace
+
+fs::path cache_folder(const config::DataSpec& spec) {
+  if (!spec.cache.empty()) return spec.cache;
+  return cache_root() / (spec.name + "-" + hash_of(config::identity(spec)).substr(0, 12));
+}
+
+fs::path ensure_cache(const config::DataSpec& spec, bool strict) {
+  const fs::path folder = cache_folder(spec);
+  if (fs::exists(folder / "manifest.json")) return folder;
+  auto* build = plugin::load_symbol<decltype(ivory_ingest_build)>("libivory_ingest.so", "ivory_ingest_build");
+  ProgressLine line(spec.name);
+  const auto report = build(
+      spec, folder, strict, [&](const ingest::Progress& progress) { line.show(progress); }, train::stop_requested());
+  tell(report, spec.name);
+  if (!report.finished)
+    throw train::Interrupted("cache " + spec.name + " is not finished; the next run goes on with it");
+  return folder;
+}
+
+}  // namespace ivory::experiment

@@ -1,0 +1,262 @@
+// A downstream task: trained on one split, selected on the second, scored once on the third.
+#include <ivory/error.h>
+#include <ivory/random.h>
+#include <spdlog/spdlog.h>
+
+#include <cctype>
+
+#include "eval/png.h"
+#include "plugin/registry.h"
+#include "train/machine.h"
+#include "train/model_weights.h"
+#include "train/splits.h"
+#include "train/train_loop.h"
+
+namespace ivory::train {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr uint64_t task_seed = 4, loader_seed = 5;
+constexpr int64_t picture_count = 6;
+
+using Loader = data::BatchSource<TaskBatch>;
+
+TaskBatch narrow(const TaskBatch& batch, int64_t first, int64_t size) {
+  const auto part = [&](const torch::Tensor& t) { return t.defined() ? t.narrow(0, first, size) : t; };
+  return {.images = part(batch.images),
+          .masks = part(batch.masks),
+          .labels = part(batch.labels),
+          .volume = part(batch.volume),
+          .position = part(batch.position)};
+}
+
+// The first class after classes[0] whose label ids occur in the volume; classes[0] when none does.
+int64_t class_of(const data::DataSet& data, int64_t volume, const std::vector<config::ClassSpec>& classes) {
+  const data::VolumeInfo& info = data.info(volume);
+  std::vector<int16_t> labels(static_cast<size_t>(info.rows * info.columns));
+  size_t found = classes.size();
+  for (int64_t slice = 0; slice < info.slices && found > 1; ++slice) {
+    data.cache(volume).read_labels(data.volumes[volume].volume, slice, labels);
+    for (size_t c = 1; c < found; ++c) {
+      const auto& ids = classes[c].labels;
+      if (std::any_of(labels.begin(), labels.end(),
+                      [&](int16_t label) { return std::count(ids.begin(), ids.end(), label); })) {
+        found = c;
+      }
+    }
+  }
+  return found < classes.size() ? static_cast<int64_t>(found) : 0;
+}
+
+std::string file_name(int64_t number, const std::string& title) {
+  std::string name = c10::str(number < 10 ? "0" : "", number, "-", title.substr(0, 60));
+  for (char& c : name) {
+    if (!std::isalnum(static_cast<unsigned char>(c)) && c != '.' && c != '-') c = '_';
+  }
+  return name + ".png";
+}
+
+nlohmann::json to_json(const Scores& scores) {
+  nlohmann::json json = nlohmann::json::object();
+  for (const Score& score : scores.values) json[score.name] = score.value;
+  return json;
+}
+
+class TaskTraining : public Trainee {
+ public:
+  TaskTraining(const config::TaskSpec& spec, const config::ModelSpec& model_spec, const fs::path& initial_weights,
+               std::shared_ptr<const data::DataSet> data, const plugin::Registry& registry, const NodeContext& node);
+
+  torch::nn::Module& model() override { return *task_; }
+  NamedTensors extra_state() const override { return {}; }
+  NamedTensors parameters() const override;
+  int64_t steps_per_epoch() const override { return loader_->batches(); }
+  int64_t images_per_step() const override { return spec_.train.batch_size; }
+  void seek(int64_t step) override {
+    epoch_ = step / loader_->batches();
+    loader_->start(epoch_, step % loader_->batches());
+  }
+  void load() override;
+  size_t parts() const override { return 1; }
+  double weight(size_t) const override { return 1; }
+  LossTerms loss(size_t, int64_t micro, int64_t count) override {
+    const int64_t size = batch_.size() / count;
+    return {{"task", task_->loss(narrow(batch_, micro * size, size))}};
+  }
+  EpochEnd after_epoch(const Position& at, const std::map<std::string, double>&, bool last) override;
+
+  bool has_validation() const { return !splits_.validation.volumes.empty(); }
+  Scores validate() { return evaluate(splits_.validation, nullptr); }
+  // The only read of the test split.
+  Scores test(std::vector<Picture>& pictures) { return evaluate(splits_.test, &pictures); }
+
+ private:
+  data::LabelledSamples samples(const Split& split, bool training) const;
+  data::LoaderOptions loader_options(bool training) const;
+  TaskBatch to_device(TaskBatch batch) const;
+  Scores evaluate(const Split& split, std::vector<Picture>* pictures);
+
+  const config::TaskSpec& spec_;
+  const NodeContext& node_;
+  int64_t frames_;
+  std::shared_ptr<const data::DataSet> data_;
+  std::shared_ptr<Task> task_;
+  Splits splits_;
+  std::vector<std::vector<int64_t>> label_ids_;  // of class 1, 2, …
+  std::map<int32_t, int64_t> classes_;           // of each volume, without masks
+  std::unique_ptr<Loader> loader_;
+  int64_t epoch_ = 0;
+  TaskBatch batch_;  // of this step, on the device
+};
+
+TaskTraining::TaskTraining(const config::TaskSpec& spec, const config::ModelSpec& model_spec,
+                           const fs::path& initial_weights, std::shared_ptr<const data::DataSet> data,
+                           const plugin::Registry& registry, const NodeContext& node)
+    : spec_(spec), node_(node), frames_(model_spec.frames), data_(std::move(data)) {
+  const auto model = build_model(model_spec, registry, node.seed);
+  if (!initial_weights.empty()) load_weights(*model, initial_weights, node.label);
+  Task::Context context{.model = model, .classes = {}, .volume_names = {}, .size = spec.size};
+  for (const config::ClassSpec& one : spec.classes) context.classes.push_back(one.name);
+  std::vector<data::VolumeInfo> volumes;
+  for (int64_t v = 0; v < data_->samples(SampleKind::volume); ++v) {
+    volumes.push_back(data_->info(v));
+    context.volume_names.push_back(volumes.back().name);
+  }
+  torch::manual_seed(mix(node.seed, task_seed));
+  task_ = registry.find<Task>(spec.plugin.name).create(spec.plugin.options, context);
+  task_->to(node.device);
+  if (spec.train.channels_last) to_channels_last(*task_);
+  task_->train();
+
+  const TaskNeeds needs = task_->needs();
+  splits_ = make_splits(spec.splits, volumes, needs.unit);
+  for (const std::string& warning : splits_.warnings) spdlog::warn("{}: {}", node.label, warning);
+  if (!has_validation()) spdlog::warn("{}: no validation split, so the last epoch's weights are tested", node.label);
+  for (const config::ClassSpec& one : spec.classes) label_ids_.push_back(one.labels);
+  if (!needs.masks) {
+    for (const Split* split : {&splits_.train, &splits_.validation, &splits_.test}) {
+      for (const int32_t volume : split->volumes) classes_.emplace(volume, class_of(*data_, volume, spec.classes));
+    }
+  }
+  loader_ = data::make_task_loader(data_, samples(splits_.train, true), loader_options(true));
+}
+
+NamedTensors TaskTraining::parameters() const {
+  NamedTensors trained;
+  for (const auto& parameter : task_->named_parameters()) {
+    if (parameter.value().requires_grad()) trained.emplace_back(parameter.key(), parameter.value());
+  }
+  return trained;
+}
+
+data::LabelledSamples TaskTraining::samples(const Split& split, bool training) const {
+  const TaskNeeds needs = task_->needs();
+  data::LabelledSamples samples{.unit = needs.unit,
+                                .slices = {},
+                                .volumes = {},
+                                .classes = {},
+                                .volume_labels = {},
+                                .balanced = training && needs.balanced,
+                                .augment = training,
+                                .size = spec_.size,
+                                .frames = frames_};
+  if (needs.unit == TaskUnit::slice) samples.slices = split.slices;
+  if (needs.unit == TaskUnit::volume) samples.volumes = split.volumes;
+  if (needs.masks) samples.classes = label_ids_;
+  for (const int32_t volume : samples.volumes) {
+    if (!needs.masks) samples.volume_labels.push_back(classes_.at(volume));
+  }
+  return samples;
+}
+
+data::LoaderOptions TaskTraining::loader_options(bool training) const {
+  return {.batch_size = spec_.train.batch_size,
+          .workers = spec_.train.workers,
+          .prefetch_mib = spec_.train.prefetch_mib,
+          .seed = mix(node_.seed, loader_seed),
+          .shuffle = training,
+          .drop_last = training};
+}
+
+TaskBatch TaskTraining::to_device(TaskBatch batch) const {
+  const auto move = [&](const torch::Tensor& t) { return train::to_device(t, node_.device, false); };
+  batch.images = train::to_device(batch.images, node_.device, spec_.train.channels_last);
+  batch.masks = move(batch.masks);
+  batch.labels = move(batch.labels);
+  return batch;
+}
+
+void TaskTraining::load() {
+  auto batch = loader_->next();
+  if (!batch) {
+    loader_->start(++epoch_, 0);
+    batch = loader_->next();
+  }
+  if (!batch) throw run_failed(node_.label, ": the loader gave no batch in epoch ", epoch_);
+  batch_ = to_device(std::move(*batch));
+}
+
+EpochEnd TaskTraining::after_epoch(const Position& at, const std::map<std::string, double>&, bool last) {
+  const bool due = (at.epoch + 1) % std::max<int64_t>(1, spec_.evaluate_every) == 0;
+  if (!has_validation() || !(due || last)) return {};
+  const Scores scores = validate();
+  if (scores.values.empty()) throw run_failed(node_.label, ": task '", spec_.plugin.name, "' gave no score");
+  return {.score = scores.values.front().value, .metrics = {{"validation", to_json(scores)}}, .warnings = {}};
+}
+
+Scores TaskTraining::evaluate(const Split& split, std::vector<Picture>* pictures) {
+  const torch::NoGradGuard no_grad;
+  const Autocast autocast(node_.device, spec_.train.precision == "bf16");
+  task_->eval();
+  const auto loader = data::make_task_loader(data_, samples(split, false), loader_options(false));
+  const int64_t batches = loader->batches();
+  const int64_t every = std::max<int64_t>(1, batches / picture_count);
+  loader->start(0, 0);
+  for (int64_t i = 0; auto batch = loader->next(); ++i) {
+    const TaskBatch moved = to_device(std::move(*batch));
+    task_->evaluate(moved);
+    if (!pictures) continue;
+    const auto wanted = picture_count - static_cast<int64_t>(pictures->size());
+    if (i % every != every / 2 || wanted <= 0) continue;
+    // In the middle of evenly spaced batches, where organs are likelier than at a volume's ends.
+    const int64_t share = std::max<int64_t>(1, picture_count / batches);
+    for (Picture& picture : task_->pictures(moved, std::min(wanted, share))) pictures->push_back(std::move(picture));
+  }
+  task_->train();
+  return task_->scores();
+}
+
+std::vector<fs::path> write_pictures(const std::vector<Picture>& pictures, const fs::path& folder) {
+  std::vector<fs::path> files;
+  fs::remove_all(folder);
+  fs::create_directories(folder);
+  for (const Picture& picture : pictures) {
+    files.push_back(folder / file_name(static_cast<int64_t>(files.size()), picture.title));
+    eval::write_png(files.back(), picture.image);
+  }
+  return files;
+}
+
+}  // namespace
+
+TaskResult train_task(const config::TaskSpec& spec, const config::ModelSpec& model_spec,
+                      const fs::path& initial_weights, std::shared_ptr<const data::DataSet> data,
+                      const plugin::Registry& registry, const NodeContext& context) {
+  TaskTraining training(spec, model_spec, initial_weights, std::move(data), registry, context);
+  TrainLoop loop(training, spec.train, context);
+  const LoopResult trained = loop.run();
+  TaskResult result;
+  result.best_epoch = trained.best ? trained.best->epoch : (trained.steps - 1) / training.steps_per_epoch();
+  result.seconds = trained.seconds;
+  if (trained.best) {
+    loop.restore_best();
+    result.validation = training.validate();
+  }
+  std::vector<Picture> pictures;
+  result.test = training.test(pictures);
+  result.pictures = write_pictures(pictures, context.folder / "pictures");
+  export_weights(training.model(), context.folder, context.identity);
+  return result;
+}
+
+}  // namespace ivory::train
