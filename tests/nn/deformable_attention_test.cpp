@@ -55,19 +55,19 @@ DeformableAttention filled(const DeformableAttentionSpec& spec) {
   return made;
 }
 
-void expect_golden(const std::string& name, const DeformableAttentionSpec& spec) {
+void expect_golden(const std::string& name, const DeformableAttentionSpec& spec, double tolerance) {
   const auto golden = ivory::test::golden("attention")[name];
   auto attention = filled(spec);
   auto x = fill({2, spec.length, spec.channels}, 1).requires_grad_();
   const auto y = attention(x);
   (y * fill(y.sizes(), 3)).sum().backward();
   // Doubles on both sides: what differs is the order of sums, in the generator also the dense interpolation.
-  ivory::test::expect_summary(y, golden["output"], 1e-8, "output");
-  ivory::test::expect_summary(attention->positions(), golden["positions"], 1e-8, "positions");
-  ivory::test::expect_summary(x.grad(), golden["input_gradient"], 1e-8, "input gradient");
+  ivory::test::expect_summary(y, golden["output"], tolerance, "output");
+  ivory::test::expect_summary(attention->positions(), golden["positions"], tolerance, "positions");
+  ivory::test::expect_summary(x.grad(), golden["input_gradient"], tolerance, "input gradient");
   EXPECT_EQ(attention->named_parameters().size(), golden["gradients"].size());
   for (const auto& named : attention->named_parameters()) {
-    ivory::test::expect_summary(named.value().grad(), golden["gradients"].at(named.key()), 1e-8, named.key());
+    ivory::test::expect_summary(named.value().grad(), golden["gradients"].at(named.key()), tolerance, named.key());
   }
 }
 
@@ -89,11 +89,11 @@ TEST(SampleLinear, GradientIsTheNumericalOne) {
 }
 
 TEST(DeformableAttention, FollowsTheReferenceWithATable) {
-  expect_golden("table", table_spec());
+  expect_golden("table", table_spec(), 1e-10);
 }
 
 TEST(DeformableAttention, FollowsTheAuthorsPackage) {
-  expect_golden("release", release_spec());
+  expect_golden("release", release_spec(), 1e-7);  // the package builds its query grid in float32
 }
 
 TEST(DeformableAttention, GradientsAreTheNumericalOnesOffsetsIncluded) {

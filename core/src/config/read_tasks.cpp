@@ -34,12 +34,12 @@ void read_class_labels(Section& section, const ClassSpec& spec, const DataSpec* 
     const auto [owner, fresh] = owners.try_emplace(label, spec.name);
     const std::string text = "label " + std::to_string(label);
     if (!fresh) section.error("labels", text + " belongs to class '" + owner->second + "' and to '" + spec.name + "'");
-    if (!data || data->layout != "phantom") continue;
-    const auto& there = data->phantom.labels;
-    if (std::find(there.begin(), there.end(), label) == there.end()) {
-      section.error("labels", text + " of class '" + spec.name + "' is not one of data." + data->name +
-                                  ".phantom.labels: the generated volumes have no such organ");
-    }
+  }
+  if (!data || data->layout != "phantom" || spec.labels.empty()) return;
+  const auto& there = data->phantom.labels;
+  if (std::find_first_of(spec.labels.begin(), spec.labels.end(), there.begin(), there.end()) == spec.labels.end()) {
+    section.error("labels", "class '" + spec.name + "' has none of the labels of data." + data->name +
+                                ".phantom.labels: the generated volumes have no such organ");
   }
 }
 
