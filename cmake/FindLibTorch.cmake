@@ -15,6 +15,8 @@ find_package_handle_standard_args(LibTorch REQUIRED_VARS LIBTORCH_ROOT VERSION_V
 if(LibTorch_FOUND AND NOT TARGET LibTorch::cpu)
   add_library(LibTorch::c10 SHARED IMPORTED)
   set_target_properties(LibTorch::c10 PROPERTIES IMPORTED_LOCATION ${LIBTORCH_ROOT}/lib/libc10.so)
+  add_library(LibTorch::gomp SHARED IMPORTED)  # the OpenMP runtime of the wheel's operators
+  set_target_properties(LibTorch::gomp PROPERTIES IMPORTED_LOCATION ${LIBTORCH_ROOT}/lib/libgomp.so.1)
   add_library(LibTorch::cpu SHARED IMPORTED)
   set_target_properties(LibTorch::cpu PROPERTIES
     IMPORTED_LOCATION ${LIBTORCH_ROOT}/lib/libtorch_cpu.so

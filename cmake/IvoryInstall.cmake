@@ -8,6 +8,8 @@ install(TARGETS ivory_headers EXPORT IvoryTargets)
 install(DIRECTORY core/include/ivory DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT sdk)
 install(EXPORT IvoryTargets FILE IvoryTargets-export.cmake NAMESPACE Ivory:: DESTINATION ${ivory_package_dir}
   COMPONENT sdk)
+string(REGEX MATCH "^[0-9]+" IVORY_COMPILER_MAJOR ${CMAKE_CXX_COMPILER_VERSION})
+get_filename_component(IVORY_COMPILER_NAME ${CMAKE_CXX_COMPILER} NAME)
 configure_package_config_file(cmake/IvoryConfig.cmake.in ${PROJECT_BINARY_DIR}/IvoryConfig.cmake
   INSTALL_DESTINATION ${ivory_package_dir})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/IvoryConfigVersion.cmake COMPATIBILITY ExactVersion)

@@ -5,11 +5,11 @@
 #include <cstring>
 #include <numeric>
 
-#include "data/vectorised.h"
+#include "nn/vectorised.h"
 
 namespace ivory::data {
 
-namespace kernels {
+namespace kernels IVORY_HIDDEN {
 
 IVORY_VECTORISED float sum(const float* image, size_t count) {
   float lanes[32] = {};

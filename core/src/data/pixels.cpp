@@ -4,12 +4,12 @@
 
 #include <cstring>
 
-#include "data/vectorised.h"
+#include "nn/vectorised.h"
 
 namespace ivory::data {
 
 // Named, not anonymous: GCC's multi-versioning needs symbols.
-namespace kernels {
+namespace kernels IVORY_HIDDEN {
 
 inline float windowed(float value, float low, float scale) {
   const float x = (value - low) * scale;

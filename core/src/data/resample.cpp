@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <cmath>
 
-#include "data/vectorised.h"
+#include "nn/vectorised.h"
 
 namespace ivory::data {
 
-namespace kernels {
+namespace kernels IVORY_HIDDEN {
 
 constexpr int64_t lanes = 8;
 typedef float Lane __attribute__((vector_size(32)));

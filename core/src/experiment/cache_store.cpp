@@ -71,8 +71,10 @@ fs::path ensure_cache(const config::DataSpec& spec, bool strict) {
   if (fs::exists(folder / "manifest.json")) return folder;
   auto* build = plugin::load_symbol<decltype(ivory_ingest_build)>("libivory_ingest.so", "ivory_ingest_build");
   ProgressLine line(spec.name);
-  const auto report = build(
-      spec, folder, strict, [&](const ingest::Progress& progress) { line.show(progress); }, train::stop_requested());
+  ingest::Report report;
+  build(
+      spec, folder, strict, [&](const ingest::Progress& progress) { line.show(progress); }, train::stop_requested(),
+      report);
   tell(report, spec.name);
   if (!report.finished)
     throw train::Interrupted("cache " + spec.name + " is not finished; the next run goes on with it");

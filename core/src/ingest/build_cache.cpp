@@ -65,9 +65,8 @@ Report build_cache(const config::DataSpec& spec, const std::filesystem::path& fo
 
 }  // namespace ivory::ingest
 
-ivory::ingest::Report ivory_ingest_build(const ivory::config::DataSpec& spec, const std::filesystem::path& folder,
-                                         bool strict,
-                                         const std::function<void(const ivory::ingest::Progress&)>& progress,
-                                         const std::atomic<bool>& stop) {
-  return ivory::ingest::build_cache(spec, folder, strict, progress, stop);
+void ivory_ingest_build(const ivory::config::DataSpec& spec, const std::filesystem::path& folder, bool strict,
+                        const std::function<void(const ivory::ingest::Progress&)>& progress,
+                        const std::atomic<bool>& stop, ivory::ingest::Report& report) {
+  report = ivory::ingest::build_cache(spec, folder, strict, progress, stop);
 }

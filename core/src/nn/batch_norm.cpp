@@ -2,6 +2,7 @@
 #include <ivory/nn/batch_norm.h>
 
 #include "nn/batch_norm_kernels.h"
+#include "nn/parallel.h"
 
 namespace ivory::nn {
 namespace {
@@ -13,11 +14,8 @@ using torch::autograd::variable_list;
 // Row ranges of a [rows, channels] matrix, one per thread; `body(thread, begin, end)`.
 template <class Body>
 void over_rows(int64_t rows, int64_t threads, const Body& body) {
-  at::parallel_for(0, threads, 1, [&](int64_t first, int64_t last) {
-    for (int64_t thread = first; thread < last; ++thread) {
-      body(thread, rows * thread / threads, rows * (thread + 1) / threads);
-    }
-  });
+  parallel(threads,
+           [&](int64_t thread) { body(thread, rows * thread / threads, rows * (thread + 1) / threads); });
 }
 
 struct Sums {

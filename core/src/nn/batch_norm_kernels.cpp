@@ -3,7 +3,7 @@
 #include <bit>
 
 // One version per instruction set, chosen when the library is loaded.
-#define IVORY_VERSIONS __attribute__((target_clones("avx512f", "avx2", "default"), optimize("O3", "no-math-errno")))
+#define IVORY_VERSIONS IVORY_CLONES("avx512f", "avx2", "default")
 #define IVORY_INLINE inline __attribute__((always_inline))
 
 namespace ivory::nn::kernels {

@@ -6,7 +6,10 @@
 
 #include <cstdint>
 
-namespace ivory::nn::kernels {
+#include "nn/vectorised.h"
+
+namespace ivory::nn {
+namespace kernels IVORY_HIDDEN {
 
 struct Bf16 {
   uint16_t bits;
@@ -49,4 +52,5 @@ void backward_input(const BackwardRows<Bf16>& job, int64_t begin, int64_t end, c
 torch::Tensor to_float(const float* row, int64_t channels);
 torch::Tensor to_float(const Bf16* row, int64_t channels);
 
-}  // namespace ivory::nn::kernels
+}  // namespace kernels
+}  // namespace ivory::nn

@@ -120,7 +120,7 @@ Checkpoint CheckpointStore::load(const fs::path& directory) const {
   IVORY_CHECK(identity == identity_, "checkpoint ", directory.string(), " belongs to another configuration (", identity,
               "), this one is ", identity_, "; use another folder, or remove its checkpoints to begin again");
   for (const char* file : tensor_files) {
-    if (hash_file(directory / file) != record.at("files").at(file)) throw run_failed(file, " is damaged");
+    if (record.at("files").at(file) != hash_file(directory / file)) throw run_failed(file, " is damaged");
   }
   return {.step = record.at("step"),
           .state = record.at("state"),
