@@ -1,6 +1,7 @@
 include(IvoryPlugin)  # ivory_add_plugin
 
-# ivory_add_tests(DIRECTORY): tests/DIRECTORY/*_test.cpp -> executables by kind (unit, integration, fault, parser).
+# ivory_add_tests(DIRECTORY): tests/DIRECTORY/*_test.cpp -> executables by kind (unit, reference, property, integration,
+# fault, parser); the kind is also the ctest label.
 
 function(ivory_add_test_executable target label)
   if(NOT ARGN)
@@ -23,7 +24,7 @@ endfunction()
 function(ivory_add_tests directory)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${directory}/*_test.cpp)
   set(unit ${sources})
-  foreach(kind integration fault parser)
+  foreach(kind reference property integration fault parser)
     set(${kind} ${sources})
     list(FILTER ${kind} INCLUDE REGEX "_${kind}_test\\.cpp$")
     list(FILTER unit EXCLUDE REGEX "_${kind}_test\\.cpp$")
@@ -31,7 +32,7 @@ function(ivory_add_tests directory)
   if(unit)
     ivory_add_test_executable(${directory}_tests unit ${unit})
   endif()
-  foreach(kind integration fault)
+  foreach(kind reference property integration fault)
     if(${kind})
       ivory_add_test_executable(${directory}_${kind}_tests ${kind} ${${kind}})
     endif()

@@ -2,6 +2,7 @@
 // the slices of volumes and on images (Nguyen et al., AAAI 2023, Eq. 1–5).
 //   z = unit(head(f_intra(crop)));  Q = Sinkhorn(C z / ε) of the assignment crops
 //   loss = mean over assignment crops a and other crops v of −Σ Q_a log softmax(C z_v / τ)
+#include <ivory/nn/crop_embedding.h>
 #include <ivory/nn/swapped_prediction.h>
 #include <ivory/plugin.h>
 
@@ -9,17 +10,15 @@ namespace {
 
 using torch::Tensor;
 namespace nn = torch::nn;
-namespace F = torch::nn::functional;
 
 class SwAV : public ivory::Objective {
  public:
   SwAV(const ivory::Options& options, const Context& context) {
-    const auto hidden = options.get<int64_t>("head_width"), width = options.get<int64_t>("embedding_width");
+    const auto width = options.get<int64_t>("embedding_width");
     const auto assigned = options.get<int64_t>("assignment_crops");
     IVORY_CHECK(context.slice_crops == 0 || assigned <= context.slice_crops, "assignment_crops = ", assigned,
                 " is more than the ", context.slice_crops, " crops that the stage's views have");
-    head = register_module("head", nn::Sequential(nn::Linear(context.slice_width, hidden), nn::BatchNorm1d(hidden),
-                                                  nn::ReLU(nn::ReLUOptions(true)), nn::Linear(hidden, width)));
+    head = register_module("head", ivory::nn::projection_head(context.slice_width, options));
     clustering = register_module(
         "clustering", ivory::nn::SwappedPrediction(ivory::nn::swapped_prediction_spec(options, width, assigned),
                                                    context.samples, context.batch_size));
@@ -29,8 +28,7 @@ class SwAV : public ivory::Objective {
   Trains trains() const override { return {.intra = true, .projection = false, .inter = false}; }
 
   ivory::LossTerms forward(ivory::Model& model, const ivory::Batch& batch) override {
-    const Tensor z = head->forward(features(model, batch.views));  // [V·B, width]; its batch norm sees all crops
-    const Tensor embeddings = F::normalize(z, F::NormalizeFuncOptions().dim(1));
+    const Tensor embeddings = ivory::nn::embed_crops(model, head, batch.views);  // [V·B, width]
     return {{"swav", clustering(embeddings, static_cast<int64_t>(batch.views.size()))}};
   }
 
@@ -39,39 +37,25 @@ class SwAV : public ivory::Objective {
   void after_backward(ivory::Model&, const ivory::StageContext& stage) override { clustering->after_backward(stage); }
   void after_step(ivory::Model&, const ivory::StageContext& stage) override { clustering->after_step(stage); }
   ivory::Diagnostics diagnostics() const override { return clustering->diagnostics(); }
+  Tensor prototype_scores(ivory::Model& model, const Tensor& samples) override {
+    return clustering->prototypes(ivory::nn::embed_crops(model, head, {samples}));
+  }
   double plateau() const override { return clustering->plateau(); }
 
  private:
-  // f_intra runs once per resolution: on consecutive crops of one size together. → [V·B, slice width], view by view
-  static Tensor features(ivory::Model& model, const std::vector<Tensor>& views) {
-    std::vector<Tensor> parts;
-    for (auto first = views.begin(); first != views.end();) {
-      const auto last =
-          std::find_if(first, views.end(), [&](const Tensor& v) { return v.size(-1) != first->size(-1); });
-      parts.push_back(model.slices(torch::cat(std::vector<Tensor>(first, last))).pooled);
-      first = last;
-    }
-    return torch::cat(parts);
-  }
-
   nn::Sequential head{nullptr};
   ivory::nn::SwappedPrediction clustering{nullptr};
 };
 
 std::vector<ivory::Option> options() {
   auto declared = ivory::nn::swapped_prediction_options(/*freeze_steps=*/313);
-  declared.insert(
-      declared.end(),
-      {{.name = "head_width", .fallback = int64_t{2048}, .help = "Hidden width of the projection head.", .minimum = 1},
-       {.name = "embedding_width",
-        .fallback = int64_t{128},
-        .help = "Width of the embeddings that are clustered.",
-        .minimum = 2},
-       {.name = "assignment_crops",
-        .fallback = int64_t{2},
-        .help = "The first so many crops are coded; the others predict their codes.",
-        .minimum = 1,
-        .source = "Eq. 3"}});
+  const auto head = ivory::nn::projection_head_options();
+  declared.insert(declared.end(), head.begin(), head.end());
+  declared.push_back({.name = "assignment_crops",
+                      .fallback = int64_t{2},
+                      .help = "The first so many crops are coded; the others predict their codes.",
+                      .minimum = 1,
+                      .source = "Eq. 3"});
   return declared;
 }
 

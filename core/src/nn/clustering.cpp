@@ -53,13 +53,19 @@ torch::Tensor swapped_prediction_loss(const std::vector<torch::Tensor>& codes, c
   return loss / static_cast<double>(assigned * (views - 1));
 }
 
+torch::Tensor cosine_scores(const torch::Tensor& embeddings, const torch::Tensor& prototypes) {
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
+  const auto type = torch::promoteTypes(torch::kFloat, embeddings.scalar_type());
+  return torch::linear(embeddings.to(type), prototypes.to(type));
+}
+
 PrototypesImpl::PrototypesImpl(int64_t width, int64_t count) {
   weight = register_parameter("weight", torch::randn({count, width}));
   normalize();
 }
 
 torch::Tensor PrototypesImpl::forward(const torch::Tensor& embeddings) {
-  return torch::linear(embeddings, weight);
+  return cosine_scores(embeddings, weight);
 }
 
 void PrototypesImpl::normalize() {

@@ -77,7 +77,7 @@ torch::Tensor SwappedPredictionImpl::assign(const torch::Tensor& scores, int64_t
   if (queue.is_empty() || !queue->full()) return sinkhorn(scores, spec_.epsilon, spec_.iterations, *group_);
   // The queue is the same in every process: each brings its share of it to the joint batch.
   const auto share = queue->features(view).chunk(group_->world_size())[group_->rank()];
-  const auto queued = torch::linear(share, prototypes->weight.detach()).to(scores.scalar_type());
+  const auto queued = cosine_scores(share, prototypes->weight.detach()).to(scores.scalar_type());
   const auto joint = torch::cat({scores, queued});  // [B + queue share, H]
   return sinkhorn(joint, spec_.epsilon, spec_.iterations, *group_).narrow(0, 0, scores.size(0));
 }
@@ -86,8 +86,7 @@ torch::Tensor SwappedPredictionImpl::forward(const torch::Tensor& embeddings, in
   IVORY_CHECK(views >= 2 && views >= spec_.assignment_views && embeddings.size(0) % views == 0,
               "swapped prediction needs at least ", std::max<int64_t>(2, spec_.assignment_views),
               " views of every sample, but got ", views);
-  auto scores = prototypes->forward(embeddings);  // [V·B, H]
-  if (scores.scalar_type() != torch::kDouble) scores = scores.to(torch::kFloat);
+  const auto scores = prototypes->forward(embeddings);  // [V·B, H]
   const auto per_view = scores.chunk(views);
   std::vector<torch::Tensor> codes;
   for (int64_t a = 0; a < spec_.assignment_views; ++a) codes.push_back(assign(per_view[a].detach(), a));

@@ -18,6 +18,10 @@ torch::Tensor sinkhorn(const torch::Tensor& scores, double epsilon, int64_t iter
 torch::Tensor swapped_prediction_loss(const std::vector<torch::Tensor>& codes, const std::vector<torch::Tensor>& scores,
                                       double temperature);
 
+// Cosines of unit embeddings [N, D] to unit prototypes [H, D] → [N, H], in at least fp32 and outside autocast: a score
+// is divided by ε, so that half precision would change the codes.
+torch::Tensor cosine_scores(const torch::Tensor& embeddings, const torch::Tensor& prototypes);
+
 // Bias-free prototypes; rows are unit vectors after normalize().
 class PrototypesImpl : public torch::nn::Module {
  public:
