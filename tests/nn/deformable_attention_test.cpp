@@ -1,75 +1,16 @@
-#include <ivory/nn/deformable_attention.h>
-
+#include "nn/attention_fixture.h"
 #include "support/errors.h"
-#include "support/golden.h"
-#include "support/numerical_gradient.h"
 
 namespace {
 
 using ivory::nn::DeformableAttention;
-using ivory::nn::DeformableAttentionSpec;
 using ivory::nn::sample_linear;
 using ivory::test::bad_request_of;
 using ivory::test::fill;
-using ivory::test::gradient_error;
+using ivory::test::filled;
+using ivory::test::release_spec;
+using ivory::test::table_spec;
 using testing::HasSubstr;
-using torch::Tensor;
-
-// Small, with everything that the spec can say; `release`: as the preset authors-release.
-DeformableAttentionSpec table_spec() {
-  return {.length = 12,
-          .channels = 20,
-          .heads = 4,
-          .head_width = 6,
-          .groups = 2,
-          .downsampling = 3,
-          .kernel = 5,
-          .offset_scale = 1.5,
-          .bias = "table"};
-}
-DeformableAttentionSpec release_spec() {
-  return {.length = 24,
-          .channels = 64,
-          .heads = 8,
-          .head_width = 4,
-          .groups = 4,
-          .downsampling = 4,
-          .kernel = 6,
-          .offset_scale = 2,
-          .bias = "mlp",
-          .grouped_qkv = true,
-          .offset_norm = false,
-          .align_corners = false,
-          .offsets_on_key_grid = true};
-}
-
-// In double, filled as by tests/reference/attention.py: salts in the order of the names.
-DeformableAttention filled(const DeformableAttentionSpec& spec) {
-  DeformableAttention made(spec);
-  made->to(torch::kDouble);
-  const torch::NoGradGuard no_grad;
-  std::map<std::string, Tensor> sorted;
-  for (const auto& named : made->named_parameters()) sorted[named.key()] = named.value();
-  uint64_t salt = 100;
-  for (auto& [name, tensor] : sorted) tensor.copy_(fill(tensor.sizes(), salt++, 0.5));
-  return made;
-}
-
-void expect_golden(const std::string& name, const DeformableAttentionSpec& spec, double tolerance) {
-  const auto golden = ivory::test::golden("attention")[name];
-  auto attention = filled(spec);
-  auto x = fill({2, spec.length, spec.channels}, 1).requires_grad_();
-  const auto y = attention(x);
-  (y * fill(y.sizes(), 3)).sum().backward();
-  // Doubles on both sides: what differs is the order of sums, in the generator also the dense interpolation.
-  ivory::test::expect_summary(y, golden["output"], tolerance, "output");
-  ivory::test::expect_summary(attention->positions(), golden["positions"], tolerance, "positions");
-  ivory::test::expect_summary(x.grad(), golden["input_gradient"], tolerance, "input gradient");
-  EXPECT_EQ(attention->named_parameters().size(), golden["gradients"].size());
-  for (const auto& named : attention->named_parameters()) {
-    ivory::test::expect_summary(named.value().grad(), golden["gradients"].at(named.key()), tolerance, named.key());
-  }
-}
 
 TEST(SampleLinear, InterpolatesAndClamps) {
   const auto values = torch::tensor({{{1.0, 3.0, 7.0}, {0.0, -2.0, 4.0}}}, torch::kDouble);
@@ -78,36 +19,6 @@ TEST(SampleLinear, InterpolatesAndClamps) {
       torch::tensor({{{1.0, 1.0, 1.5, 3.0, 5.0, 7.0, 7.0}, {0.0, 0.0, -0.5, -2.0, 1.0, 4.0, 4.0}}}, torch::kDouble);
   EXPECT_TRUE(torch::allclose(sample_linear(values, positions), expected, 0, 1e-15));
   EXPECT_TRUE(torch::equal(sample_linear(values.narrow(2, 1, 1), positions).select(2, 6), values.select(2, 1)));
-}
-
-TEST(SampleLinear, GradientIsTheNumericalOne) {
-  auto values = fill({2, 3, 7}, 1).requires_grad_();
-  auto positions = fill({2, 5}, 2, 2.9, 3).requires_grad_();
-  const auto f = [&] { return (sample_linear(values, positions) * fill({2, 3, 5}, 3)).sum(); };
-  EXPECT_LT(gradient_error(f, values), 1e-8);
-  EXPECT_LT(gradient_error(f, positions), 1e-8);
-}
-
-TEST(DeformableAttention, FollowsTheReferenceWithATable) {
-  expect_golden("table", table_spec(), 1e-10);
-}
-
-TEST(DeformableAttention, FollowsTheAuthorsPackage) {
-  expect_golden("release", release_spec(), 1e-7);  // the package builds its query grid in float32
-}
-
-TEST(DeformableAttention, GradientsAreTheNumericalOnesOffsetsIncluded) {
-  for (const auto& spec : {table_spec(), release_spec()}) {
-    auto attention = filled(spec);
-    auto x = fill({2, spec.length, spec.channels}, 1).requires_grad_();
-    const auto f = [&] { return (attention(x) * fill({2, spec.length, spec.channels}, 3)).sum(); };
-    EXPECT_LT(gradient_error(f, x), 1e-6);
-    for (const auto& named : attention->named_parameters()) {
-      if (named.key() == "to_k.bias" || named.key() == "bias_mlp.4.bias") continue;  // softmax cancels them: exactly 0
-      // A key at a clamped end or at a kink of the bias network would show as an error of order 1.
-      EXPECT_LT(gradient_error(f, named.value(), 12), 1e-5) << named.key() << ", bias " << spec.bias;
-    }
-  }
 }
 
 TEST(DeformableAttention, WithoutOffsetsKeysLieOnTheGrid) {

@@ -4,7 +4,6 @@
 
 #include "support/errors.h"
 #include "support/golden.h"
-#include "support/thread_group.h"
 
 namespace {
 
@@ -139,29 +138,6 @@ TEST(SwappedPredictionModule, QueueTakesAllMicroBatchesOfAStepAndNoneInEvaluatio
   clustering->after_step(stage);
   EXPECT_TRUE(
       torch::equal(clustering->queue->features(1), torch::cat({unit(8, 0).chunk(2)[1], unit(8, 1).chunk(2)[1]})));
-}
-
-TEST(SwappedPredictionModule, TwoProcessesWithAQueueGiveTheJointLoss) {
-  const SwappedPredictionSpec spec{.width = 6, .prototypes = 5, .queue_length = 8};
-  const auto views = [](uint64_t s) { return unit(8, s).chunk(2); };  // two views of the joint batch of 4
-  auto joint = make(spec);
-  std::vector<double> expected;
-  for (uint64_t s = 0; s < 4; ++s) {
-    expected.push_back(step(joint, unit(8, s).requires_grad_(), stage_of(alone)).item<double>());
-  }
-  std::vector<SwappedPrediction> members = {make(spec), make(spec)};
-  std::vector<std::vector<double>> losses(2);
-  ivory::test::ThreadGroup group(2);
-  group.run([&](const Collective& member) {
-    for (uint64_t s = 0; s < 4; ++s) {
-      const auto v = views(s);
-      auto mine = torch::cat({v[0].narrow(0, 2 * member.rank(), 2), v[1].narrow(0, 2 * member.rank(), 2)});
-      losses[member.rank()].push_back(
-          step(members[member.rank()], mine.requires_grad_(), stage_of(member)).item<double>());
-    }
-  });
-  for (size_t s = 0; s < 4; ++s) EXPECT_NEAR((losses[0][s] + losses[1][s]) / 2, expected[s], 1e-12) << "step " << s;
-  EXPECT_TRUE(torch::allclose(members[0]->queue->store, joint->queue->store));
 }
 
 TEST(SwappedPredictionModule, QueueMustFitTheDataAndTheBatch) {

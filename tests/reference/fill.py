@@ -1,6 +1,7 @@
 """The numbers that tests/support/golden.h fills tensors with, and the summaries that golden files hold."""
 import json
 import pathlib
+import re
 
 import numpy as np
 
@@ -28,5 +29,6 @@ def summary(array, values=8):
 
 def write(name, content):
     path = pathlib.Path(__file__).with_name(name + ".json")
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    one_line = lambda numbers: "[" + " ".join(numbers[1].split()) + "]"
+    path.write_text(re.sub(r"\[([^][{}\"]*)\]", one_line, json.dumps(content, indent=1)) + "\n")
     print(path, path.stat().st_size, "bytes")

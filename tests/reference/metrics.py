@@ -17,7 +17,7 @@ predicted = rng.random((3, 6, 7)) < 0.5
 truth = (rng.random((3, 6, 7)) < 0.3) | (predicted & (rng.random((3, 6, 7)) < 0.5))
 
 features = rng.normal(size=(12, 7)) * np.array([5, 3, 2, 1, 0.5, 0.1, 0.0])
-singular = np.sqrt(np.maximum(np.linalg.eigvalsh(features.T @ features), 0))
+singular = np.linalg.svd(features, compute_uv=False)
 p = singular / singular.sum()
 p = p[p > 1e-12]
 

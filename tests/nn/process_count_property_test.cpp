@@ -1,0 +1,179 @@
+#include <ivory/nn/clustering.h>
+#include <ivory/nn/deep_cluster.h>
+#include <ivory/nn/k_means.h>
+#include <ivory/nn/swapped_prediction.h>
+
+#include "support/stage.h"
+#include "support/thread_group.h"
+#include "support/unit_rows.h"
+
+namespace {
+
+using ivory::Collective;
+using ivory::StageContext;
+using ivory::nn::sinkhorn;
+using ivory::nn::SwappedPrediction;
+using ivory::test::fill;
+using ivory::test::unit_rows;
+using torch::Tensor;
+
+const Collective alone;
+
+class Processes : public testing::TestWithParam<int64_t> {};
+
+TEST_P(Processes, GiveTheJointSinkhornCodes) {
+  const int64_t world = GetParam(), share = 24 / world;
+  const auto scores = fill({24, 10}, 5);
+  const auto joint = sinkhorn(scores, 0.05, 3, alone);
+  ivory::test::ThreadGroup group(world);
+  std::vector<Tensor> parts(world);
+  group.run([&](const Collective& member) {
+    parts[member.rank()] = sinkhorn(scores.narrow(0, share * member.rank(), share), 0.05, 3, member);
+  });
+  EXPECT_TRUE(torch::allclose(torch::cat(parts), joint, 0, 1e-13));
+  if (world == 1) return;
+  // The trap: codes of each part by itself are others.
+  EXPECT_FALSE(
+      torch::allclose(sinkhorn(scores.narrow(0, 0, share), 0.05, 3, alone), joint.narrow(0, 0, share), 0, 1e-2));
+}
+
+// Two views of a joint batch, this member's part of them, view by view.
+Tensor part_of(const Tensor& joint, const Collective& member) {
+  const int64_t share = joint.size(0) / 2 / member.world_size();
+  const auto views = joint.chunk(2);
+  return torch::cat(
+      {views[0].narrow(0, share * member.rank(), share), views[1].narrow(0, share * member.rank(), share)});
+}
+
+StageContext stage_of(const Collective& group, int64_t step) {
+  auto made = ivory::test::stage(step, 100, 4);
+  made.group = &group;
+  return made;
+}
+
+// Forward, backward and hooks of four steps with a queue that is full after two; prototypes move in between.
+struct SwavRun {
+  std::vector<double> losses;
+  std::vector<Tensor> gradients;  // of the prototypes
+  Tensor queue;
+};
+SwavRun run_swav(const Collective& group) {
+  SwappedPrediction clustering(
+      ivory::nn::SwappedPredictionSpec{.width = 6, .prototypes = 5, .freeze_steps = 0, .queue_length = 8}, 0, 0);
+  clustering->to(torch::kDouble);
+  SwavRun run;
+  for (int64_t s = 0; s < 4; ++s) {
+    {
+      const torch::NoGradGuard no_grad;
+      clustering->prototypes->weight.copy_(unit_rows(5, 6, 30 + s));
+    }
+    clustering->before_step(stage_of(group, s));
+    const auto loss = clustering(part_of(unit_rows(8, 6, s), group), 2);
+    loss.backward();
+    run.losses.push_back(loss.item<double>());
+    run.gradients.push_back(clustering->prototypes->weight.grad().clone());
+    clustering->prototypes->weight.mutable_grad().reset();
+    clustering->after_step(stage_of(group, s));
+  }
+  run.queue = clustering->queue->store;
+  return run;
+}
+
+TEST_P(Processes, GiveTheJointSwAVLossGradientAndQueue) {
+  const int64_t world = GetParam();
+  const SwavRun joint = run_swav(alone);
+  std::vector<SwavRun> runs(world);
+  ivory::test::ThreadGroup(world).run([&](const Collective& member) { runs[member.rank()] = run_swav(member); });
+  for (size_t s = 0; s < 4; ++s) {
+    double loss = 0;
+    Tensor gradient = torch::zeros({5, 6}, torch::kDouble);
+    for (const auto& run : runs) {
+      loss += run.losses[s] / static_cast<double>(world);
+      gradient += run.gradients[s] / static_cast<double>(world);
+    }
+    EXPECT_NEAR(loss, joint.losses[s], 1e-12) << "step " << s;
+    EXPECT_TRUE(torch::allclose(gradient, joint.gradients[s], 0, 1e-12)) << "step " << s;
+  }
+  for (const auto& run : runs) EXPECT_TRUE(torch::equal(run.queue, joint.queue));
+}
+
+TEST_P(Processes, GiveTheSameKMeans) {
+  const int64_t world = GetParam();
+  const auto points = unit_rows(50, 6, 1).to(torch::kFloat), initial = points.narrow(0, 0, 7);
+  const auto joint = ivory::nn::spherical_k_means(points, initial, 10, alone);
+  const auto parts = points.tensor_split(world);  // not of one size for 4
+  std::vector<ivory::nn::KMeans> found(world);
+  ivory::test::ThreadGroup(world).run([&](const Collective& member) {
+    found[member.rank()] = ivory::nn::spherical_k_means(parts[member.rank()], initial, 10, member);
+  });
+  std::vector<Tensor> assignments;
+  for (const auto& part : found) {
+    EXPECT_TRUE(torch::equal(part.centroids, joint.centroids));  // sums are in double: not even a last bit differs
+    EXPECT_EQ(part.empty, joint.empty);
+    assignments.push_back(part.assignments);
+  }
+  EXPECT_TRUE(torch::equal(torch::cat(assignments), joint.assignments));
+}
+
+// A bank of 12 samples that is filled by each process's share of the data, clustered, and trained on for an epoch.
+struct DeepRun {
+  std::vector<double> losses;
+  Tensor bank, assignments, centroids;
+};
+DeepRun run_deep_cluster(const Collective& group) {
+  ivory::nn::DeepCluster clustering(ivory::nn::DeepClusterSpec{.width = 6, .clusters = {4, 3, 5}}, 12);
+  clustering->to(torch::kDouble);
+  auto stage = stage_of(group, 0);
+  stage.samples = 12;
+  stage.for_each_batch = [&](const auto& visit) {  // batches of 8 over all processes: 8, then 4
+    for (int64_t first = 0; first < 12; first += 8) {
+      const int64_t share = 8 / group.world_size(), begin = first + share * group.rank();
+      const int64_t count = std::min(share, 12 - begin);
+      if (count > 0) visit(ivory::Batch{.views = {Tensor(), Tensor()}, .index = torch::arange(begin, begin + count)});
+    }
+  };
+  stage.batch_size = 8;
+  const auto embed = [](const ivory::Batch& batch) {
+    return torch::cat(
+        {unit_rows(12, 6, 40).index_select(0, batch.index), unit_rows(12, 6, 41).index_select(0, batch.index)});
+  };
+  clustering->before_training(stage);
+  clustering->before_epoch(stage, {}, embed);
+  DeepRun run;
+  for (int64_t s = 0; s < 3; ++s) {
+    const auto ids = torch::arange(4 * s, 4 * s + 4);
+    const int64_t share = 4 / group.world_size();
+    clustering->before_step(stage);
+    run.losses.push_back(
+        clustering(part_of(unit_rows(8, 6, s), group), 2, ids.narrow(0, share * group.rank(), share)).item<double>());
+    clustering->after_step(stage);
+  }
+  stage.epoch = 1;
+  clustering->before_epoch(stage, {}, embed);
+  run.bank = clustering->bank;
+  run.assignments = clustering->assignments;
+  run.centroids = torch::cat(clustering->centroids);
+  return run;
+}
+
+TEST_P(Processes, GiveTheSameDeepClusterBankClustersAndLoss) {
+  const int64_t world = GetParam();
+  const DeepRun joint = run_deep_cluster(alone);
+  std::vector<DeepRun> runs(world);
+  ivory::test::ThreadGroup(world).run(
+      [&](const Collective& member) { runs[member.rank()] = run_deep_cluster(member); });
+  for (size_t s = 0; s < 3; ++s) {
+    double loss = 0;
+    for (const auto& run : runs) loss += run.losses[s] / static_cast<double>(world);
+    EXPECT_NEAR(loss, joint.losses[s], 1e-12) << "step " << s;
+  }
+  for (const auto& run : runs) {
+    EXPECT_TRUE(torch::equal(run.bank, joint.bank));
+    EXPECT_TRUE(torch::equal(run.assignments, joint.assignments));
+    EXPECT_TRUE(torch::allclose(run.centroids, joint.centroids, 0, 1e-14));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Numbers, Processes, testing::Values(1, 2, 4));
+
+}  // namespace
