@@ -50,6 +50,12 @@ json read_record(const fs::path& directory) {
   return record;
 }
 
+void check_files(const fs::path& directory, const json& record) {
+  for (const char* file : tensor_files) {
+    if (record.at("files").at(file) != hash_file(directory / file)) throw run_failed(file, " is damaged");
+  }
+}
+
 // Removes the directory unless it was kept.
 struct Temporary {
   fs::path path;
@@ -96,13 +102,17 @@ void CheckpointStore::save(const Checkpoint& checkpoint, bool best) {
   rename_durable(temporary.path, target);
   temporary.path.clear();
   fs::remove_all(folder_ / (".tmp-old-" + name));
-  if (best) {
-    const fs::path link = folder_ / ".tmp-best";
-    fs::remove(link);
-    fs::create_directory_symlink(name, link);
-    rename_durable(link, folder_ / "best");
-  }
-  prune();
+  if (best) mark_best(checkpoint.step);
+  prune(checkpoint.step);
+}
+
+void CheckpointStore::mark_best(int64_t step) const {
+  const std::string name = directory_name(step);
+  if (!fs::exists(folder_ / name)) return;
+  const fs::path link = folder_ / ".tmp-best";
+  fs::remove(link);
+  fs::create_directory_symlink(name, link);
+  rename_durable(link, folder_ / "best");
 }
 
 std::vector<fs::path> CheckpointStore::complete() const {
@@ -119,9 +129,7 @@ Checkpoint CheckpointStore::load(const fs::path& directory) const {
   const std::string identity = record.value("identity", "");
   IVORY_CHECK(identity == identity_, "checkpoint ", directory.string(), " belongs to another configuration (", identity,
               "), this one is ", identity_, "; use another folder, or remove its checkpoints to begin again");
-  for (const char* file : tensor_files) {
-    if (record.at("files").at(file) != hash_file(directory / file)) throw run_failed(file, " is damaged");
-  }
+  check_files(directory, record);
   return {.step = record.at("step"),
           .state = record.at("state"),
           .weights = load_safetensors(directory / tensor_files[0]).tensors,
@@ -153,16 +161,27 @@ Checkpoint CheckpointStore::best() const {
 }
 
 std::string CheckpointStore::last_good() const {
-  const auto found = complete();
-  return found.empty() ? "none yet" : found.front().string();
+  for (const fs::path& directory : complete()) {
+    try {
+      check_files(directory, read_record(directory));
+      return directory.string();
+    } catch (const Error&) {
+      continue;  // damaged; newest() has said so, or will
+    }
+  }
+  return "none yet";
 }
 
-void CheckpointStore::prune() const {
+void CheckpointStore::prune(int64_t newest_step) const {
   std::error_code ignored;
   const fs::path best = fs::read_symlink(folder_ / "best", ignored);
-  const auto found = complete();
-  for (size_t i = static_cast<size_t>(keep_last_); i < found.size(); ++i) {
-    if (found[i].filename() != best) fs::remove_all(found[i]);
+  int64_t kept = 0;
+  for (const fs::path& directory : complete()) {
+    if (step_of(directory) > newest_step) {
+      fs::remove_all(directory);
+    } else if (++kept > keep_last_ && directory.filename() != best) {
+      fs::remove_all(directory);
+    }
   }
 }
 

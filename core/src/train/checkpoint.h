@@ -23,19 +23,21 @@ class CheckpointStore {
   CheckpointStore(std::filesystem::path folder, std::string identity, int64_t keep_last);
 
   // Throws run_failed (a full disk, …); what was there before stays. Then drops all but the newest keep_last and the
-  // best.
+  // best, and those of later steps, which newest() had passed over.
   void save(const Checkpoint& checkpoint, bool best);
   // The newest whose files are whole. Throws bad_request when it belongs to another configuration.
   std::optional<Checkpoint> newest() const;
-  // The one saved with best = true. Throws run_failed when there is none or it is damaged.
+  // Makes the checkpoint of this step the best, if it is there: save() may have been killed before it did.
+  void mark_best(int64_t step) const;
+  // Throws run_failed when there is none or it is damaged.
   Checkpoint best() const;
-  // For messages: the newest directory's path, or "none yet".
+  // For messages: the path of the newest that is whole, or "none yet".
   std::string last_good() const;
 
  private:
   std::vector<std::filesystem::path> complete() const;  // newest first
   Checkpoint load(const std::filesystem::path& directory) const;
-  void prune() const;
+  void prune(int64_t newest_step) const;
 
   std::filesystem::path folder_;
   std::string identity_;

@@ -47,7 +47,10 @@ std::string quoted(std::string name) {
   for (char& c : name) {
     if (static_cast<unsigned char>(c) < 32) c = '?';
   }
-  return c10::str("'", name.size() > 80 ? name.substr(0, 80) + "…" : name, "'");
+  if (name.size() <= 80) return c10::str("'", name, "'");
+  size_t length = 80;
+  while ((name[length] & 0xC0) == 0x80) --length;  // not within a UTF-8 character
+  return c10::str("'", name.substr(0, length), "…'");
 }
 
 // Refuses what a lenient parser lets through: names given twice and deep nesting.
@@ -95,12 +98,14 @@ Entry parse_entry(const std::string& name, const json& value, uint64_t buffer_by
 
   const json& shape = value["shape"];
   IVORY_CHECK(shape.is_array(), where, "shape must be a list");
-  uint64_t bytes = torch::elementSize(entry.type);
+  auto bytes = static_cast<int64_t>(torch::elementSize(entry.type));
+  int64_t extent = bytes;  // of the strides, which an empty dimension does not make smaller
   for (const json& size : shape) {
-    const uint64_t length = natural(size, where, "shape's entries");
-    IVORY_CHECK(!__builtin_mul_overflow(bytes, length, &bytes), where, "the size of shape ", shape.dump(),
-                " overflows");
-    entry.shape.push_back(static_cast<int64_t>(length));
+    const auto length = static_cast<int64_t>(natural(size, where, "shape's entries"));
+    IVORY_CHECK(!__builtin_mul_overflow(extent, std::max<int64_t>(length, 1), &extent), where, "the size of shape ",
+                shape.dump().substr(0, 160), " overflows");
+    bytes *= length;
+    entry.shape.push_back(length);
   }
 
   const json& offsets = value["data_offsets"];
@@ -109,8 +114,8 @@ Entry parse_entry(const std::string& name, const json& value, uint64_t buffer_by
   entry.end = natural(offsets[1], where, "data_offsets");
   IVORY_CHECK(entry.begin <= entry.end && entry.end <= buffer_bytes, where, "data_offsets ", offsets.dump(),
               " are not within the ", buffer_bytes, " bytes of data");
-  IVORY_CHECK(entry.end - entry.begin == bytes, where, "shape ", shape.dump(), " of ", value["dtype"].dump(), " needs ",
-              bytes, " bytes, data_offsets give ", entry.end - entry.begin);
+  IVORY_CHECK(entry.end - entry.begin == static_cast<uint64_t>(bytes), where, "shape ", shape.dump(), " of ",
+              value["dtype"].dump(), " needs ", bytes, " bytes, data_offsets give ", entry.end - entry.begin);
   return entry;
 }
 

@@ -23,7 +23,10 @@ Schedule::Schedule(const config::ScheduleSpec& spec, double peak, int64_t steps_
 }
 
 double Schedule::at(int64_t step) const {
-  if (step < warmup_) return start_ + (peak_ - start_) * static_cast<double>(step) / static_cast<double>(warmup_);
+  if (step < warmup_) {
+    const auto last = static_cast<double>(std::max<int64_t>(1, warmup_ - 1));
+    return start_ + (peak_ - start_) * static_cast<double>(step) / last;
+  }
   if (!cosine_ || total_ <= warmup_) return peak_;
   const double share = static_cast<double>(std::min(step, total_) - warmup_) / static_cast<double>(total_ - warmup_);
   return end_ + 0.5 * (peak_ - end_) * (1 + std::cos(std::numbers::pi * share));

@@ -10,8 +10,9 @@ namespace ivory::train {
 // lr, or lr · batch / 256 when scale_lr.
 double peak_learning_rate(const config::OptimiserSpec& spec, int64_t batch_size);
 
-// Linear from start_lr to the peak over the warm-up's steps W, then from the peak (at step W) along half a cosine to
-// peak · final_factor, which it would reach at step `total_steps`; or constant after the warm-up.
+// SwAV's: linear from start_lr (at step 0) to the peak (at step W − 1) over the warm-up's W steps, then from the peak
+// (at step W) along half a cosine to peak · final_factor, which it would reach at step `total_steps`; or constant after
+// the warm-up.
 class Schedule {
  public:
   Schedule(const config::ScheduleSpec& spec, double peak, int64_t steps_per_epoch, int64_t total_steps);

@@ -5,6 +5,7 @@
 #include <spdlog/spdlog.h>
 
 #include <cmath>
+#include <limits>
 
 #include "train/machine.h"
 
@@ -49,6 +50,24 @@ void copy_by_name(const NamedTensors& from, const NamedTensors& to, const std::s
   }
 }
 
+// JSON has no NaN: a diagnostic that was one has been written as null.
+double number(const json& value) {
+  return value.is_null() ? std::numeric_limits<double>::quiet_NaN() : value.get<double>();
+}
+
+const char* not_finite(double value) {
+  return std::isnan(value) ? "NaN" : value > 0 ? "infinity" : "-infinity";
+}
+
+// Files that killed processes left half written: save_safetensors' temporary names.
+void remove_unfinished(const std::filesystem::path& folder) {
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.path().filename().string().find(".safetensors.tmp-") != std::string::npos) {
+      std::filesystem::remove(entry.path());
+    }
+  }
+}
+
 std::string terms_text(const std::map<std::string, double>& values) {
   std::string text;
   for (const auto& [name, value] : values) text += fmt::format("{}{} {:.4g}", text.empty() ? "" : ", ", name, value);
@@ -72,8 +91,10 @@ std::map<std::string, double> Means::values() const {
 json Means::to_json() const {
   return sums_;
 }
+
 void Means::from_json(const json& value) {
-  sums_ = value.get<decltype(sums_)>();
+  sums_.clear();
+  for (const auto& [name, sum] : value.items()) sums_[name] = {number(sum.at(0)), sum.at(1).get<int64_t>()};
 }
 
 TrainLoop::TrainLoop(Trainee& trainee, const config::TrainSpec& spec, const NodeContext& context)
@@ -91,6 +112,7 @@ TrainLoop::TrainLoop(Trainee& trainee, const config::TrainSpec& spec, const Node
               ": accumulate = ", spec.accumulate, " must divide batch_size = ", spec.batch_size);
   IVORY_CHECK(spec.precision == "fp32" || spec.precision == "bf16", context.label, ": precision '", spec.precision,
               "' is unknown; known are: fp32, bf16");
+  remove_unfinished(context.folder);
   if (context.device.is_cpu()) keep_freed_memory();
 }
 
@@ -132,9 +154,11 @@ void TrainLoop::resume() {
     step_ = saved_step_ = checkpoint->step;
     seconds_before_ = state.at("seconds");
     means_.from_json(state.at("means"));
-    last_ = state.at("last").get<decltype(last_)>();
+    epoch_begun_ = state.value("epoch_begun", step_ % per_epoch_ != 0);
+    for (const auto& [name, mean] : state.at("last").items()) last_[name] = number(mean);
     if (state.contains("best")) {
       best_ = Best{state["best"].at("score"), state["best"].at("epoch"), state["best"].at("step")};
+      checkpoints_.mark_best(best_->step);
     }
     spdlog::info("{}: goes on from step {} of {} ({})", context_.label, step_, total_, checkpoint->path.string());
   }
@@ -152,9 +176,10 @@ void TrainLoop::restore_best() {
 }
 
 void TrainLoop::train_epoch() {
-  if (step_ % per_epoch_ == 0) {
+  if (!epoch_begun_) {
     seed(Stream::in_epoch_start, step_);
     trainee_.before_epoch(position());
+    epoch_begun_ = true;
   }
   do {
     if (stop_requested()) stop();
@@ -174,7 +199,7 @@ void TrainLoop::train_step() {
   if (spec_.clip_norm > 0) {
     gradient_norm = clip_gradients(optimiser_->parameters(), spec_.clip_norm);
     if (!std::isfinite(gradient_norm)) {
-      throw run_failed(context_.label, ": the gradient's norm is ", gradient_norm, " at step ", step_ + 1,
+      throw run_failed(context_.label, ": the gradient's norm is ", not_finite(gradient_norm), " at step ", step_ + 1,
                        "; the last good checkpoint: ", checkpoints_.last_good());
     }
   }
@@ -203,8 +228,8 @@ double TrainLoop::forward_backward() {
       for (const auto& [name, term] : terms) {
         const double value = term.item<double>();
         if (!std::isfinite(value)) {
-          throw run_failed(context_.label, ": loss term '", name, "' is ", value, " at step ", step_ + 1, " (epoch ",
-                           position().epoch + 1, "); the last good checkpoint: ", checkpoints_.last_good(),
+          throw run_failed(context_.label, ": loss term '", name, "' is ", not_finite(value), " at step ", step_ + 1,
+                           " (epoch ", position().epoch + 1, "); the last good checkpoint: ", checkpoints_.last_good(),
                            "; a lower learning rate, a longer warm-up or precision = \"fp32\" may help");
         }
         terms_[name] += value / static_cast<double>(count);
@@ -247,6 +272,7 @@ void TrainLoop::close_epoch() {
   progress_.clear();
   last_ = means_.values();
   means_.clear();
+  epoch_begun_ = false;
   const int64_t epoch = (step_ - 1) / per_epoch_;
   const bool last = step_ == total_;
   seed(Stream::in_epoch_start, ~step_);
@@ -281,9 +307,25 @@ json TrainLoop::log_epoch(const EpochEnd& end) {
   return line;
 }
 
+// A gradient can overflow behind a loss that is finite.
+void TrainLoop::check_finite() const {
+  for (const auto& [name, p] : optimiser_->parameters()) {
+    if (p.isfinite().all().item<bool>()) continue;
+    throw run_failed(context_.label, ": parameter '", name, "' holds NaN or infinity at step ", step_,
+                     "; the last good checkpoint: ", checkpoints_.last_good(),
+                     "; a lower learning rate, a longer warm-up or clip_norm may help");
+  }
+}
+
 void TrainLoop::save(bool best) {
-  json state = {{"epoch", step_ / per_epoch_}, {"batch", step_ % per_epoch_}, {"seed", context_.seed},
-                {"seconds", elapsed()},        {"means", means_.to_json()},   {"last", last_}};
+  check_finite();
+  json state = {{"epoch", step_ / per_epoch_},
+                {"batch", step_ % per_epoch_},
+                {"epoch_begun", epoch_begun_},
+                {"seed", context_.seed},
+                {"seconds", elapsed()},
+                {"means", means_.to_json()},
+                {"last", last_}};
   if (best_) state["best"] = {{"score", best_->score}, {"epoch", best_->epoch}, {"step", best_->step}};
   metrics_->sync();
   checkpoints_.save({.step = step_,
@@ -298,8 +340,9 @@ void TrainLoop::save(bool best) {
 void TrainLoop::stop() {
   progress_.clear();
   if (saved_step_ != step_ && step_ > 0) save(false);
-  throw Interrupted(fmt::format("{}: stopped at step {} of {}, saved {}; run the same command again to continue",
-                                context_.label, step_, total_, checkpoints_.last_good()));
+  const std::string saved = step_ > 0 ? "saved " + checkpoints_.last_good() : "nothing to save yet";
+  throw Interrupted(fmt::format("{}: stopped at step {} of {}, {}; run the same command again to continue",
+                                context_.label, step_, total_, saved));
 }
 
 }  // namespace ivory::train

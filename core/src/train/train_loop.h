@@ -66,7 +66,7 @@ class Means {
   void add(const std::string& name, double value);
   std::map<std::string, double> values() const;
   void clear() { sums_.clear(); }
-  nlohmann::json to_json() const;
+  nlohmann::json to_json() const;  // NaN and infinities become null
   void from_json(const nlohmann::json& json);
 
  private:
@@ -103,6 +103,7 @@ class TrainLoop {
   double forward_backward();
   void close_epoch();
   void save(bool best);
+  void check_finite() const;
   [[noreturn]] void stop();
   Position position() const;
   double elapsed() const;  // seconds over all sessions
@@ -122,6 +123,7 @@ class TrainLoop {
 
   int64_t step_ = 0;
   int64_t saved_step_ = -1;
+  bool epoch_begun_ = false;             // before_epoch was called for the epoch in progress
   Means means_;                          // of the epoch in progress
   std::map<std::string, double> last_;   // of the last epoch that ended
   std::map<std::string, double> terms_;  // of this step

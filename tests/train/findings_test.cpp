@@ -1,0 +1,73 @@
+// What an epoch's numbers say, in words.
+#include "train/findings.h"
+
+#include <gmock/gmock.h>
+
+#include <cmath>
+
+namespace ivory::train {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+Observation seen(double loss, std::map<std::string, double> diagnostics = {}) {
+  return {.objective = "swav",
+          .plateau = std::log(100.0),
+          .batch_size = 64,
+          .terms = {{"swav", loss}},
+          .diagnostics = std::move(diagnostics)};
+}
+
+TEST(Findings, ALossAtLnHIsSaidWithTheEpochsItLasted) {
+  Findings findings;
+  EXPECT_THAT(findings.after_epoch(seen(4.6)),
+              ElementsAre(testing::AllOf(HasSubstr("objective 'swav': the loss 'swav' (4.6) sits at ln H = 4.605"),
+                                         HasSubstr("for 1 epoch:"), HasSubstr("no better than a uniform guess"),
+                                         HasSubstr("use a smaller epsilon"))));
+  EXPECT_THAT(findings.after_epoch(seen(4.64)), ElementsAre(HasSubstr("for 2 epochs:")));
+  EXPECT_THAT(findings.after_epoch(seen(4.5)), IsEmpty());
+  EXPECT_THAT(findings.after_epoch(seen(4.61)), ElementsAre(HasSubstr("for 1 epoch:")));
+}
+
+TEST(Findings, OnePercentIsTheBorder) {
+  Findings findings;
+  const double plateau = std::log(100.0);
+  EXPECT_THAT(findings.after_epoch(seen(plateau * 0.991)), testing::SizeIs(1));
+  EXPECT_THAT(findings.after_epoch(seen(plateau * 0.989)), IsEmpty());
+  EXPECT_THAT(findings.after_epoch(seen(plateau * 1.011)), IsEmpty());
+}
+
+TEST(Findings, AnObjectiveWithoutAPlateauHasNone) {
+  Findings findings;
+  auto other = seen(0);
+  other.plateau = 0;
+  EXPECT_THAT(findings.after_epoch(other), IsEmpty());
+}
+
+TEST(Findings, CollapseOntoFewPrototypes) {
+  Findings findings;
+  EXPECT_THAT(findings.after_epoch(seen(2, {{"prototype_perplexity", 6.0}})),
+              ElementsAre(HasSubstr("prototype_perplexity is 6 of 64 prototypes that a batch can reach")));
+  EXPECT_THAT(findings.after_epoch(seen(2, {{"prototype_perplexity", 7.0}})), IsEmpty());
+}
+
+TEST(Findings, CollapsedFeatures) {
+  Findings findings;
+  EXPECT_THAT(findings.after_epoch(seen(2, {{"effective_rank", 1.5}})),
+              ElementsAre(HasSubstr("the features lie on a line")));
+  EXPECT_THAT(findings.after_epoch(seen(2, {{"effective_rank", 2.5}})), IsEmpty());
+}
+
+TEST(Findings, TermsAreCountedApart) {
+  Findings findings;
+  auto first = seen(4.6), second = seen(4.6);
+  second.objective = "swav-2";
+  findings.after_epoch(first);
+  EXPECT_THAT(findings.after_epoch(second), ElementsAre(HasSubstr("for 1 epoch:")));
+  EXPECT_THAT(findings.after_epoch(first), ElementsAre(HasSubstr("for 2 epochs:")));
+}
+
+}  // namespace
+}  // namespace ivory::train

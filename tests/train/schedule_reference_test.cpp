@@ -1,0 +1,52 @@
+// Learning rates, one per step.
+#include <gtest/gtest.h>
+
+#include "support/errors.h"
+#include "support/golden.h"
+#include "train/schedule.h"
+
+namespace ivory::train {
+namespace {
+
+TEST(Schedule, IsSwavsOverAWholeRun) {
+  const auto expected = test::golden("optimisers")["schedule"].get<std::vector<double>>();
+  ASSERT_EQ(expected.size(), 200U);
+  const config::OptimiserSpec optimiser{.lr = 0.3, .scale_lr = true};
+  const config::ScheduleSpec spec{.name = "cosine", .warmup_epochs = 10, .start_lr = 0.3, .final_factor = 0.001};
+  const double peak = peak_learning_rate(optimiser, 4096);
+  const Schedule schedule(spec, peak, /*steps_per_epoch=*/5, /*total_steps=*/200);
+  for (size_t step = 0; step < expected.size(); ++step) {
+    EXPECT_NEAR(schedule.at(static_cast<int64_t>(step)), expected[step], 1e-14) << "step " << step;
+  }
+  EXPECT_NEAR(schedule.at(200), peak / 1000, 1e-14) << "where the cosine would end";
+}
+
+TEST(Schedule, ThePeakScalesWithTheBatchWhenAsked) {
+  EXPECT_DOUBLE_EQ(peak_learning_rate({.lr = 0.3, .scale_lr = true}, 64), 0.075);
+  EXPECT_DOUBLE_EQ(peak_learning_rate({.lr = 0.3, .scale_lr = false}, 64), 0.3);
+}
+
+TEST(Schedule, ConstantAfterTheWarmUp) {
+  const Schedule schedule({.name = "constant", .warmup_epochs = 1.5, .start_lr = 0.1}, 0.5, 2, 10);
+  const std::vector<double> expected = {0.1, 0.3, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5};
+  for (size_t step = 0; step < expected.size(); ++step) {
+    EXPECT_NEAR(schedule.at(static_cast<int64_t>(step)), expected[step], 1e-15) << "step " << step;
+  }
+}
+
+TEST(Schedule, AWarmUpOfOneStepAndOneAsLongAsTheRun) {
+  const Schedule one({.name = "cosine", .warmup_epochs = 0.5, .start_lr = 0.1}, 0.5, 2, 4);
+  EXPECT_DOUBLE_EQ(one.at(0), 0.1);
+  EXPECT_DOUBLE_EQ(one.at(1), 0.5);
+  const Schedule whole({.name = "cosine", .warmup_epochs = 2, .start_lr = 0.1}, 0.5, 2, 4);
+  EXPECT_DOUBLE_EQ(whole.at(0), 0.1);
+  EXPECT_DOUBLE_EQ(whole.at(3), 0.5);
+}
+
+TEST(Schedule, AnUnknownOneIsRefused) {
+  const auto message = test::bad_request_of([] { Schedule({.name = "step"}, 1, 1, 1); });
+  EXPECT_EQ(message, "schedule 'step' is unknown; known are: cosine, constant");
+}
+
+}  // namespace
+}  // namespace ivory::train
