@@ -99,4 +99,16 @@ TEST(FusedBatchNormTest, EvalModeUsesRunningStatistics) {
   EXPECT_NEAR(y.max().item<double>(), 2.0, 1e-5);  // (6 − 2) / 2
 }
 
+// Crops of two sizes go forward before the common backward; at 1 × 1 pixels a contiguous tensor is channels-last too.
+TEST(FusedBatchNormTest, ComposedAndFusedForwardsMayShareABackward) {
+  torch::nn::BatchNorm2d norm(3);
+  const Tensor large = torch::randn({4, 3, 2, 2}), small = torch::randn({4, 3, 1, 1});
+  ASSERT_FALSE(large.is_contiguous(torch::MemoryFormat::ChannelsLast));
+  ASSERT_TRUE(small.is_contiguous(torch::MemoryFormat::ChannelsLast));
+  const Tensor loss =
+      batch_norm_act(*norm, large, Tensor(), true).sum() + batch_norm_act(*norm, small, Tensor(), true).sum();
+  loss.backward();
+  EXPECT_TRUE(norm->weight.grad().isfinite().all().item<bool>());
+}
+
 }  // namespace

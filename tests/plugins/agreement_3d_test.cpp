@@ -80,15 +80,6 @@ TEST(Agreement3D, TrainsTheWholeModelAndFreezesPrototypesForAnEpoch) {
   }
 }
 
-TEST(Agreement3D, OrderWithinTheBatchDoesNotMatter) {
-  auto model = ivory::test::small_model();
-  auto objective = agreement();
-  auto batch = two_views();
-  const double loss = total(objective->forward(*model, batch)).item<double>();
-  for (auto& view : batch.views) view = view.index_select(0, torch::tensor({2, 0, 1}));
-  EXPECT_NEAR(total(objective->forward(*model, batch)).item<double>(), loss, 1e-9);
-}
-
 TEST(Agreement3D, EqualScoresSitAtLnH) {
   auto model = ivory::test::small_model();
   auto objective = agreement();
@@ -101,13 +92,60 @@ TEST(Agreement3D, EqualScoresSitAtLnH) {
   EXPECT_NEAR(objective->plateau(), std::log(5.0), 1e-12);
 }
 
+ivory::StageContext stage_with_volumes() {
+  auto made = stage(0, 3, 3);
+  made.for_each_batch = [](const auto& visit) { visit(two_views()); };
+  return made;
+}
+
+std::shared_ptr<Objective> deep_cluster_agreement() {
+  return agreement({{"codes", std::string("deepcluster-v2")}, {"clusters", std::vector<int64_t>{2, 3, 2}}},
+                   {.samples = 3});
+}
+
+TEST(Agreement3D, WithDeepClusterFollowsItsEquations) {
+  auto model = ivory::test::small_model();
+  auto objective = deep_cluster_agreement();
+  objective->before_training(*model, stage_with_volumes());
+  objective->before_epoch(*model, stage_with_volumes());
+  const auto batch = two_views();
+  auto buffers = objective->named_buffers();
+  const auto z = model->embed(torch::cat(batch.views)).pooled;
+  EXPECT_TRUE(torch::allclose(buffers["clustering.bank"].flatten(0, 1), z, 0, 1e-9));  // as training sees them
+  Tensor expected = torch::zeros({}, torch::kDouble);
+  for (int64_t head = 0; head < 3; ++head) {
+    const auto log_p = (z.matmul(buffers["clustering.centroids_" + std::to_string(head)].t()) / 0.1).log_softmax(1);
+    const auto targets = buffers["clustering.assignments"][head].to(torch::kLong).repeat({2});
+    expected = expected - log_p.gather(1, targets.unsqueeze(1)).mean() / 3;
+  }
+  EXPECT_NEAR(total(objective->forward(*model, batch)).item<double>(), expected.item<double>(), 1e-10);
+}
+
+TEST(Agreement3D, WithDeepClusterTrainsTheWholeModelAndNothingElse) {
+  auto model = ivory::test::small_model();
+  auto objective = deep_cluster_agreement();
+  EXPECT_TRUE(objective->parameters().empty());
+  objective->before_epoch(*model, stage_with_volumes());
+  objective->before_step(*model, stage_with_volumes());
+  total(objective->forward(*model, two_views())).backward();
+  objective->after_step(*model, stage_with_volumes());
+  for (const char* name : {"intra.conv1.weight", "projection.weight", "inter.positions"}) {
+    EXPECT_GT(model->named_parameters()[name].grad().abs().max().item<double>(), 0) << name;
+  }
+  EXPECT_EQ(objective->prototype_scores(*model, two_views().views[0]).sizes(), (std::vector<int64_t>{3, 2}));
+}
+
 TEST(Agreement3D, SaysWhatDoesNotFit) {
   EXPECT_THAT(bad_request_of([] { agreement({}, {.volume_views = 1}); }), HasSubstr("at least 2 views of a volume"));
   EXPECT_THAT(bad_request_of([] {
                 agreement({{"queue_length", int64_t{48}}}, {.samples = 20, .batch_size = 12});
               }),
               HasSubstr("longer than the data set of 20 samples: set it to at most 12"));
-  EXPECT_THAT(bad_request_of([] { agreement({{"codes", std::string("kmeans")}}); }), HasSubstr("swav"));
+  EXPECT_THAT(bad_request_of([] { agreement({{"codes", std::string("kmeans")}}); }), HasSubstr("deepcluster-v2"));
+  EXPECT_THAT(bad_request_of([] {
+                agreement({{"codes", std::string("deepcluster-v2")}}, {.samples = 3});
+              }),
+              HasSubstr("4 clusters of 3 samples: set clusters to at most 3"));
   auto objective = agreement();
   ivory::Model slices_only(ivory::test::small_model()->intra, nullptr, ivory::LevelUse::all, 16, 8);
   slices_only.to(torch::kDouble);

@@ -2,7 +2,6 @@
 
 #include "support/errors.h"
 #include "support/golden.h"
-#include "support/numerical_gradient.h"
 #include "support/plugins.h"
 
 namespace {
@@ -92,27 +91,6 @@ TEST(DeformableTransformer, LayersArePostNormResiduals) {
   const auto x = fill({2, 8, 12}, 1);
   const auto expected = torch::layer_norm(torch::layer_norm(x, {12}), {12});
   EXPECT_TRUE(torch::allclose(inter->forward(x).tokens, expected, 0, 1e-12));
-}
-
-TEST(DeformableTransformer, GradientsAreTheNumericalOnes) {
-  for (const char* axis : {"slice", "embedding"}) {
-    for (const char* bias : {"table", "mlp"}) {
-      auto inter = transformer(small(axis, {{"bias", std::string(bias)}, {"dropout", 0.0}}), 12, 8);
-      inter->to(torch::kDouble);
-      auto x = fill({2, 8, 12}, 1).requires_grad_();
-      const auto f = [&] {
-        const auto features = inter->forward(x);
-        return (features.tokens * fill({2, 8, 12}, 2)).sum() + (features.pooled * fill({2, 12}, 3)).sum();
-      };
-      EXPECT_LT(ivory::test::gradient_error(f, x, 30), 1e-5) << axis << ", " << bias;
-      for (const char* name :
-           {"positions", "layers.0.attention.offset_depthwise.weight", "layers.1.attention.offset_pointwise.weight",
-            "layers.0.attention.to_k.weight", "layers.1.ffn.0.weight", "layers.0.norm1.weight"}) {
-        EXPECT_LT(ivory::test::gradient_error(f, inter->named_parameters()[name], 10), 1e-5)
-            << name << ", " << axis << ", " << bias;
-      }
-    }
-  }
 }
 
 TEST(DeformableTransformer, SliceAxisTakesAnyLengthByInterpolatingItsEncoding) {

@@ -2,7 +2,6 @@
 
 #include "support/errors.h"
 #include "support/golden.h"
-#include "support/numerical_gradient.h"
 #include "support/plugins.h"
 #include "support/stage.h"
 
@@ -241,27 +240,6 @@ TEST(MaskedEmbedding, SliceBackboneStaysUntouched) {
     EXPECT_TRUE(torch::equal(tensor, before[i++]));
   }
   for (const auto& tensor : model->intra->buffers()) EXPECT_TRUE(torch::equal(tensor, before[i++]));
-}
-
-TEST(MaskedEmbedding, GradientsAreTheNumericalOnes) {
-  auto model = ivory::test::small_model(8, 16);
-  auto objective =
-      ivory::test::make<Objective>("masked-embedding", {{"mask_ratio", 0.3}},
-                                   {.feature_width = model->feature_width(), .token_width = 16, .frames = 8});
-  objective->to(torch::kDouble);
-  Batch batch;
-  batch.views = {fill({2, 8, 1, 32, 32}, 1)};
-  batch.index = torch::arange(2);
-  objective->before_training(*model, stage());
-  objective->before_step(*model, stage());
-  const auto f = [&] { return objective->forward(*model, batch)[0].second; };
-  for (const char* name : {"mask_token", "decoder.weight"}) {
-    EXPECT_LT(ivory::test::gradient_error(f, objective->named_parameters()[name], 5), 1e-5) << name;
-  }
-  for (const char* name : {"projection.weight", "inter.layers.0.attention.to_q.weight",
-                           "inter.layers.0.attention.offset_depthwise.weight", "inter.positions"}) {
-    EXPECT_LT(ivory::test::gradient_error(f, model->named_parameters()[name], 5), 1e-5) << name;
-  }
 }
 
 TEST(MaskedEmbedding, RefusesToMaskEverySlice) {

@@ -1,4 +1,4 @@
-"""resnet18.json, resnet50.json: torchvision's networks (torchvision 0.26.0, torch 2.11.0), filled by name, in double.
+"""resnet{18,34,50,101}.json: torchvision's networks (torchvision 0.26.0, torch 2.11.0), filled by name, in double.
 
 Features of a grey batch repeated to three channels, with running and with batch statistics, and some gradients.
 """
@@ -55,5 +55,5 @@ def golden(depth):
     })
 
 
-golden(18)
-golden(50)
+for depth in (18, 34, 50, 101):
+    golden(depth)

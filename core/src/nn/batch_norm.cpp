@@ -14,8 +14,7 @@ using torch::autograd::variable_list;
 // Row ranges of a [rows, channels] matrix, one per thread; `body(thread, begin, end)`.
 template <class Body>
 void over_rows(int64_t rows, int64_t threads, const Body& body) {
-  parallel(threads,
-           [&](int64_t thread) { body(thread, rows * thread / threads, rows * (thread + 1) / threads); });
+  parallel(threads, [&](int64_t thread) { body(thread, rows * thread / threads, rows * (thread + 1) / threads); });
 }
 
 struct Sums {
@@ -126,8 +125,10 @@ std::pair<Tensor, Tensor> batch_statistics(torch::nn::BatchNorm2dImpl& norm, con
   if (norm.options.track_running_stats()) {
     norm.num_batches_tracked += 1;
     const double momentum = norm.options.momentum().value_or(0.1);
-    norm.running_mean.mul_(1 - momentum).add_(mean.to(torch::kFloat), momentum);
-    norm.running_var.mul_(1 - momentum)
+    // As ATen's kernel does, past the version counters: a composed forward of another crop size may have saved them.
+    norm.running_mean.variable_data().mul_(1 - momentum).add_(mean.to(torch::kFloat), momentum);
+    norm.running_var.variable_data()
+        .mul_(1 - momentum)
         .add_((variance * (count / std::max(count - 1, 1.0))).to(torch::kFloat), momentum);
   }
   return {mean.to(torch::kFloat), (variance + norm.options.eps()).rsqrt().to(torch::kFloat)};

@@ -1,0 +1,84 @@
+#include "support/golden.h"
+#include "support/plugins.h"
+#include "support/stage.h"
+
+namespace {
+
+using ivory::Backbone;
+using ivory::BackboneInfo;
+using ivory::Features;
+using ivory::Objective;
+using ivory::test::fill;
+using torch::Tensor;
+
+constexpr int64_t volumes = 3, frames = 20, width = 4;
+constexpr uint64_t seed = 11;
+
+// The closed forms of tests/reference/masked_embedding.py.
+class FirstPixel : public Backbone {
+ public:
+  BackboneInfo info() const override {
+    return {.input = ivory::InputKind::image, .level_widths = {}, .strides = {}, .width = 2};
+  }
+  Features forward(const Tensor& images) override {
+    const auto pixel = images.flatten(1).narrow(1, 0, 1);
+    return {.levels = {}, .pooled = torch::cat({torch::ones_like(pixel), pixel}, 1), .tokens = {}};
+  }
+};
+class WithNeighbour : public Backbone {
+ public:
+  BackboneInfo info() const override {
+    return {.input = ivory::InputKind::tokens, .level_widths = {}, .strides = {}, .width = width};
+  }
+  Features forward(const Tensor& tokens) override {
+    const auto mixed = (tokens + tokens.roll(1, 1)).tanh();
+    return {.levels = {}, .pooled = mixed.mean(1), .tokens = mixed};
+  }
+};
+
+void set(const Tensor& parameter, uint64_t salt) {
+  const torch::NoGradGuard no_grad;
+  Tensor(parameter).copy_(fill(parameter.sizes(), salt));
+}
+
+double diagnostic(const Objective& objective, const std::string& name) {
+  for (const auto& [key, value] : objective.diagnostics()) {
+    if (key == name) return value;
+  }
+  return -1;
+}
+
+TEST(MaskedEmbeddingReference, LossBaselinesAndMasksOfTwoSteps) {
+  ivory::Model model(std::make_shared<FirstPixel>(), std::make_shared<WithNeighbour>(), ivory::LevelUse::last, width,
+                     frames);
+  auto objective = ivory::test::make<Objective>(
+      "masked-embedding", {{"mask_ratio", 0.3}},
+      {.slice_width = 2, .feature_width = model.feature_width(), .token_width = width, .frames = frames});
+  model.to(torch::kDouble);
+  objective->to(torch::kDouble);
+  set(model.projection->weight, 22);
+  set(model.projection->bias, 23);
+  objective->before_training(model, ivory::test::stage(0, 1000, 4, seed));  // copies the target's projection
+  set(model.projection->weight, 20);
+  set(model.projection->bias, 21);
+  auto own = objective->named_parameters();
+  set(own["decoder.weight"], 24);
+  set(own["decoder.bias"], 25);
+  set(own["mask_token"], 26);
+  ivory::Batch batch{.kind = ivory::SampleKind::volume,
+                     .views = {fill({volumes, frames, 1, 2, 2}, 1), fill({volumes, frames, 1, 2, 2}, 2)},
+                     .index = torch::arange(volumes) + 40};
+
+  const auto golden = ivory::test::golden("masked_embedding")["steps"];
+  for (int64_t step = 0; step < 2; ++step) {
+    SCOPED_TRACE(step);
+    objective->before_step(model, ivory::test::stage(step, 1000, 4, seed));
+    const double loss = objective->forward(model, batch)[0].second.item<double>();
+    EXPECT_NEAR(loss, golden[step]["loss"].get<double>(), 1e-11);
+    EXPECT_NEAR(diagnostic(*objective, "mean_token_error"), golden[step]["mean_token_error"].get<double>(), 1e-12);
+    // The interpolation's weights are float32.
+    EXPECT_NEAR(diagnostic(*objective, "neighbour_error"), golden[step]["neighbour_error"].get<double>(), 1e-6);
+  }
+}
+
+}  // namespace
