@@ -19,12 +19,16 @@ target_compile_options(ivory_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -
 target_compile_options(ivory_flags INTERFACE -ffp-contract=off -fno-math-errno)
 # A precompiled header is usable through ccache, and in another checkout, only without its time.
 target_compile_options(ivory_flags INTERFACE $<$<CXX_COMPILER_ID:Clang>:SHELL:-Xclang -fno-pch-timestamp>)
-target_link_options(ivory_flags INTERFACE $<$<NOT:$<BOOL:$<TARGET_PROPERTY:IVORY_UNDEFINED>>>:-Wl,-z,defs> -Wl,--as-needed)
+target_link_options(ivory_flags INTERFACE -Wl,--as-needed)
+if(NOT IVORY_SANITIZE)  # clang links a sanitizer's runtime into programs only
+  target_link_options(ivory_flags INTERFACE $<$<NOT:$<BOOL:$<TARGET_PROPERTY:IVORY_UNDEFINED>>>:-Wl,-z,defs>)
+endif()
 if(IVORY_MOLD AND NOT IVORY_SANITIZE)
   target_link_options(ivory_flags INTERFACE -fuse-ld=mold)
 endif()
 if(IVORY_SANITIZE)
-  add_compile_options(-fsanitize=${IVORY_SANITIZE} -fno-omit-frame-pointer -g1)
+  # vptr needs the type information of LibTorch's classes, which the wheel hides.
+  add_compile_options(-fsanitize=${IVORY_SANITIZE} -fno-sanitize=vptr -fno-sanitize-recover=all -fno-omit-frame-pointer -g1)
   add_link_options(-fsanitize=${IVORY_SANITIZE})
 endif()
 

@@ -79,6 +79,7 @@ class MaskedEmbedding : public ivory::Objective {
     target_weight.copy_(model.projection->weight);
     target_bias.copy_(model.projection->bias);
     target_set.fill_(1);
+    if (stage.for_each_batch) start_at_mean(model, stage);
   }
 
   void before_step(ivory::Model&, const ivory::StageContext& stage) override {
@@ -111,6 +112,30 @@ class MaskedEmbedding : public ivory::Objective {
   }
 
  private:
+  // The decoder starts at the best constant, the mean target token of the whole data set: tokens differ between slices
+  // by far less than their size, so that a random decoder would spend most of a short stage on finding that constant.
+  void start_at_mean(ivory::Model& model, const ivory::StageContext& stage) {
+    const Frozen frozen(*model.intra);
+    Tensor sum = torch::zeros_like(target_bias), count = torch::zeros_like(target_bias);
+    stage.for_each_batch([&](const ivory::Batch& batch) {
+      for (const Tensor& view : batch.views) {
+        const Tensor tokens = target_of(model.slice_features(view)).flatten(0, 1);  // [B·F, D]
+        sum += tokens.sum(0);
+        count += static_cast<double>(tokens.size(0));
+      }
+    });
+    stage.group->all_reduce_sum(sum);
+    stage.group->all_reduce_sum(count);
+    decoder->weight.zero_();
+    decoder->bias.copy_(sum / count);
+  }
+
+  // P'(features): [B, F, widths] → [B, F, D], in fp32 at least.
+  Tensor target_of(const Tensor& features) const {
+    return torch::linear(features, target_weight, target_bias)
+        .to(torch::promoteTypes(torch::kFloat, features.scalar_type()));
+  }
+
   int64_t masked_count(int64_t frames) const {
     const auto count = static_cast<int64_t>(std::ceil(ratio_ * static_cast<double>(frames) - 1e-9));
     IVORY_CHECK(count < frames, "mask_ratio = ", ratio_, " masks all ", frames, " slices of a volume: set it lower");
@@ -123,8 +148,7 @@ class MaskedEmbedding : public ivory::Objective {
     {
       const Frozen frozen(*model.intra);
       features = model.slice_features(volumes);
-      target = torch::linear(features, target_weight, target_bias)
-                   .to(torch::promoteTypes(torch::kFloat, features.scalar_type()));
+      target = target_of(features);
     }
     auto mask = torch::zeros({batch, frames}, torch::kBool);
     std::vector<Tensor> weights;

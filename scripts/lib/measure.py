@@ -1,0 +1,190 @@
+#!/usr/bin/env python3
+"""Runs Ivory's benchmarks, each in one run with its peers, and writes their tables into docs/benchmarks.md.
+
+  measure.py BUILD [NAME…]      names: swav, loader, startup, plan, memory (default: all)
+
+Peers: IVORY_PEERS names the folder of their programs (pair.py, swav_step.py, slice_loader.py), IVORY_PEERS_PYTHON a
+Python that has what they import, IVORY_PEERS_DATA the folder that make_ct.py wrote. Without them Ivory is timed alone,
+and the table says so.
+"""
+import datetime
+import json
+import os
+import pathlib
+import platform
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PEERS = os.environ.get("IVORY_PEERS")
+PYTHON = os.environ.get("IVORY_PEERS_PYTHON", sys.executable)
+DATA = os.environ.get("IVORY_PEERS_DATA", "")
+TUNED = "MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_=268435456"
+
+
+def machine():
+    cpu = next(line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))
+    commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout
+    family = [line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith(("cpu family", "model\t"))]
+    return (f"{datetime.date.today()}, {cpu} (family {family[0]}, model {family[1]}), {os.cpu_count()} cores, "
+            f"Linux {platform.release()}, commit {commit.strip()}")
+
+
+def pair(rounds, threads, commands):
+    """Lock-step rounds of {name: command}; the first is the reference. Rows of pair.py plus every program's memory."""
+    env = dict(os.environ, OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads), OMP_WAIT_POLICY="passive")
+    with tempfile.NamedTemporaryFile(suffix=".json") as out, tempfile.TemporaryDirectory() as logs:
+        line = [sys.executable, f"{PEERS}/pair.py", "--rounds", str(rounds), "--out", out.name]
+        for name, command in commands.items():
+            # READY and the timings go to pair.py; the RESULT line with the peak memory is kept beside.
+            line += ["--name", name, f"{command} | tee {logs}/{name.replace(' ', '_')}"]
+        subprocess.run(line, cwd=PEERS, env=env, check=True, stdout=subprocess.DEVNULL)
+        rows = json.load(open(out.name))["peers"]
+        for row in rows:
+            text = pathlib.Path(logs, row["peer"].replace(" ", "_")).read_text().splitlines()
+            row["rss_mib"] = next(json.loads(t[7:])["rss_mib"] for t in text if t.startswith("RESULT "))
+    return rows
+
+
+def table(unit, rows):
+    """How many times as fast as each peer Ivory was, round by round."""
+    lines = [f"| program | {unit}/s, best | median ms | Ivory is … times as fast (range over rounds) | peak MiB |",
+             "|---|---|---|---|---|"]
+    for row in rows:
+        ratio = f"{row['ratio_to_ref_med']:.2f} ({row['ratio_min']:.2f}–{row['ratio_max']:.2f})"
+        lines.append(f"| {row['peer']} | {row['rate_best']} | {row['ms_med']:.0f} | "
+                     f"{ratio if row is not rows[0] else '1'} | {row['rss_mib']} |")
+    return lines
+
+
+def swav(build):
+    lines = []
+    for precision, peer in (("fp32", "cl"), ("bf16", "bf16_cl")):
+        for batch in (8, 16):
+            ours = f"{build}/bin/swav_benchmark --batch {batch} --precision {precision} --lockstep"
+            theirs = (f"{TUNED} {PYTHON} swav_step.py --peer {peer} --lockstep --threads 2 --crops 2x224+6x96 "
+                      f"--batch {batch}")
+            rows = pair(7, 2, {"Ivory": ours, "Ivory rgb": ours + " --rgb", f"{peer}+malloc": theirs})
+            lines += ["", f"{precision}, batch {batch}, 2 threads:", ""] + table("images", rows)
+    return lines
+
+
+def loader(build):
+    cache = pathlib.Path(DATA, "ivory-cache")
+    commands = {"Ivory": f"{build}/bin/loader_benchmark --volumes {DATA}/nii_gz --cache {cache} --lockstep"}
+    for name in ("npy", "h5_blosc_lz4_bit", "h5_gzip4"):
+        commands[name] = f"{PYTHON} slice_loader.py --format {name} --dir {DATA} --lockstep --warmup 3"
+    return ["", "One thread, batches of 64 slices 512² → 224²:", ""] + table("slices", pair(7, 1, commands))
+
+
+def run_experiment(build, *arguments):
+    env = dict(os.environ)
+    env.setdefault("IVORY_PACKAGES", os.path.expanduser("~/.cache/ivory/packages"))
+    return subprocess.Popen([f"{build}/bin/run-experiment", *map(str, arguments)], env=env,
+                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def first_step(build, output):
+    """Seconds from the start of the process to the first line of the first stage's metrics."""
+    begin = time.perf_counter()
+    process = run_experiment(build, ROOT / "experiments/quickstart.toml", "--output", output)
+    try:
+        while process.poll() is None:
+            if any(file.stat().st_size for file in pathlib.Path(output).glob("store/*/metrics.jsonl")):
+                return time.perf_counter() - begin
+            time.sleep(0.005)
+        raise SystemExit("the quickstart ended before its first step")
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def startup(build):
+    seconds = []
+    for _ in range(6):  # the first one builds the cache where it is missing
+        with tempfile.TemporaryDirectory() as output:
+            seconds.append(first_step(build, output))
+    return ["", f"Process start to the first training step of the quickstart, cache present, five runs: "
+            f"{min(seconds[1:]):.2f}–{max(seconds[1:]):.2f} s, median {statistics.median(seconds[1:]):.2f} s."]
+
+
+def plan(build):
+    text = (ROOT / "experiments/quickstart.toml").read_text().replace("[experiment]", "[experiment]\noutput = \"x\"", 1)
+    text += "\n[sweep]\n\"stage.slices.optimiser.lr\" = [" + ", ".join(f"{0.01 + i * 1e-3:.3f}" for i in range(100)) + "]\n"
+    with tempfile.TemporaryDirectory() as folder:
+        file = pathlib.Path(folder, "sweep.toml")
+        file.write_text(text)
+        seconds = []
+        for _ in range(5):
+            begin = time.perf_counter()
+            if run_experiment(build, file, "--dry-run").wait() != 0:
+                raise SystemExit("the dry run of the sweep failed")
+            seconds.append(time.perf_counter() - begin)
+    return ["", f"`--dry-run` of the quickstart swept over 100 learning rates, five runs: {min(seconds):.2f}–{max(seconds):.2f} s."]
+
+
+MEMORY = """
+[experiment]
+name = "memory"
+[data.many]
+layout = "phantom"
+phantom = { volumes = 1000, size = [16, 32, 32], labels = [1, 2, 3], seed = 1 }
+[model]
+slice_backbone = { name = "resnet", depth = 18 }
+volume_backbone = { name = "deformable-transformer", layers = 1, heads = 4, head_width = 16, groups = 4, ffn = 64 }
+token_width = 64
+frames = 16
+[[stage]]
+name = "volumes"
+data = ["many"]
+objectives = [{ name = "agreement-3d", prototypes = 32 }]
+epochs = 6
+batch_size = 20
+[stage.views.volume]
+size = 32
+[stage.optimiser]
+name = "sgd"
+lr = 0.01
+"""
+
+
+def memory(build):
+    with tempfile.TemporaryDirectory() as folder:
+        file = pathlib.Path(folder, "memory.toml")
+        file.write_text(MEMORY)
+        if run_experiment(build, file, "--output", folder).wait() != 0:
+            raise SystemExit("the stage over 1,000 volumes failed")
+        metrics = next(pathlib.Path(folder).glob("store/*/metrics.jsonl")).read_text().splitlines()
+    rss = [line["rss_mib"] for line in map(json.loads, metrics) if line["kind"] == "epoch"]
+    return ["", "Resident memory at the end of each epoch of a stage over 1,000 volumes (16 × 32 × 32): "
+            + ", ".join(f"{value:.0f}" for value in rss) + " MiB."]
+
+
+def replace(document, name, lines):
+    begin, end = f"<!-- {name}: measured -->", f"<!-- {name}: end -->"
+    head, rest = document.split(begin)
+    return head + begin + "\n" + "\n".join(lines) + "\n\n" + end + rest.split(end, 1)[1]
+
+
+def main():
+    build, names = pathlib.Path(sys.argv[1]).resolve(), sys.argv[2:]
+    all_of_them = {f.__name__: f for f in (swav, loader, startup, plan, memory)}
+    unknown = [name for name in names if name not in all_of_them]
+    if unknown:
+        raise SystemExit(f"no benchmark is called {shlex.join(unknown)}; known: {', '.join(all_of_them)}")
+    file = ROOT / "docs/benchmarks.md"
+    for name in names or all_of_them:
+        if name in ("swav", "loader") and not PEERS:
+            print(f"{name}: not run, IVORY_PEERS does not name the folder of the peers' programs", file=sys.stderr)
+            continue
+        print(f"{name} …", file=sys.stderr)
+        lines = ["", f"Measured: {machine()}."] + all_of_them[name](build)
+        file.write_text(replace(file.read_text(), name, lines))
+        print("\n".join(lines))
+
+
+main()
