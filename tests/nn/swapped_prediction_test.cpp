@@ -79,6 +79,34 @@ TEST(SwappedPredictionModule, EqualPrototypesSitAtThePlateau) {
   EXPECT_LE(diagnostics[2].second, 4 + 1e-9);  // of 4 samples
 }
 
+TEST(SwappedPredictionModule, DiagnosticsCountUnusedPrototypesAndMeasureTheScoresInEpsilon) {
+  auto clustering = make({.width = 2, .prototypes = 3, .epsilon = 0.5});
+  {
+    const torch::NoGradGuard no_grad;  // along both axes, and away from all samples
+    clustering->prototypes->weight.copy_(torch::tensor({{1.0, 0.0}, {0.0, 1.0}, {-1.0, 0.0}}));
+  }
+  const auto z = torch::tensor({{1.0, 0.0}, {0.0, 1.0}, {1.0, 0.0}, {0.0, 1.0}}, torch::kDouble);
+  clustering(torch::cat({z, z}), 2);
+  const auto diagnostics = clustering->diagnostics();
+  EXPECT_EQ(diagnostics[3].first, "empty_clusters");
+  EXPECT_EQ(diagnostics[4].first, "score_spread");
+  EXPECT_NEAR(diagnostics[4].second, 0.5 / 0.5, 1e-12);  // each prototype's scores are 0 and ±1
+  const auto codes = sinkhorn(z.matmul(clustering->prototypes->weight.t()).detach(), 0.5, 3, alone);
+  const auto used = std::get<0>(torch::_unique2(codes.argmax(1))).numel();
+  EXPECT_EQ(diagnostics[3].second, static_cast<double>(3 - used));
+  EXPECT_GT(diagnostics[3].second, 0);
+}
+
+TEST(SwappedPredictionModule, QueueIsFilledFromItsEpochOn) {
+  auto clustering = make({.width = 6, .prototypes = 5, .queue_length = 4, .queue_start = 2});
+  for (const int64_t epoch : {0, 1, 2}) {
+    auto stage = stage_of(alone);
+    stage.epoch = epoch;
+    step(clustering, unit(8, epoch).requires_grad_(), stage);
+    EXPECT_EQ(clustering->queue->full(), epoch == 2);
+  }
+}
+
 TEST(SwappedPredictionModule, PrototypesAreFrozenForTheFirstSteps) {
   for (const int64_t freeze : {int64_t{3}, int64_t{-1}}) {
     auto clustering = make({.width = 6, .prototypes = 5, .freeze_steps = freeze});

@@ -102,7 +102,7 @@ TEST(SwAV, EqualScoresSitAtLnH) {
   EXPECT_NEAR(total(objective->forward(*model, multi_crop())).item<double>(), std::log(10.0), 1e-10);
   EXPECT_NEAR(objective->plateau(), std::log(10.0), 1e-12);
   const auto diagnostics = objective->diagnostics();
-  ASSERT_EQ(diagnostics.size(), 3U);
+  ASSERT_EQ(diagnostics.size(), 5U);
   EXPECT_NEAR(diagnostics[0].second, std::log(10.0), 1e-6);  // code_entropy
   EXPECT_NEAR(diagnostics[1].second, 10, 1e-5);              // prototype_perplexity
 }

@@ -4,6 +4,7 @@
 
 #include "experiment/cache_store.h"
 #include "experiment/estimate.h"
+#include "experiment/lint.h"
 #include "experiment/run.h"
 #include "train/trainer.h"
 
@@ -38,6 +39,16 @@ std::string cost_of(const Node& node, const OpenData& data, const Store& store) 
   if (cost.steps > 0) text += ", " + std::to_string(cost.steps) + " steps";
   if (cost.megapixels > 0) text += ", " + std::to_string(static_cast<int64_t>(cost.megapixels)) + " megapixels";
   if (cost.seconds) text += ", about " + duration_text(*cost.seconds) + " at the measured rate";
+  return text;
+}
+
+// What a stage's settings say about its method; the stages that are done are left alone.
+std::string warnings_of(const Node& node, const config::Experiment& experiment, const OpenData& data) {
+  if (node.kind != NodeKind::stage) return "";
+  const auto set = data_set_of(node, data);
+  std::string text;
+  const auto samples = [&](SampleKind kind) { return set ? set->samples(kind) : 0; };
+  for (const auto& sentence : lint(*node.stage, experiment.model, samples)) text += "    warning: " + sentence + "\n";
   return text;
 }
 
@@ -82,6 +93,7 @@ std::string describe_plan(const config::Experiment& experiment, const plugin::Re
     done += state == "done";
     if (!experiment.sweep_point.empty()) continue;
     text += "  " + node.label() + ": " + state + (state == "done" ? "" : cost_of(node, data, store)) + "\n";
+    if (state != "done") text += warnings_of(node, experiment, data);
   }
   text += "  " + std::to_string(done) + " of " + std::to_string(plan.nodes.size()) + " done\n";
   if (experiment.sweep_point.empty()) text += describe_memory(experiment, registry);

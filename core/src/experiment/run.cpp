@@ -6,7 +6,9 @@
 #include <nlohmann/json.hpp>
 
 #include "experiment/device.h"
+#include "experiment/lint.h"
 #include "experiment/log.h"
+#include "experiment/pictures.h"
 #include "experiment/provenance.h"
 #include "experiment/summary.h"
 #include "experiment/table.h"
@@ -22,6 +24,22 @@ json to_json(const Scores& scores) {
   json values = json::array();
   for (const auto& score : scores.values) values.push_back({{"name", score.name}, {"value", score.value}});
   return values;
+}
+
+json to_json(const StagePictures& pictures) {
+  json prototypes = json::array();
+  for (const auto& one : pictures.prototypes) {
+    prototypes.push_back(
+        {{"objective", one.objective}, {"file", one.file}, {"caption", one.caption}, {"samples", one.samples}});
+  }
+  json record = {{"prototypes", prototypes}};
+  if (const auto& attention = pictures.attention) {
+    record["attention"] = {{"file", attention->file},
+                           {"volume", attention->volume},
+                           {"frames", attention->frames},
+                           {"positions", attention->positions}};
+  }
+  return record;
 }
 
 class Runner {
@@ -69,6 +87,7 @@ class Runner {
       record["label"] = node.label();
       record["finished"] = utc_now();
       store_.write_record(node, record);
+      train::discard_checkpoints(context(node));
     } catch (const train::Interrupted&) {
       throw;
     } catch (const c10::Error& error) {
@@ -103,16 +122,50 @@ class Runner {
   }
 
   json train_stage(const Node& node) {
-    const auto result = train::train_stage(*node.stage, experiment_.model, initial_weights(node), data_set(node),
-                                           registry_, context(node));
-    return {{"kind", "stage"}, {"steps", result.steps}, {"seconds", result.seconds}, {"last", result.last}};
+    const auto data = data_set(node);
+    const auto samples = [&](SampleKind kind) { return data->samples(kind); };
+    for (const auto& sentence : lint(*node.stage, experiment_.model, samples)) {
+      spdlog::warn("{}: {}", node.label(), sentence);
+    }
+    json objectives = json::array(), pictures = json::object();
+    const auto visit = [&](Model& model, const NamedObjectives& trained) {
+      for (const auto& [name, objective] : trained) {
+        objectives.push_back({{"name", name}, {"plateau", objective->plateau()}});
+      }
+      pictures = draw_pictures(node, *data, model, trained);
+    };
+    const auto result = train::train_stage(*node.stage, experiment_.model, initial_weights(node), data, registry_,
+                                           context(node), visit);
+    return {{"kind", "stage"},     {"steps", result.steps},    {"seconds", result.seconds},
+            {"last", result.last}, {"objectives", objectives}, {"pictures", pictures}};
+  }
+
+  // A stage whose pictures cannot be drawn is done all the same.
+  json draw_pictures(const Node& node, const data::DataSet& data, Model& model, const NamedObjectives& trained) const {
+    const auto& backbone = experiment_.model.volume_backbone;
+    const auto& crops = node.stage->slice_views.crops;
+    PictureRequest request{.data = data, .folder = store_.folder(node), .volume_size = node.stage->volume_views.size};
+    if (!crops.empty()) request.slice_size = crops.front().size;
+    if (backbone && backbone->options.values().contains("axis")) {
+      request.attends_slices = backbone->options.get<std::string>("axis") == "slice";
+    }
+    try {
+      return to_json(draw_stage(model, trained, request, device_));
+    } catch (const c10::Error& error) {
+      spdlog::warn("{}: no pictures: {}", node.label(), error.what_without_backtrace());
+    } catch (const std::exception& error) {
+      spdlog::warn("{}: no pictures: {}", node.label(), error.what());
+    }
+    return json::object();
   }
 
   json train_task(const Node& node) {
     const auto result = train::train_task(*node.task, experiment_.model, initial_weights(node), data_set(node),
                                           registry_, context(node));
     json pictures = json::array();
-    for (const auto& picture : result.pictures) pictures.push_back(picture.filename().string());
+    for (const auto& picture : result.pictures) {
+      pictures.push_back({{"file", picture.file.filename().string()}, {"caption", picture.title}});
+    }
     return {{"kind", "task"},
             {"seconds", result.seconds},
             {"best_epoch", result.best_epoch},

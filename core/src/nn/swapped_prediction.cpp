@@ -39,6 +39,11 @@ std::vector<Option> swapped_prediction_options(int64_t freeze_steps) {
        .help = "Embeddings kept per assignment crop for small batches, a multiple of the batch size; 0: no queue.",
        .minimum = 0,
        .unit = "samples"},
+      {.name = "queue_start",
+       .fallback = int64_t{0},
+       .help = "The queue is filled from this epoch on, when features no longer change so fast.",
+       .minimum = 0,
+       .unit = "epochs"},
   };
 }
 
@@ -50,6 +55,7 @@ SwappedPredictionSpec swapped_prediction_spec(const Options& options, int64_t wi
           .iterations = options.get<int64_t>("sinkhorn_iterations"),
           .freeze_steps = options.get<int64_t>("freeze_steps"),
           .queue_length = options.get<int64_t>("queue_length"),
+          .queue_start = options.get<int64_t>("queue_start"),
           .assignment_views = assignment_views};
 }
 
@@ -93,8 +99,9 @@ torch::Tensor SwappedPredictionImpl::forward(const torch::Tensor& embeddings, in
 
   const auto detached = embeddings.detach().chunk(views);
   last_codes_ = torch::cat(codes);
+  last_scores_ = per_view[0].detach();
   last_embeddings_ = detached[0];
-  if (is_training() && !queue.is_empty()) {
+  if (is_training() && fill_queue_ && !queue.is_empty()) {
     pending_.emplace_back(detached.begin(), detached.begin() + spec_.assignment_views);
   }
   return swapped_prediction_loss(codes, per_view, spec_.temperature);
@@ -107,6 +114,7 @@ void SwappedPredictionImpl::before_training(const StageContext& stage) {
 
 void SwappedPredictionImpl::before_step(const StageContext& stage) {
   if (stage.group) group_ = stage.group;
+  fill_queue_ = stage.epoch >= spec_.queue_start;
   pending_.clear();
   prototypes->normalize();
 }
@@ -130,9 +138,12 @@ void SwappedPredictionImpl::after_step(const StageContext&) {
 
 Diagnostics SwappedPredictionImpl::diagnostics() const {
   if (!last_codes_.defined()) return {};
+  const int64_t used = std::get<0>(torch::_unique2(last_codes_.argmax(1))).numel();
   return {{"code_entropy", mean_row_entropy(last_codes_)},
           {"prototype_perplexity", perplexity(last_codes_)},
-          {"effective_rank", effective_rank(last_embeddings_)}};
+          {"effective_rank", effective_rank(last_embeddings_)},
+          {"empty_clusters", static_cast<double>(spec_.prototypes - used)},
+          {"score_spread", last_scores_.std(0, /*unbiased=*/false).mean().item<double>() / spec_.epsilon}};
 }
 
 double SwappedPredictionImpl::plateau() const {

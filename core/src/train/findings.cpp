@@ -11,6 +11,7 @@ namespace {
 constexpr double plateau_tolerance = 0.01;
 constexpr double low_share_of_prototypes = 0.1;  // of those that a batch can reach
 constexpr double collapsed_rank = 2;
+constexpr double flat_scores = 0.3;  // standard deviations of scores / ε, below which codes are nearly uniform
 
 bool ends_with(const std::string& text, const std::string& ending) {
   return text.size() >= ending.size() && text.compare(text.size() - ending.size(), ending.size(), ending) == 0;
@@ -41,6 +42,11 @@ std::vector<std::string> Findings::after_epoch(const Observation& seen) {
                                      " prototypes that a batch can reach: samples collapse onto "
                                      "few prototypes; a larger epsilon or a lower learning rate spreads them"));
       }
+    }
+    if (ends_with(name, "score_spread") && value < flat_scores) {
+      sentences.push_back(c10::str("objective '", seen.objective, "': samples' scores differ by only ", value,
+                                   " epsilon, so that all get nearly the same code; an epsilon of ",
+                                   std::max(value, 0.01), " times today's would tell them apart"));
     }
     if (ends_with(name, "effective_rank") && value < collapsed_rank) {
       sentences.push_back(

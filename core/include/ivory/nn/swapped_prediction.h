@@ -18,6 +18,7 @@ struct SwappedPredictionSpec {
   int64_t iterations = 3;        // of Sinkhorn–Knopp
   int64_t freeze_steps = 313;    // optimiser steps with fixed prototypes; -1: the first epoch's
   int64_t queue_length = 0;      // embeddings per assignment view; 0: no queue
+  int64_t queue_start = 0;       // epoch from which on embeddings enter the queue
   int64_t assignment_views = 2;  // the first views are coded
 };
 
@@ -39,7 +40,9 @@ class SwappedPredictionImpl : public torch::nn::Module {
   void after_step(const StageContext& stage);       // the step's embeddings enter the queue
 
   // code_entropy (nats, mean over samples), prototype_perplexity (prototypes in use, 1 … H), effective_rank (of the
-  // first view's embeddings); of this process's last batch.
+  // first view's embeddings), empty_clusters (prototypes that are no sample's first choice), score_spread (standard
+  // deviation of a prototype's score over samples, in units of ε: far below 1 all codes are alike, far above they are
+  // hard); of this process's last batch.
   Diagnostics diagnostics() const;
   double plateau() const;  // ln H
 
@@ -53,8 +56,10 @@ class SwappedPredictionImpl : public torch::nn::Module {
   SwappedPredictionSpec spec_;
   const Collective* group_;
   std::vector<std::vector<torch::Tensor>> pending_;  // per micro-batch of this step, per assignment view: [B, width]
-  torch::Tensor last_codes_;                         // [A·B, H]
-  torch::Tensor last_embeddings_;                    // [B, width]
+  bool fill_queue_ = true;
+  torch::Tensor last_codes_;       // [A·B, H]
+  torch::Tensor last_scores_;      // [B, H], of the first view
+  torch::Tensor last_embeddings_;  // [B, width]
 };
 TORCH_MODULE(SwappedPrediction);
 
