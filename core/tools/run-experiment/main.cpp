@@ -34,6 +34,15 @@ struct Request {
   std::string command;
 };
 
+// As a shell reads it back.
+std::string shell_word(const std::string& word) {
+  const char* const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+./=:,@%";
+  if (!word.empty() && word.find_first_not_of(plain) == std::string::npos) return word;
+  std::string quoted = "'";
+  for (const char c : word) quoted += c == '\'' ? "'\\''" : std::string(1, c);
+  return quoted + "'";
+}
+
 // Empty when the command line was answered already (--help, --version).
 std::optional<Request> parse(int argc, char** argv) {
   Request request;
@@ -67,8 +76,7 @@ std::optional<Request> parse(int argc, char** argv) {
   }
   if (!output.empty()) request.overrides.push_back("experiment.output=\"" + output + "\"");
   IVORY_CHECK(!request.files.empty(), "run-experiment: no experiment file; try run-experiment --help");
-  request.command = "run-experiment";
-  for (int i = 1; i < argc; ++i) request.command += std::string(" ") + argv[i];
+  for (int i = 0; i < argc; ++i) request.command += (i > 0 ? " " : "") + shell_word(argv[i]);
   return request;
 }
 
