@@ -5,8 +5,10 @@
 #include <gtest/gtest.h>
 #include <spdlog/sinks/ostream_sink.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <fstream>
 
 #include "support/errors.h"
@@ -213,6 +215,48 @@ TEST_F(Checkpoints, AFailedSaveLeavesWhatWasThere) {
   EXPECT_THROW(store().save(impossible, true), Error);
   EXPECT_THAT(names(), ElementsAre("best", "step-000003"));
   EXPECT_EQ(store().best().step, 3);
+}
+
+// Files may not grow beyond a size while it lives: what a write meets on a full disk.
+class FullDisk {
+ public:
+  explicit FullDisk(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit limit = {bytes, before_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FullDisk() {
+    ::setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, handler_);
+  }
+
+ private:
+  void (*handler_)(int);
+  rlimit before_ = {};
+};
+
+TEST_F(Checkpoints, AFullDiskIsSaidAndLosesNothing) {
+  save({3}, /*best=*/3);
+  Checkpoint large = at(7);
+  large.weights.emplace_back("large", torch::zeros({100'000}));
+  try {
+    const FullDisk full(64'000);
+    store().save(large, true);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::run_failed);
+    EXPECT_THAT(error.what(), HasSubstr("cannot write " + folder().string()));
+    EXPECT_THAT(error.what(), HasSubstr("File too large"));
+  }
+  EXPECT_THAT(names(), ElementsAre("best", "step-000003"));
+  EXPECT_EQ(store().newest()->step, 3);
+}
+
+TEST_F(Checkpoints, AFolderThatCannotBeWrittenToIsRefusedAtOnce) {
+  for (const char* place : {"/proc/ivory/checkpoints", "/proc/self"}) {
+    const std::string message = test::bad_request_of([&] { CheckpointStore(place, "one", 1); });
+    EXPECT_THAT(message, HasSubstr(std::string("the run folder ") + place));
+  }
 }
 
 TEST_F(Checkpoints, TheBestCanBeMarkedLater) {

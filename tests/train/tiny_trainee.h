@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "support/golden.h"
+#include "support/quiet.h"
 #include "train/train_loop.h"
 
 namespace ivory::train {
@@ -128,6 +129,7 @@ class TinyTraining : public testing::Test {
   }
 
  private:
+  test::Quiet quiet_;
   std::filesystem::path folder_;
 };
 

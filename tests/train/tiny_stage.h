@@ -1,0 +1,96 @@
+#pragma once
+// A stage of a tiny network on a small cache, with objectives that a test makes.
+#include "data/cache_fixtures.h"
+#include "plugin/registry.h"
+#include "plugins/task_stubs.h"
+#include "support/quiet.h"
+#include "train/trainer.h"
+
+namespace ivory::train {
+
+using data::testing::TemporaryFolder;
+
+// A loss that the test decides on, beside one that trains.
+class ScriptedObjective : public Objective {
+ public:
+  using Script = std::function<double(int64_t step)>;  // value of the term "scripted" in step 1, 2, …
+  ScriptedObjective(Script script, double plateau) : script_(std::move(script)), plateau_(plateau) {}
+
+  SampleKind kind() const override { return SampleKind::slice; }
+  Trains trains() const override { return {.intra = true, .projection = false, .inter = false}; }
+  LossTerms forward(Model& model, const Batch& batch) override {
+    const torch::Tensor features = model.slices(batch.views.front()).pooled;
+    const torch::Tensor value = torch::tensor(script_(step_ + 1));
+    return {{"scripted", value}, {"width", features.square().mean()}};
+  }
+  void before_step(Model&, const StageContext& stage) override { step_ = stage.step; }
+  double plateau() const override { return plateau_; }
+
+ private:
+  Script script_;
+  double plateau_;
+  int64_t step_ = 0;
+};
+
+class TinyStage {
+ public:
+  TinyStage() {
+    data::testing::write_cache(folder_.path() / "cache", {data::testing::make_volume("a", {6, 16, 16}),
+                                                          data::testing::make_volume("b", {6, 16, 16})});
+    registry_.add(Descriptor<Backbone>{
+        .name = "tiny",
+        .summary = "Five convolutions.",
+        .source = "a test",
+        .options = {},
+        .create = [](const Options&, const Backbone::Context&) { return std::make_shared<test::TinyImage>(); }});
+    model_.slice_backbone = use<Backbone>("tiny");
+    model_.token_width = 4;
+    stage_.name = "tiny";
+    stage_.slice_views.crops = {{.count = 2, .size = 16, .scale_min = 0.5, .scale_max = 1}};
+    stage_.train.batch_size = 4;
+    stage_.train.optimiser.lr = 0.01;
+  }
+
+  // A plugin's name with its defaults.
+  template <class Interface>
+  config::PluginUse use(const std::string& name) const {
+    return {.name = name, .options = Options(registry_.find<Interface>(name).options), .where = {}};
+  }
+  void script(ScriptedObjective::Script script, double plateau = 0) {
+    registry_.add(Descriptor<Objective>{.name = "scripted",
+                                        .summary = "Follows a script.",
+                                        .source = "a test",
+                                        .options = {},
+                                        .create = [script, plateau](const Options&, const Objective::Context&) {
+                                          return std::make_shared<ScriptedObjective>(script, plateau);
+                                        }});
+    stage_.objectives = {{.plugin = use<Objective>("scripted"), .kind = SampleKind::slice}};
+  }
+
+  plugin::Registry& registry() { return registry_; }
+  config::StageSpec& stage() { return stage_; }
+  std::filesystem::path folder() const { return folder_.path() / "node"; }
+  StageResult train() {
+    const NodeContext context{.folder = folder(), .label = "stage tiny", .identity = "tiny", .seed = 2};
+    return train_stage(stage_, model_, {}, data::testing::open_data_set(folder_.path() / "cache"), registry_, context);
+  }
+  // The lines of metrics.jsonl of one kind.
+  std::vector<nlohmann::json> metrics(const std::string& kind) const {
+    std::ifstream in(folder() / "metrics.jsonl");
+    std::vector<nlohmann::json> lines;
+    for (std::string text; std::getline(in, text);) {
+      auto line = nlohmann::json::parse(text);
+      if (line.at("kind") == kind) lines.push_back(std::move(line));
+    }
+    return lines;
+  }
+
+ private:
+  test::Quiet quiet_;
+  TemporaryFolder folder_;
+  plugin::Registry registry_;
+  config::ModelSpec model_;
+  config::StageSpec stage_;
+};
+
+}  // namespace ivory::train
