@@ -76,15 +76,15 @@ TEST(Launch, Mpirun) {
 }
 
 TEST(Launch, IncompleteOrForeignVariables) {
-  EXPECT_THAT(test::message_of([] {
+  EXPECT_THAT(test::bad_request_of([] {
                 launched_with({{"RANK", "0"}, {"LOCAL_RANK", "0"}});
               }),
               HasSubstr("torchrun sets RANK, but WORLD_SIZE is missing"));
-  EXPECT_THAT(test::message_of([] {
+  EXPECT_THAT(test::bad_request_of([] {
                 launched_with({{"RANK", "x"}, {"LOCAL_RANK", "0"}, {"WORLD_SIZE", "2"}});
               }),
               HasSubstr("RANK must be a number, but is 'x'"));
-  EXPECT_THAT(test::message_of([] {
+  EXPECT_THAT(test::bad_request_of([] {
                 launched_with({{"RANK", "2"}, {"LOCAL_RANK", "0"}, {"WORLD_SIZE", "2"}});
               }),
               HasSubstr("RANK = 2 must be below WORLD_SIZE = 2"));
