@@ -15,7 +15,7 @@ namespace {
 
 constexpr H5Z_filter_t lz4_filter = 32004, zstd_filter = 32015;  // registered with The HDF Group
 constexpr unsigned deflate_level = 4, zstd_level = 3;            // as recorded in the file; readers ignore them
-constexpr size_t growth = size_t{16} << 20;                      // of the image in memory
+constexpr size_t growth = size_t{1} << 20;                       // of the image in memory
 
 // HDF5 may be built without thread safety.
 std::mutex& library_lock() {
