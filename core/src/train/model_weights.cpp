@@ -5,29 +5,28 @@
 #include <spdlog/spdlog.h>
 
 #include "plugin/registry.h"
-#include "train/safetensors.h"
 #include "train/trainer.h"
+#include "train/weights_file.h"
 
 namespace ivory::train {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr double min_share = 0.95;
+constexpr std::string_view own_prefix = "intra.";
 
-NamedTensors below(const std::string& prefix, const NamedTensors& tensors) {
-  NamedTensors inner;
-  for (const auto& [name, tensor] : tensors) {
-    if (name.rfind(prefix, 0) == 0) inner.emplace_back(name.substr(prefix.size()), tensor);
-  }
-  return inner;
-}
-
-void load_part(torch::nn::Module& part, const NamedTensors& tensors, double share, const std::string& what) {
+std::string describe(const std::string& what, const std::function<MappedReport()>& load) {
   try {
-    spdlog::info("{}: {}", what, load_into(part, tensors, share).summary());
+    return load().summary();
   } catch (const Error& error) {
     throw Error(error.code(), what + ": " + error.what());
   }
+}
+
+// A part of Ivory's own model, which may be of another shape: then it keeps its fresh weights, and the log says so.
+void load_part(torch::nn::Module& part, const NamedTensors& tensors, const std::string& prefix,
+               const std::string& what) {
+  if (below(prefix, tensors).empty()) return;
+  spdlog::info("{}: {}", what, describe(what, [&] { return load_mapped(part, tensors, 0, prefix); }));
 }
 
 }  // namespace
@@ -43,17 +42,18 @@ std::shared_ptr<Model> build_model(const config::ModelSpec& spec, const plugin::
   return std::make_shared<Model>(intra, inter, spec.levels, spec.token_width, spec.frames);
 }
 
-void load_weights(Model& model, const fs::path& file, const std::string& label) {
-  const NamedTensors tensors = load_safetensors(file).tensors;
-  const NamedTensors intra = below("intra.", tensors);
+void load_weights(Model& model, const fs::path& file, const std::string& label, double min_match) {
+  const NamedTensors tensors = load_weights_file(file).content.tensors;
   const std::string from = label + ": " + file.string();
-  if (intra.empty()) {
-    load_part(*model.intra, tensors, min_share, from + " into f_intra");
-    return;
-  }
-  load_part(*model.intra, intra, min_share, from + " into f_intra");
-  load_part(*model.projection, below("projection.", tensors), 0, from + " into the projection");
-  if (model.has_inter()) load_part(*model.inter, below("inter.", tensors), 0, from + " into f_inter");
+  MappedReport slices;
+  const std::string summary =
+      describe(from + " into f_intra", [&] { return slices = load_mapped(*model.intra, tensors, min_match); });
+  spdlog::info("{} into f_intra: {}", from, summary);
+  const std::string& prefix = slices.mapping.prefix;
+  if (!prefix.ends_with(own_prefix)) return;
+  const std::string outer = prefix.substr(0, prefix.size() - own_prefix.size());
+  load_part(*model.projection, tensors, outer + "projection.", from + " into the projection");
+  if (model.has_inter()) load_part(*model.inter, tensors, outer + "inter.", from + " into f_inter");
 }
 
 fs::path export_weights(const torch::nn::Module& module, const fs::path& folder, const std::string& identity) {

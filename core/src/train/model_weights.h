@@ -8,9 +8,10 @@
 
 namespace ivory::train {
 
-// A whole model (names below intra., projection., inter.), or a slice backbone's own file (torchvision's names). Logs
-// what matched; throws bad_request when under 95 % of the slice backbone's parameters do.
-void load_weights(Model& model, const std::filesystem::path& file, const std::string& label);
+// From any file that load_weights_file reads: a whole model (names below intra., projection., inter.), or a slice
+// backbone (torchvision's names, below whatever prefix). Logs what matched; throws bad_request when less than
+// `min_match` of the slice backbone's parameters do.
+void load_weights(Model& model, const std::filesystem::path& file, const std::string& label, double min_match = 0.95);
 
 // <folder>/weights.safetensors.
 std::filesystem::path export_weights(const torch::nn::Module& module, const std::filesystem::path& folder,
