@@ -17,7 +17,7 @@ using c10::str;
 using html::escape;
 using html::number;
 
-constexpr double width = 470, height = 270;
+constexpr double half_width = 470, full_width = 960, height = 270;
 constexpr double top = 12, right = 14, bottom = 42;
 constexpr size_t colours = 6;    // classes s0 … s5 of the style
 constexpr size_t longest = 160;  // points drawn per series
@@ -133,29 +133,66 @@ std::string line(double x1, double y1, double x2, double y2, const char* style) 
              fixed(y2), "\"/>");
 }
 
-std::string x_axis(const Axis& x, double left, double y, const std::string& label) {
-  std::string result = line(left, y, width - right, y, "axis");
+std::string x_axis(const Axis& x, double left, double end, double y, const std::string& label) {
+  std::string result = line(left, y, end, y, "axis");
   for (const double tick : x.ticks()) {
     result += line(x.place(tick), y, x.place(tick), y + 4, "axis");
     result += text(x.place(tick), y + 17, "x", x.label(tick));
   }
-  return result + text((left + width - right) / 2, y + 35, "x label", label);
+  return result + text((left + end) / 2, y + 35, "x label", label);
 }
 
-std::string figure(const std::string& title, const std::string& summary, double tall, const std::string& drawing,
-                   const std::string& legend) {
-  return str("<figure class=\"chart\"><figcaption>", escape(title), "</figcaption>\n<svg role=\"img\" aria-label=\"",
-             escape(str(title, ". ", summary)), "\" viewBox=\"0 0 ", fixed(width, 0), " ", fixed(tall, 0), "\">",
-             drawing, "</svg>\n", legend, "</figure>\n");
+std::string figure(const std::string& title, const std::string& summary, double width, double tall,
+                   const std::string& drawing, const std::string& legend) {
+  return str("<figure class=\"chart", width > half_width ? " wide" : "", "\"><figcaption>", escape(title),
+             "</figcaption>\n<svg role=\"img\" aria-label=\"", escape(str(title, ". ", summary)), "\" viewBox=\"0 0 ",
+             fixed(width, 0), " ", fixed(tall, 0), "\">", drawing, "</svg>\n", legend, "</figure>\n");
 }
 
-// "8.01 → 7.21"
-std::string course(const Series& series) {
-  std::vector<double> finite;
-  std::copy_if(series.y.begin(), series.y.end(), std::back_inserter(finite), [](double v) { return std::isfinite(v); });
-  if (finite.empty()) return "no values";
-  if (finite.size() == 1) return number(finite.front());
-  return str(number(finite.front()), " → ", number(finite.back()));
+std::string empty_figure(const std::string& title, const char* sentence) {
+  return figure(title, sentence, half_width, 40, text(8, 24, "", sentence), "");
+}
+
+// "8.01 → 7.21" of one series, "0.91 … 0.93 → 0.21 … 0.25" of several.
+std::string course(const std::vector<const Series*>& group) {
+  Range first, last;
+  bool moves = false;
+  for (const Series* series : group) {
+    std::vector<double> finite;
+    std::copy_if(series->y.begin(), series->y.end(), std::back_inserter(finite),
+                 [](double v) { return std::isfinite(v); });
+    if (finite.empty()) continue;
+    first.include(finite.front());
+    last.include(finite.back());
+    moves |= finite.size() > 1;
+  }
+  const auto span = [](const Range& range) {
+    const std::string low = number(range.low), high = number(range.high);
+    return low == high ? low : str(low, " … ", high);
+  };
+  if (first.empty()) return "no values";
+  return moves ? str(span(first), " → ", span(last)) : span(first);
+}
+
+// Series by name, in the order in which the names are first met.
+std::vector<std::vector<const Series*>> groups_of(const LineChart& chart) {
+  std::vector<std::vector<const Series*>> groups;
+  for (const Series& series : chart.series) {
+    const auto same = [&](const auto& group) { return group.front()->name == series.name; };
+    const auto found = std::find_if(groups.begin(), groups.end(), same);
+    if (found == groups.end()) {
+      groups.push_back({&series});
+    } else {
+      found->push_back(&series);
+    }
+  }
+  return groups;
+}
+
+std::string legend_line(size_t index, const std::string& name, const std::string& course) {
+  return str("<li><svg class=\"key\" viewBox=\"0 0 26 10\" aria-hidden=\"true\"><line class=\"line s", index % colours,
+             "\" x1=\"0\" y1=\"5\" x2=\"26\" y2=\"5\"/></svg>", escape(name), " <span class=\"course\">", course,
+             "</span></li>");
 }
 
 }  // namespace
@@ -169,39 +206,42 @@ std::string to_html(const LineChart& chart) {
       up.include(series.y[i]);
     }
   }
-  if (up.empty()) return figure(chart.title, "Nothing was recorded.", 40, text(8, 24, "", "Nothing was recorded."), "");
+  if (up.empty()) return empty_figure(chart.title, "Nothing was recorded.");
   for (const auto& [name, value] : chart.references) up.include(value);
 
-  const double base = height - bottom;
+  const double base = height - bottom, end = half_width - right;
   const Axis y(up, base, top, 5, true);
   size_t longest_label = 0;
   for (const double tick : y.ticks()) longest_label = std::max(longest_label, y.label(tick).size());
   const double left = 34 + 6.5 * static_cast<double>(longest_label);
-  const Axis x(across, left, width - right, 6, false);
+  const Axis x(across, left, end, 6, false);
 
   std::string drawing, legend, summary;
   for (const double tick : y.ticks()) {
-    drawing += line(left, y.place(tick), width - right, y.place(tick), "grid");
+    drawing += line(left, y.place(tick), end, y.place(tick), "grid");
     drawing += text(left - 7, y.place(tick) + 4, "y", y.label(tick));
   }
-  drawing += x_axis(x, left, base, chart.x_label);
+  drawing += x_axis(x, left, end, base, chart.x_label);
   drawing += str("<text class=\"x label\" transform=\"translate(13 ", fixed((top + base) / 2), ") rotate(-90)\">",
                  escape(chart.y_label), "</text>");
   for (const auto& [name, value] : chart.references) {
     if (!std::isfinite(value)) continue;
-    drawing += line(left, y.place(value), width - right, y.place(value), "reference");
-    drawing += text(width - right, y.place(value) - 5, "y", str(name, " ", number(value)));
+    drawing += line(left, y.place(value), end, y.place(value), "reference");
+    const double above = y.place(value) - 5, below = y.place(value) + 14;
+    drawing += text(end, above < top ? below : above, "y", str(name, " ", number(value)));
     summary += str(name, " lies at ", number(value), ". ");
   }
-  for (size_t i = 0; i < chart.series.size(); ++i) {
-    const auto& series = chart.series[i];
-    drawing += curve(thinned(series), x, y, i, series.x.size() > longest);
-    summary += str(series.name, ": ", course(series), ". ");
-    legend += str("<li><svg class=\"key\" viewBox=\"0 0 26 10\" aria-hidden=\"true\"><line class=\"line s", i % colours,
-                  "\" x1=\"0\" y1=\"5\" x2=\"26\" y2=\"5\"/></svg>", escape(series.name), " <span class=\"course\">",
-                  course(series), "</span></li>");
+  const auto groups = groups_of(chart);
+  for (size_t i = 0; i < groups.size(); ++i) {
+    const auto& group = groups[i];
+    for (const Series* series : group) {
+      drawing += curve(thinned(*series), x, y, i, group.size() == 1 && series->x.size() > longest);
+    }
+    const std::string name = group.size() == 1 ? group[0]->name : str(group[0]->name, ", ", group.size(), " trials");
+    summary += str(name, ": ", course(group), ". ");
+    legend += legend_line(i, name, course(group));
   }
-  return figure(chart.title, summary, height, drawing, str("<ul class=\"legend\">", legend, "</ul>"));
+  return figure(chart.title, summary, half_width, height, drawing, str("<ul class=\"legend\">", legend, "</ul>"));
 }
 
 std::string to_html(const DotChart& chart) {
@@ -212,23 +252,29 @@ std::string to_html(const DotChart& chart) {
     longest_name = std::max(longest_name, row.name.size());
   }
   if (chart.low < chart.high) range = {chart.low, chart.high};
-  if (range.empty()) return figure(chart.title, "No values.", 40, text(8, 24, "", "No values."), "");
+  if (range.empty()) return empty_figure(chart.title, "No values.");
 
-  const double pitch = chart.rows.size() > 12 ? 15 : 26;
+  const double width = chart.strip.empty() ? half_width : full_width, end = width - right;
+  const double pitch = chart.rows.size() > 12 ? 15 : chart.strip.empty() ? 26 : 18;
   const double left = std::min(230.0, 24 + 6.6 * static_cast<double>(longest_name));
-  const double base = top + pitch * static_cast<double>(chart.rows.size());
-  const Axis x(range, left + 8, width - right - 8, 6, !(chart.low < chart.high));
-  std::string drawing = x_axis(x, left, base, chart.x_label), summary;
-  for (const double tick : x.ticks()) drawing += line(x.place(tick), top, x.place(tick), base, "grid");
+  const Axis x(range, left + 8, end - 8, width > half_width ? 12 : 6, !(chart.low < chart.high));
+  const double strip = chart.strip.empty() ? 0 : (end - left - 16) / html::aspect_ratio(chart.strip) + 6;
+  const double first = top + strip, base = first + pitch * static_cast<double>(chart.rows.size());
+  std::string drawing = x_axis(x, left, end, base, chart.x_label), summary;
+  if (strip > 0) {
+    drawing += str("<image x=\"", fixed(left + 8), "\" y=\"", fixed(top), "\" width=\"", fixed(end - left - 16),
+                   "\" height=\"", fixed(strip - 6), "\" href=\"", html::data_url(chart.strip), "\"/>");
+  }
+  for (const double tick : x.ticks()) drawing += line(x.place(tick), first, x.place(tick), base, "grid");
   for (size_t i = 0; i < chart.rows.size(); ++i) {
     const auto& row = chart.rows[i];
-    const double y = top + pitch * (static_cast<double>(i) + 0.5);
-    drawing += line(left, y, width - right, y, "grid") + text(left - 8, y + 4, "y", row.name);
+    const double y = first + pitch * (static_cast<double>(i) + 0.5);
+    drawing += line(left, y, end, y, "grid") + text(left - 8, y + 4, "y", row.name);
     double sum = 0, finite = 0;
     for (const double value : row.values) {
       if (!std::isfinite(value)) continue;
       drawing += str("<circle class=\"dot s0 faint\" cx=\"", fixed(x.place(value)), "\" cy=\"", fixed(y), "\" r=\"",
-                     pitch < 20 ? "2.6" : "4.2", "\"/>");
+                     pitch < 20 ? "3" : "4.2", "\"/>");
       sum += value;
       ++finite;
     }
@@ -239,7 +285,7 @@ std::string to_html(const DotChart& chart) {
     }
     summary += ". ";
   }
-  return figure(chart.title, summary, base + bottom, drawing, "");
+  return figure(chart.title, summary, width, base + bottom, drawing, "");
 }
 
 }  // namespace ivory::experiment

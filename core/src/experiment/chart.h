@@ -1,6 +1,7 @@
 #pragma once
 // Figures of the report: a chart as an accessible <figure> with inline SVG.
 
+#include <filesystem>
 #include <string>
 #include <utility>
 #include <vector>
@@ -8,7 +9,7 @@
 namespace ivory::experiment {
 
 struct Series {
-  std::string name = {};
+  std::string name = {};               // series of one name, e.g. trials, share a colour and a line of the legend
   std::vector<double> x = {}, y = {};  // of one length, x ascending; values that are not finite leave a gap
 };
 
@@ -31,9 +32,12 @@ struct DotChart {
   std::vector<Row> rows = {};
   double low = 0, high = 0;  // of the axis; equal: from the values
   bool mean = false;         // marks each row's mean
+  // A picture above the rows, from the axis's low to its high end: the figure then takes the page's width.
+  std::filesystem::path strip = {};
 };
 
-// Long series are drawn as means of neighbouring values with their range as a band.
+// A series by itself that is long is drawn as means of neighbouring values with their range as a
+// band; one of several with the same name without the band.
 std::string to_html(const LineChart& chart);
 std::string to_html(const DotChart& chart);
 

@@ -104,6 +104,11 @@ double aspect_ratio(const std::filesystem::path& png) {
   return bytes.empty() ? 1 : static_cast<double>(big_endian(bytes, 16)) / big_endian(bytes, 20);
 }
 
+std::string data_url(const std::filesystem::path& png) {
+  const auto bytes = png_bytes(png);
+  return bytes.empty() ? "" : "data:image/png;base64," + base64(bytes);
+}
+
 std::string picture(const std::filesystem::path& png, const std::string& alternative) {
   const auto bytes = png_bytes(png);
   if (bytes.empty()) {

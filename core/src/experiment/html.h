@@ -16,6 +16,8 @@ std::string base64(std::string_view bytes);
 std::string number(double value);
 // Width over height of a PNG file; 1 when it cannot be read.
 double aspect_ratio(const std::filesystem::path& png);
+// "data:image/png;base64,…"; empty when the file cannot be read.
+std::string data_url(const std::filesystem::path& png);
 // <img> with the PNG inside, its size and an alternative text; a sentence in its place when it cannot be read.
 std::string picture(const std::filesystem::path& png, const std::string& alternative);
 // "stage-slices": for the id of a section.

@@ -1,5 +1,9 @@
 #include "experiment/pictures.h"
 
+#include <c10/util/StringUtil.h>
+
+#include <functional>
+
 #include "eval/png.h"
 
 namespace ivory::experiment {
@@ -9,91 +13,153 @@ namespace {
 using torch::Tensor;
 
 constexpr int64_t most_slices = 256;    // looked at for nearest slices
+constexpr int64_t most_volumes = 64;    // likewise
 constexpr int64_t most_prototypes = 8;  // drawn
-constexpr int64_t neighbours = 8;       // slices per prototype
+constexpr int64_t neighbours = 8;       // samples per prototype
+constexpr int64_t thumbnail = 32;       // pixels of a slice in the attended volume
 
-data::LoaderOptions in_order(int64_t batch) {
-  return {.batch_size = batch, .workers = 0, .shuffle = false, .drop_last = false};
-}
+// Samples against an objective's prototypes.
+struct Scored {
+  std::vector<std::string> names;
+  Tensor pictures;  // [N, S, S] in [0, 1]: the slices, or the volumes' middle slices
+  Tensor scores;    // [N, H] on the CPU; undefined when the objective has no prototypes
+};
 
-// Up to most_slices slices, evenly over the data set: [N, 1, S, S], normalised.
-Tensor plain_slices(const PictureRequest& request) {
-  data::LabelledSamples samples{.unit = TaskUnit::slice, .size = request.size};
-  const auto total = static_cast<int64_t>(request.data.slices.size());
-  const int64_t count = std::min(total, most_slices);
-  for (int64_t i = 0; i < count; ++i)
-    samples.slices.push_back(request.data.slices[static_cast<size_t>(i * total / count)]);
-  const std::shared_ptr<const data::DataSet> borrowed(&request.data, [](const data::DataSet*) {});
-  const auto loader = data::make_task_loader(borrowed, samples, in_order(32));
-  std::vector<Tensor> batches;
-  loader->start(0, 0);
-  while (const auto batch = loader->next()) batches.push_back(batch->images);
-  return torch::cat(batches);
-}
-
-Tensor first_volume(const PictureRequest& request, int64_t frames) {
-  data::LabelledSamples samples{
-      .unit = TaskUnit::volume, .volumes = {0}, .volume_labels = {0}, .size = request.size, .frames = frames};
-  const std::shared_ptr<const data::DataSet> borrowed(&request.data, [](const data::DataSet*) {});
-  const auto loader = data::make_task_loader(borrowed, samples, in_order(1));
-  loader->start(0, 0);
-  return loader->next().value().images;  // [1, F, 1, S, S]
-}
-
-// The loader's normalisation undone: (x · 0.25 + 0.5), clamped to [0, 1].
+// The loaders' normalisation undone: x · 0.25 + 0.5, clamped to [0, 1].
 Tensor as_grey(const Tensor& normalised) {
   return (normalised * 0.25 + 0.5).clamp(0, 1);
 }
 
-fs::path draw_prototypes(const Tensor& slices, const Tensor& scores, const fs::path& file) {
-  const Tensor usage = torch::bincount(scores.argmax(1), {}, scores.size(1));  // [H]
-  const int64_t drawn = std::min<int64_t>(most_prototypes, (usage > 0).sum().item<int64_t>());
-  const Tensor chosen = std::get<1>(usage.topk(drawn));
-  std::vector<Tensor> rows;
-  for (int64_t i = 0; i < drawn; ++i) {
-    const Tensor column = scores.select(1, chosen[i].item<int64_t>());
-    const Tensor nearest = std::get<1>(column.topk(std::min<int64_t>(neighbours, column.size(0))));
-    rows.push_back(slices.index_select(0, nearest).squeeze(1));
-  }
-  eval::write_png(file, contact_sheet(as_grey(torch::cat(rows)), std::min<int64_t>(neighbours, slices.size(0))));
-  return file;
+// [N, 1, H, W] → [N, 1, size, size]
+Tensor resized(const Tensor& images, int64_t size) {
+  namespace F = torch::nn::functional;
+  return F::interpolate(images, F::InterpolateFuncOptions()
+                                    .size(std::vector<int64_t>{size, size})
+                                    .mode(torch::kBilinear)
+                                    .align_corners(false)
+                                    .antialias(true));
 }
 
-// Thumbnails of the slices in a row; below it a strip per layer with a mark at each sampled position, a line per group.
-fs::path draw_attention(const Tensor& volume, const std::vector<Tensor>& layers, const fs::path& file) {
-  const int64_t frames = volume.size(0), thumb = 24, line = 4;
-  const Tensor small = torch::nn::functional::interpolate(
-      as_grey(volume),
-      torch::nn::functional::InterpolateFuncOptions().size(std::vector<int64_t>{thumb, thumb}).mode(torch::kArea));
-  const Tensor sheet = contact_sheet(small.squeeze(1), frames);
-  const int64_t width = sheet.size(2);
-  std::vector<Tensor> strips = {sheet};
-  for (const auto& positions : layers) {  // [1, groups, keys]
-    const int64_t groups = positions.size(1);
-    Tensor strip = torch::full({3, groups * line + 6, width}, 245, torch::kUInt8);
-    for (int64_t group = 0; group < groups; ++group) {
-      for (int64_t key = 0; key < positions.size(2); ++key) {
-        const double slice = positions[0][group][key].item<double>();
-        const auto x = static_cast<int64_t>((slice + 0.5) / static_cast<double>(frames) * static_cast<double>(width));
-        const int64_t left = std::clamp<int64_t>(x - 1, 0, width - 2);
-        auto mark = strip.narrow(1, 3 + group * line, line - 1).narrow(2, left, 2);
-        mark.copy_(torch::tensor({0, 114, 178}, torch::kUInt8).view({3, 1, 1}).expand_as(mark));
-      }
+// `most` numbers of 0 … total − 1, evenly spaced; all when there are fewer.
+std::vector<int64_t> evenly(int64_t total, int64_t most) {
+  std::vector<int64_t> chosen(static_cast<size_t>(std::min(total, most)));
+  const auto count = static_cast<int64_t>(chosen.size());
+  for (int64_t i = 0; i < count; ++i) chosen[static_cast<size_t>(i)] = i * total / count;
+  return chosen;
+}
+
+// [1, S, S] in [0, 1]
+Tensor whole_slice(const data::DataSet& data, int64_t volume, int64_t slice, int64_t size) {
+  const data::VolumeInfo& info = data.info(volume);
+  Tensor image = torch::empty({1, 1, info.rows, info.columns});
+  data.cache(volume).read_slice(data.volumes[static_cast<size_t>(volume)].volume, slice,
+                                {image.data_ptr<float>(), static_cast<size_t>(image.numel())});
+  return resized(image, size).squeeze(0).clamp(0, 1);
+}
+
+// The volumes one by one, [1, F, 1, S, S] normalised, until `visit` says stop (false).
+void for_each_volume(const PictureRequest& request, int64_t frames, int64_t most,
+                     const std::function<bool(const std::string& name, const Tensor& volume)>& visit) {
+  data::LabelledSamples chosen{.unit = TaskUnit::volume, .size = request.volume_size, .frames = frames};
+  for (const int64_t volume : evenly(request.data.samples(SampleKind::volume), most)) {
+    chosen.volumes.push_back(static_cast<int32_t>(volume));
+    chosen.volume_labels.push_back(0);
+  }
+  const std::shared_ptr<const data::DataSet> borrowed(&request.data, [](const data::DataSet*) {});
+  const auto loader = data::make_task_loader(
+      borrowed, chosen, {.batch_size = 1, .workers = 0, .volume_cache_mib = 0, .shuffle = false, .drop_last = false});
+  loader->start(0, 0);
+  for (const int32_t volume : chosen.volumes) {
+    const auto batch = loader->next();
+    if (!batch || !visit(request.data.info(volume).name, batch->images)) return;
+  }
+}
+
+Scored score_slices(Objective& objective, Model& model, const PictureRequest& request, torch::Device device) {
+  Scored result;
+  std::vector<Tensor> pictures, scores;
+  for (const int64_t id : evenly(static_cast<int64_t>(request.data.slices.size()), most_slices)) {
+    const auto [volume, slice] = request.data.slices[static_cast<size_t>(id)];
+    pictures.push_back(whole_slice(request.data, volume, slice, request.slice_size));
+    result.names.push_back(c10::str(request.data.info(volume).name, " slice ", slice));
+  }
+  result.pictures = torch::cat(pictures);
+  for (const auto& part : result.pictures.unsqueeze(1).split(32)) {
+    const Tensor score = objective.prototype_scores(model, ((part - 0.5) / 0.25).to(device));
+    if (!score.defined()) return result;
+    scores.push_back(score.to(torch::kCPU, torch::kFloat));
+  }
+  result.scores = torch::cat(scores);
+  return result;
+}
+
+Scored score_volumes(Objective& objective, Model& model, const PictureRequest& request, torch::Device device) {
+  Scored result;
+  std::vector<Tensor> pictures, scores;
+  for_each_volume(request, model.frames(), most_volumes, [&](const std::string& name, const Tensor& volume) {
+    const Tensor score = objective.prototype_scores(model, volume.to(device));
+    if (!score.defined()) return false;
+    scores.push_back(score.to(torch::kCPU, torch::kFloat));
+    pictures.push_back(as_grey(volume.select(1, volume.size(1) / 2).squeeze(1)));
+    result.names.push_back(name);
+    return true;
+  });
+  if (scores.empty()) return result;
+  result.scores = torch::cat(scores);
+  result.pictures = torch::cat(pictures);
+  return result;
+}
+
+std::vector<PrototypePicture> draw_prototypes(const Scored& samples, const std::string& objective, const char* unit,
+                                              const fs::path& folder) {
+  const Tensor& scores = samples.scores;
+  const auto [best, match] = scores.max(1);                         // [N]
+  const Tensor usage = torch::bincount(match, {}, scores.size(1));  // [H]
+  const Tensor by_usage = usage.argsort(/*stable=*/true, 0, /*descending=*/true);
+  std::vector<PrototypePicture> drawn;
+  for (int64_t rank = 0; rank < std::min(most_prototypes, scores.size(1)); ++rank) {
+    const auto prototype = by_usage[rank].item<int64_t>(), count = usage[prototype].item<int64_t>();
+    if (count == 0) break;
+    const Tensor own = (match == prototype).nonzero().squeeze(1);
+    const Tensor order = best.index_select(0, own).argsort(/*stable=*/true, 0, /*descending=*/true);
+    const Tensor nearest = own.index_select(0, order.narrow(0, 0, std::min(neighbours, count)));
+    PrototypePicture picture{.objective = objective, .file = c10::str(objective, "-prototype-", rank + 1, ".png")};
+    picture.caption =
+        c10::str("prototype ", prototype + 1, ": best match of ", count, " of ", scores.size(0), " ", unit);
+    for (int64_t i = 0; i < nearest.size(0); ++i) {
+      picture.samples += (i > 0 ? ", " : "") + samples.names[static_cast<size_t>(nearest[i].item<int64_t>())];
     }
-    strips.push_back(strip);
+    eval::write_png(folder / picture.file, contact_sheet(samples.pictures.index_select(0, nearest), nearest.size(0)));
+    drawn.push_back(std::move(picture));
   }
-  eval::write_png(file, torch::cat(strips, 1));
-  return file;
+  return drawn;
 }
 
-Tensor scores_in_batches(Objective& objective, Model& model, const Tensor& slices, torch::Device device) {
-  std::vector<Tensor> parts;
-  for (const auto& part : slices.split(32)) {
-    const Tensor scores = objective.prototype_scores(model, part.to(device));
-    if (!scores.defined()) return {};
-    parts.push_back(scores.to(torch::kCPU, torch::kFloat));
+// Attention over the first volume; nothing when the backbone does not tell where it looked.
+std::optional<AttentionPicture> draw_attention(Model& model, const PictureRequest& request, const fs::path& folder,
+                                               torch::Device device) {
+  Tensor volume;  // [1, F, 1, S, S]
+  AttentionPicture picture{.file = "attended-volume.png"};
+  for_each_volume(request, model.frames(), 1, [&](const std::string& name, const Tensor& first) {
+    picture.volume = name;
+    volume = first;
+    return true;
+  });
+  model.embed(volume.to(device));
+  const auto layers = model.inter->sampled_positions();
+  if (layers.empty()) return {};
+  picture.frames = volume.size(1);
+  for (const auto& layer : layers) {  // [1, groups, keys]
+    const Tensor positions = layer[0].to(torch::kCPU, torch::kDouble).contiguous();
+    picture.positions.emplace_back();
+    for (int64_t group = 0; group < positions.size(0); ++group) {
+      const double* first = positions[group].data_ptr<double>();
+      picture.positions.back().emplace_back(first, first + positions.size(1));
+    }
   }
-  return torch::cat(parts);
+  const Tensor slices = resized(as_grey(volume[0]), thumbnail).clamp(0, 1);  // [F, 1, T, T]
+  eval::write_png(folder / picture.file, contact_sheet(slices.squeeze(1), picture.frames));
+  return picture;
 }
 
 }  // namespace
@@ -109,31 +175,30 @@ Tensor contact_sheet(const Tensor& slices, int64_t columns) {
   return sheet.unsqueeze(0).expand({3, -1, -1}).contiguous();
 }
 
-std::vector<fs::path> draw_stage(Model& model, const std::vector<std::shared_ptr<Objective>>& objectives,
-                                 const PictureRequest& request, torch::Device device) {
+StagePictures draw_stage(Model& model, const NamedObjectives& objectives, const PictureRequest& request,
+                         torch::Device device) {
   const torch::NoGradGuard no_grad;
+  const fs::path folder = request.folder / "pictures";
+  fs::remove_all(folder);
+  fs::create_directories(folder);
   model.eval();
-  fs::create_directories(request.folder / "pictures");
-  std::vector<fs::path> files;
-  for (const auto& objective : objectives) {
-    if (objective->kind() != SampleKind::slice) continue;
+  StagePictures pictures;
+  bool trains_inter = false;
+  for (const auto& [name, objective] : objectives) {
     objective->eval();
-    const Tensor slices = plain_slices(request);
-    const Tensor scores = scores_in_batches(*objective, model, slices, device);
-    if (scores.defined())
-      files.push_back(draw_prototypes(slices, scores, request.folder / "pictures" / "prototypes.png"));
-  }
-  if (model.has_inter() && request.attends_slices) {
-    const Tensor volume = first_volume(request, model.frames());
-    model.embed(volume.to(device));
-    const auto positions = model.inter->sampled_positions();
-    if (!positions.empty()) {
-      std::vector<Tensor> layers;
-      for (const auto& layer : positions) layers.push_back(layer.to(torch::kCPU));
-      files.push_back(draw_attention(volume[0], layers, request.folder / "pictures" / "attention.png"));
+    trains_inter |= objective->trains().inter;
+    const bool of_slices = objective->kind() == SampleKind::slice;
+    const Scored samples = of_slices ? score_slices(*objective, model, request, device)
+                                     : score_volumes(*objective, model, request, device);
+    if (!samples.scores.defined()) continue;
+    for (auto& drawn : draw_prototypes(samples, name, of_slices ? "slices" : "volumes", folder)) {
+      pictures.prototypes.push_back(std::move(drawn));
     }
   }
-  return files;
+  if (trains_inter && model.has_inter() && request.attends_slices) {
+    pictures.attention = draw_attention(model, request, folder, device);
+  }
+  return pictures;
 }
 
 }  // namespace ivory::experiment

@@ -5,6 +5,10 @@
 #include <ivory/objective.h>
 
 #include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "data/loader.h"
@@ -13,16 +17,39 @@ namespace ivory::experiment {
 
 struct PictureRequest {
   const data::DataSet& data;
-  std::filesystem::path folder;  // <folder>/pictures/*.png
-  int64_t size = 64;             // pixels of one slice
+  std::filesystem::path folder;  // <folder>/pictures/*.png, made anew
+  int64_t slice_size = 64;       // pixels of a slice that slice objectives see
+  int64_t volume_size = 64;      // likewise in volumes
   bool attends_slices = true;    // whether the token backbone's sampled positions are slices
 };
 
-// Writes prototypes.png (a row per prototype in use: the slices nearest to it) for each slice objective with
-// prototypes, and attention.png (the slices of one volume; below, per layer, the positions sampled). Returns the files
-// written.
-std::vector<std::filesystem::path> draw_stage(Model& model, const std::vector<std::shared_ptr<Objective>>& objectives,
-                                              const PictureRequest& request, torch::Device device);
+// One prototype: the samples that match no other one better, nearest first, side by side.
+struct PrototypePicture {
+  std::string objective;
+  std::string file;     // within <folder>/pictures
+  std::string caption;  // "prototype 17: best match of 31 of 256 slices"
+  std::string samples;  // "t1-head slice 81, t1-head slice 83"
+};
+
+// The slices of one volume side by side, and the positions among them that each layer sampled.
+struct AttentionPicture {
+  std::string file;    // within <folder>/pictures
+  std::string volume;  // its name
+  int64_t frames = 0;
+  std::vector<std::vector<std::vector<double>>> positions;  // [layer][group][key], 0 … frames − 1
+};
+
+struct StagePictures {
+  std::vector<PrototypePicture> prototypes;
+  std::optional<AttentionPicture> attention;
+};
+
+using NamedObjectives = std::vector<std::pair<std::string, std::shared_ptr<Objective>>>;
+
+// Puts the model and the objectives into eval mode. Prototypes of every objective that has some, those in use by most
+// samples first; attention where an objective trains the token backbone.
+StagePictures draw_stage(Model& model, const NamedObjectives& objectives, const PictureRequest& request,
+                         torch::Device device);
 
 // [N, S, S] floats in [0, 1], `columns` a row → [3, H, W] uint8 with a one-pixel border.
 torch::Tensor contact_sheet(const torch::Tensor& slices, int64_t columns);

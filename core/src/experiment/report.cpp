@@ -71,13 +71,16 @@ void write_trials(std::ostream& out, const Table& table) {
   if (!charts.empty()) out << "<div class=\"charts\">\n" << charts << "</div>\n";
 }
 
-void write_results(std::ostream& out, const Table& table) {
+// The table with its footnotes; `name` is the id of the heading that names it.
+void write_table(std::ostream& out, const Table& table, const std::string& name, const char* first_column) {
   Footnotes footnotes;
-  out << "<section aria-labelledby=\"results\">\n<h2 id=\"results\">Results</h2>\n"
-      << "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-labelledby=\"results\">"
-      << "<table class=\"results sortable\">\n<caption>" << escape(table.caption) << (table.caption.empty() ? "" : " ")
+  out << "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-labelledby=\"" << name << "\">"
+      << "<table class=\"results sortable\">\n<caption>" << escape(table.caption)
+      << (table.caption.empty()          ? ""
+          : table.caption.ends_with('.') ? " "
+                                         : ". ")
       << "Percent; mean ± sample standard deviation (number of trials).</caption>\n"
-      << "<thead><tr><th scope=\"col\">From</th>";
+      << "<thead><tr><th scope=\"col\">" << first_column << "</th>";
   for (const auto& column : table.columns) out << "<th scope=\"col\">" << escape(column) << "</th>";
   out << "</tr></thead>\n<tbody>\n";
   for (size_t row = 0; row < table.rows.size(); ++row) {
@@ -85,21 +88,49 @@ void write_results(std::ostream& out, const Table& table) {
     for (const auto& cell : table.cells[row]) write_cell(out, cell, footnotes);
     out << "</tr>\n";
   }
-  out << "</tbody></table></div>\n<p id=\"sorted\" class=\"unseen\" role=\"status\"></p>\n<ul class=\"notes\">\n";
+  out << "</tbody></table></div>\n<ul class=\"notes\">\n";
   footnotes.write(out);
   for (const auto& note : table.notes) out << "<li>" << escape(note) << "</li>\n";
   out << "</ul>\n";
+}
+
+void write_results(std::ostream& out, const Table& table) {
+  out << "<section aria-labelledby=\"results\">\n<h2 id=\"results\">Results</h2>\n";
+  write_table(out, table, "results", "From");
   write_trials(out, table);
   out << "</section>\n";
 }
 
+// What follows the first ": " in every caption, if it is the same in all: said once, over the pictures.
+std::string common_ending(const std::vector<ReportPicture>& pictures) {
+  if (pictures.size() < 2) return "";
+  const auto ending = [](const std::string& caption) {
+    const size_t colon = caption.find(": ");
+    return colon == std::string::npos ? "" : caption.substr(colon);
+  };
+  const std::string shared = ending(pictures.front().caption);
+  for (const auto& picture : pictures) {
+    if (ending(picture.caption) != shared) return "";
+  }
+  return shared;
+}
+
 void write_pictures(std::ostream& out, const PictureGroup& group) {
+  if (group.pictures.empty()) return;
+  const std::string shared = common_ending(group.pictures);
   out << "<h3>" << escape(group.title) << "</h3>\n" << html::paragraphs(group.text);
-  // Wide pictures (image | truth | prediction) stand two in a row, single slices six.
-  const double aspect = group.pictures.empty() ? 1 : html::aspect_ratio(group.pictures.front().file);
-  out << "<div class=\"pictures\" style=\"--tile: " << std::clamp(std::round(8 * aspect), 8.0, 27.0) << "rem\">\n";
+  if (!shared.empty()) out << "<p class=\"shared\">Each picture" << escape(shared) << ".</p>\n";
+  // Wide pictures (image | truth | prediction) stand three in a row, single slices six.
+  const double aspect = html::aspect_ratio(group.pictures.front().file);
+  if (group.strips) {
+    out << "<div class=\"strips\">\n";
+  } else {
+    out << "<div class=\"pictures\" style=\"--tile: " << std::clamp(std::round(6 * aspect), 8.0, 18.0) << "rem\">\n";
+  }
   for (const auto& picture : group.pictures) {
-    out << "<figure>" << html::picture(picture.file, picture.caption) << "<figcaption>" << escape(picture.caption)
+    const std::string& alternative = picture.alternative.empty() ? picture.caption : picture.alternative;
+    const std::string caption = picture.caption.substr(0, picture.caption.size() - shared.size());
+    out << "<figure>" << html::picture(picture.file, alternative) << "<figcaption>" << escape(caption)
         << "</figcaption></figure>\n";
   }
   out << "</div>\n";
@@ -128,6 +159,7 @@ void write_section(std::ostream& out, const ReportSection& section, const std::s
     for (const auto& chart : section.dots) out << to_html(chart);
     out << "</div>\n";
   }
+  if (section.table) write_table(out, *section.table, id, "Score");
   for (const auto& group : section.pictures) write_pictures(out, group);
   out << "</section>\n";
 }
@@ -180,7 +212,8 @@ std::string to_html(const Report& report) {
   write_results(out, report.table);
   for (size_t i = 0; i < ids.size(); ++i) write_section(out, report.sections[i], ids[i]);
   write_provenance(out, report);
-  out << "</main>\n<footer>Written by Ivory. No number here was typed in: each was measured by the run that this page "
+  out << "<p id=\"sorted\" class=\"unseen\" role=\"status\"></p>\n</main>\n<footer>Written by Ivory. No number here "
+         "was typed in: each was measured by the run that this page "
       << "describes.</footer>\n<script>" << report_script << "</script>\n</body>\n</html>\n";
   return out.str();
 }

@@ -2,6 +2,7 @@
 // report.html: one file that needs nothing else. Inline style and script, charts as SVG, pictures as data.
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,7 +14,8 @@ namespace ivory::experiment {
 
 struct ReportPicture {
   std::filesystem::path file = {};  // PNG
-  std::string caption = {};         // also its alternative text
+  std::string caption = {};
+  std::string alternative = {};  // what a reader who does not see it is told; the caption when empty
 };
 
 // E.g. slices with masks; a prototype with its nearest slices; slices that deformable attention samples.
@@ -21,6 +23,7 @@ struct PictureGroup {
   std::string title = {};
   std::string text = {};  // how to read the pictures; may be empty
   std::vector<ReportPicture> pictures = {};
+  bool strips = false;  // rows of samples: all of one height, as wide as they are
 };
 
 struct Remark {
@@ -28,13 +31,14 @@ struct Remark {
   bool warning = false;
 };
 
-// One node of the plan: a stage, or a task with its trials.
+// A stage, or a task with all its rows and trials.
 struct ReportSection {
   std::string title = {};
   std::vector<std::pair<std::string, std::string>> facts = {};  // {"steps", "1,200"}, {"training", "3 min 12 s"}
   std::vector<Remark> remarks = {};                             // diagnostics in words
   std::vector<LineChart> curves = {};
   std::vector<DotChart> dots = {};
+  std::optional<Table> table = {};  // e.g. scores by class
   std::vector<PictureGroup> pictures = {};
 };
 

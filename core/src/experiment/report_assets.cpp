@@ -76,6 +76,8 @@ thead button:hover { color: var(--accent); }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 25rem), 1fr)); gap: 1.6rem 2rem;
           margin: 1.2rem 0; }
 .charts .chart { max-width: 40rem; }
+.charts .wide { grid-column: 1 / -1; max-width: none; }
+.wide image { image-rendering: auto; }
 figure { margin: 0; break-inside: avoid; }
 .chart figcaption { font: 600 .92rem/1.4 var(--sans); margin-bottom: .3rem; }
 .chart > svg { display: block; width: 100%; height: auto; }
@@ -106,6 +108,12 @@ svg text.label { fill: var(--ink); }
 .pictures img { display: block; width: 100%; height: auto; image-rendering: pixelated; border: 1px solid var(--rule);
                 background: #000; }
 .pictures figcaption { font: .82rem/1.4 var(--sans); color: var(--muted); margin-top: .35rem; }
+.strips { display: flex; flex-wrap: wrap; gap: 1rem 1.6rem; margin: .8rem 0 0; }
+.strips figure { max-width: 100%; }
+.strips img { display: block; height: 3.5rem; width: auto; max-width: 100%; object-fit: contain; object-position: left; }
+.strips figcaption { font: .82rem/1.4 var(--sans); color: var(--muted); margin-top: .2rem; }
+.strips figcaption::first-letter { text-transform: uppercase; }
+.shared { font: .88rem/1.5 var(--sans); color: var(--muted); }
 .absent { color: var(--warn); font: .86rem/1.4 var(--sans); }
 .provenance td, .provenance th { padding-top: .28rem; padding-bottom: .28rem; vertical-align: top; }
 .provenance th { color: var(--muted); white-space: nowrap; }

@@ -1,5 +1,6 @@
 #pragma once
-// What a run leaves for its reader: table.md, table.json, report.html, and what the console prints at the end.
+// What a run leaves for its reader: table.md, .json, .csv and .tex, report.html, and what the console prints at the
+// end.
 
 #include <filesystem>
 #include <map>

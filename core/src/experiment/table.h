@@ -31,6 +31,10 @@ Table make_table(const config::Experiment& experiment, const Plan& plan, const S
 // "61.2 ± 3.4 (3)": percent, trials in brackets; "–" when empty.
 std::string to_text(const Cell& cell);
 std::string to_markdown(const Table& table);
+// A line per cell: row, column, mean, deviation, trials; fractions in full precision.
+std::string to_csv(const Table& table);
+// A table environment for the package booktabs.
+std::string to_latex(const Table& table);
 // Aligned columns for a terminal.
 std::string to_console(const Table& table);
 

@@ -78,6 +78,11 @@ class Stage : public Trainee {
   }
 
   Model& joint_model() { return *model_; }
+  std::vector<std::pair<std::string, std::shared_ptr<Objective>>> objectives() const {
+    std::vector<std::pair<std::string, std::shared_ptr<Objective>>> named;
+    for (const Part& part : parts_) named.emplace_back(part.name, part.objective);
+    return named;
+  }
 
   // After initial weights were loaded.
   void move_to_device() {
@@ -334,17 +339,16 @@ EpochEnd Stage::after_epoch(const Position&, const std::map<std::string, double>
 
 StageResult train_stage(const config::StageSpec& spec, const config::ModelSpec& model_spec,
                         const std::filesystem::path& initial_weights, std::shared_ptr<const data::DataSet> data,
-                        const plugin::Registry& registry, const NodeContext& context) {
+                        const plugin::Registry& registry, const NodeContext& context, const StageVisitor& visit) {
   Stage stage(spec, model_spec, std::move(data), registry, context);
   const auto weights = initial_weights.empty() ? std::filesystem::path(model_spec.weights) : initial_weights;
   if (!weights.empty()) load_weights(stage.joint_model(), weights, context.label);
   stage.move_to_device();
   TrainLoop loop(stage, spec.train, context);
   const LoopResult result = loop.run();
-  return {.steps = result.steps,
-          .seconds = result.seconds,
-          .last = result.last,
-          .weights = export_weights(stage.joint_model(), context.folder, context.identity)};
+  const auto exported = export_weights(stage.joint_model(), context.folder, context.identity);
+  if (visit) visit(stage.joint_model(), stage.objectives());
+  return {.steps = result.steps, .seconds = result.seconds, .last = result.last, .weights = exported};
 }
 
 }  // namespace ivory::train

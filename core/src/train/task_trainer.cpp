@@ -226,15 +226,15 @@ Scores TaskTraining::evaluate(const Split& split, std::vector<Picture>* pictures
   return task_->scores();
 }
 
-std::vector<fs::path> write_pictures(const std::vector<Picture>& pictures, const fs::path& folder) {
-  std::vector<fs::path> files;
+std::vector<SavedPicture> write_pictures(const std::vector<Picture>& pictures, const fs::path& folder) {
+  std::vector<SavedPicture> saved;
   fs::remove_all(folder);
   fs::create_directories(folder);
   for (const Picture& picture : pictures) {
-    files.push_back(folder / file_name(static_cast<int64_t>(files.size()), picture.title));
-    eval::write_png(files.back(), picture.image);
+    saved.push_back({folder / file_name(static_cast<int64_t>(saved.size()), picture.title), picture.title});
+    eval::write_png(saved.back().file, picture.image);
   }
-  return files;
+  return saved;
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
@@ -48,16 +49,25 @@ struct StageResult {
   std::map<std::string, double> last;  // mean over the last epoch of every term and diagnostic
   std::filesystem::path weights;       // safetensors of the whole model
 };
+// Called with the trained model and the objectives, by name, once the weights are written and before both are gone;
+// what it does to them changes no result.
+using StageVisitor =
+    std::function<void(Model&, const std::vector<std::pair<std::string, std::shared_ptr<Objective>>>&)>;
 // `initial_weights`: safetensors of the stage before, or empty.
 StageResult train_stage(const config::StageSpec& spec, const config::ModelSpec& model_spec,
                         const std::filesystem::path& initial_weights, std::shared_ptr<const data::DataSet> data,
-                        const plugin::Registry& registry, const NodeContext& context);
+                        const plugin::Registry& registry, const NodeContext& context, const StageVisitor& visit = {});
+
+struct SavedPicture {
+  std::filesystem::path file;  // PNG
+  std::string title;           // as the task gave it
+};
 
 struct TaskResult {
   Scores validation, test;  // of the weights with the best validation score; the test set is read once
   int64_t best_epoch = 0;
   double seconds = 0;
-  std::vector<std::filesystem::path> pictures;  // PNG
+  std::vector<SavedPicture> pictures;
 };
 TaskResult train_task(const config::TaskSpec& spec, const config::ModelSpec& model_spec,
                       const std::filesystem::path& initial_weights, std::shared_ptr<const data::DataSet> data,

@@ -1,0 +1,24 @@
+#pragma once
+// What the report of a run holds, from the records and logs of its nodes.
+
+#include "experiment/report.h"
+#include "experiment/summary.h"
+
+namespace ivory::experiment {
+
+Report make_report(const RunState& state);
+
+// A finished stage: losses with their baselines and plateau, diagnostics, prototypes, attention.
+ReportSection stage_section(const Node& node, const nlohmann::json& record, const std::filesystem::path& folder);
+
+// A task over all its rows and trials: losses and validation scores overlaid, test scores by class, masks of the first
+// trial of each row.
+ReportSection task_section(const RunState& state, const config::TaskSpec& task);
+
+// The lines of a kind ("step", "epoch") in <folder>/metrics.jsonl; lines that were cut short are left out.
+std::vector<nlohmann::json> read_metrics(const std::filesystem::path& folder, const std::string& kind);
+
+// "code_entropy" → "Code entropy"
+std::string heading(const std::string& name);
+
+}  // namespace ivory::experiment
