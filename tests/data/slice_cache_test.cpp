@@ -74,6 +74,12 @@ TEST(SliceCache, KeepsWhatIsKnownOfAVolume) {
   EXPECT_EQ(info.notes, volume.info.notes);
 }
 
+TEST(SliceCache, AShardHasNoPadding) {
+  const TemporaryFolder folder;
+  write_cache(folder.path(), {make_volume("a", {4, 64, 64}, "uint8", false)}, Filter::none);
+  EXPECT_LT(std::filesystem::file_size(folder.path() / "a.h5"), 4U * 64 * 64 + 16384);  // and HDF5's own structures
+}
+
 TEST(SliceCache, LabelsOver255ReadBack) {
   const TemporaryFolder folder;
   VolumeData volume = make_volume("heart", {});

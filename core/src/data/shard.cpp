@@ -209,9 +209,10 @@ std::span<const uint8_t> ShardBuilder::image() {
   const std::lock_guard lock(library_lock());
   write_attribute(state_->file, "complete", int64_t{1});
   checked(H5Fflush(state_->file, H5F_SCOPE_LOCAL), "flush a file in memory");
-  hsize_t bytes = 0;
   void** memory = nullptr;
-  checked(H5Fget_filesize(state_->file, &bytes), "measure a file in memory");
+  // Without the room that the driver took ahead.
+  const auto bytes =
+      static_cast<size_t>(checked(H5Fget_file_image(state_->file, nullptr, 0), "measure a file in memory"));
   checked(H5Fget_vfd_handle(state_->file, H5P_DEFAULT, reinterpret_cast<void**>(&memory)), "reach a file in memory");
   return {static_cast<const uint8_t*>(*memory), bytes};
 }
