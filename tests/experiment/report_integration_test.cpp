@@ -39,11 +39,13 @@ struct Visit {
 Visit visit(const std::string& html, const std::string& script) {
   const auto page = folder() / "report.html", log = folder() / "log.txt", dom = folder() / "dom.html";
   std::ofstream(page) << html << "<script>" << script << "</script>";
-  const std::string command = std::string("timeout 100 ") + browser +
-                              " --headless --no-sandbox --disable-gpu --window-size=1100,900 --enable-logging=stderr"
-                              " --user-data-dir=" +
-                              (folder() / "profile").string() + " --dump-dom file://" + page.string() + " > " +
-                              dom.string() + " 2> " + log.string();
+  const std::string command =
+      std::string("timeout 100 ") + browser +
+      " --headless=new --no-sandbox --disable-gpu --window-size=1100,900 --enable-logging=stderr"
+      " --virtual-time-budget=5000 --host-resolver-rules='MAP * ~NOTFOUND'"
+      " --user-data-dir=" +
+      (folder() / "profile").string() + " --dump-dom file://" + page.string() + " > " + dom.string() + " 2> " +
+      log.string();
   EXPECT_EQ(std::system(command.c_str()), 0) << read(log);
   Visit result{.dom = read(dom), .console = "", .found = {}};
   std::istringstream lines(read(log));

@@ -70,6 +70,35 @@ TEST(Report, HasEveryPart) {
   EXPECT_EQ(nesting_fault("<p><b></p></b>"), "p") << "the check itself can fail";
 }
 
+TEST(Report, SeriesOfOneNameShareAColourAndALineOfTheLegend) {
+  const LineChart chart{
+      .title = "Loss",
+      .series = {{"pre-trained", {1, 2}, {4, 2}}, {"scratch", {1, 2}, {5, 4}}, {"pre-trained", {1, 2}, {3, 1}}}};
+  const auto html = to_html(chart);
+  EXPECT_EQ(count(html, "<li>"), 2u);
+  EXPECT_THAT(html, HasSubstr("pre-trained, 2 trials <span class=\"course\">3 … 4 → 1 … 2</span>"));
+  EXPECT_EQ(count(html, "<polyline class=\"line s0\""), 2u);
+  EXPECT_EQ(count(html, "<polyline class=\"line s1\""), 1u);
+}
+
+TEST(Report, AStripStandsOverTheRowsAtTheFullWidth) {
+  const auto file = test::sample_picture(testing::TempDir(), 1, 3);
+  const DotChart chart{.title = "Attention", .rows = {{"layer 1", {0, 1}}}, .low = -0.5, .high = 2.5, .strip = file};
+  const auto html = to_html(chart);
+  EXPECT_THAT(html, HasSubstr("<figure class=\"chart wide\">"));
+  EXPECT_THAT(html, HasSubstr("href=\"data:image/png;base64,iVBOR"));
+}
+
+TEST(Report, WhatAllCaptionsSayIsSaidOnce) {
+  ReportSection task{.title = "task"};
+  const auto file = test::sample_picture(testing::TempDir(), 1, 1);
+  task.pictures = {{.title = "Test", .pictures = {{file, "slice 1: image, truth"}, {file, "slice 2: image, truth"}}}};
+  const auto html = to_html(Report{.sections = {task}});
+  EXPECT_THAT(html, HasSubstr("Each picture: image, truth."));
+  EXPECT_THAT(html, HasSubstr("<figcaption>slice 2</figcaption>"));
+  EXPECT_THAT(html, HasSubstr("alt=\"slice 2: image, truth\""));
+}
+
 TEST(Report, NeedsNothingElse) {
   const auto& html = sample();
   for (const char* outside : {"http:", "https:", "url(", "@import", "<link", "<iframe", "src=\"/", "src=\"."}) {

@@ -17,7 +17,7 @@ using c10::str;
 using html::escape;
 using html::number;
 
-constexpr double half_width = 470, full_width = 960, height = 270;
+constexpr double third_width = 310, half_width = 470, full_width = 960;
 constexpr double top = 12, right = 14, bottom = 42;
 constexpr size_t colours = 6;    // classes s0 … s5 of the style
 constexpr size_t longest = 160;  // points drawn per series
@@ -208,13 +208,15 @@ std::string to_html(const LineChart& chart) {
   }
   if (up.empty()) return empty_figure(chart.title, "Nothing was recorded.");
   for (const auto& [name, value] : chart.references) up.include(value);
+  if (chart.from_zero) up.include(0);
 
-  const double base = height - bottom, end = half_width - right;
-  const Axis y(up, base, top, 5, true);
+  const double width = chart.small ? third_width : half_width, height = chart.small ? 190 : 270;
+  const double base = height - bottom, end = width - right;
+  const Axis y(up, base, top, chart.small ? 3 : 5, true);
   size_t longest_label = 0;
   for (const double tick : y.ticks()) longest_label = std::max(longest_label, y.label(tick).size());
   const double left = 34 + 6.5 * static_cast<double>(longest_label);
-  const Axis x(across, left, end, 6, false);
+  const Axis x(across, left, end, chart.small ? 4 : 6, false);
 
   std::string drawing, legend, summary;
   for (const double tick : y.ticks()) {
@@ -228,7 +230,7 @@ std::string to_html(const LineChart& chart) {
     if (!std::isfinite(value)) continue;
     drawing += line(left, y.place(value), end, y.place(value), "reference");
     const double above = y.place(value) - 5, below = y.place(value) + 14;
-    drawing += text(end, above < top ? below : above, "y", str(name, " ", number(value)));
+    drawing += text(end, above < top ? below : above, "y note", str(name, " ", number(value)));
     summary += str(name, " lies at ", number(value), ". ");
   }
   const auto groups = groups_of(chart);
@@ -241,7 +243,7 @@ std::string to_html(const LineChart& chart) {
     summary += str(name, ": ", course(group), ". ");
     legend += legend_line(i, name, course(group));
   }
-  return figure(chart.title, summary, half_width, height, drawing, str("<ul class=\"legend\">", legend, "</ul>"));
+  return figure(chart.title, summary, width, height, drawing, str("<ul class=\"legend\">", legend, "</ul>"));
 }
 
 std::string to_html(const DotChart& chart) {
@@ -257,7 +259,8 @@ std::string to_html(const DotChart& chart) {
   const double width = chart.strip.empty() ? half_width : full_width, end = width - right;
   const double pitch = chart.rows.size() > 12 ? 15 : chart.strip.empty() ? 26 : 18;
   const double left = std::min(230.0, 24 + 6.6 * static_cast<double>(longest_name));
-  const Axis x(range, left + 8, end - 8, width > half_width ? 12 : 6, !(chart.low < chart.high));
+  const int ticks = std::max(2, static_cast<int>((end - left) / 60));
+  const Axis x(range, left + 8, end - 8, ticks, !(chart.low < chart.high));
   const double strip = chart.strip.empty() ? 0 : (end - left - 16) / html::aspect_ratio(chart.strip) + 6;
   const double first = top + strip, base = first + pitch * static_cast<double>(chart.rows.size());
   std::string drawing = x_axis(x, left, end, base, chart.x_label), summary;

@@ -136,6 +136,14 @@ void write_pictures(std::ostream& out, const PictureGroup& group) {
   out << "</div>\n";
 }
 
+template <class Chart>
+void write_charts(std::ostream& out, const std::vector<Chart>& charts, const char* style) {
+  if (charts.empty()) return;
+  out << "<div class=\"" << style << "\">\n";
+  for (const auto& chart : charts) out << to_html(chart);
+  out << "</div>\n";
+}
+
 void write_section(std::ostream& out, const ReportSection& section, const std::string& id) {
   out << "<section aria-labelledby=\"" << id << "\">\n<h2 id=\"" << id << "\">" << escape(section.title) << "</h2>\n";
   if (!section.facts.empty()) {
@@ -153,12 +161,9 @@ void write_section(std::ostream& out, const ReportSection& section, const std::s
     }
     out << "</ul>\n";
   }
-  if (!section.curves.empty() || !section.dots.empty()) {
-    out << "<div class=\"charts\">\n";
-    for (const auto& chart : section.curves) out << to_html(chart);
-    for (const auto& chart : section.dots) out << to_html(chart);
-    out << "</div>\n";
-  }
+  write_charts(out, section.curves, "charts");
+  write_charts(out, section.diagnostics, "charts small");
+  write_charts(out, section.dots, "charts");
   if (section.table) write_table(out, *section.table, id, "Score");
   for (const auto& group : section.pictures) write_pictures(out, group);
   out << "</section>\n";

@@ -37,6 +37,7 @@ struct ReportSection {
   std::vector<std::pair<std::string, std::string>> facts = {};  // {"steps", "1,200"}, {"training", "3 min 12 s"}
   std::vector<Remark> remarks = {};                             // diagnostics in words
   std::vector<LineChart> curves = {};
+  std::vector<LineChart> diagnostics = {};  // small ones, after the curves
   std::vector<DotChart> dots = {};
   std::optional<Table> table = {};  // e.g. scores by class
   std::vector<PictureGroup> pictures = {};

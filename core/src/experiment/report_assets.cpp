@@ -75,6 +75,7 @@ thead button:hover { color: var(--accent); }
 .remarks .warning strong { color: var(--warn); }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 25rem), 1fr)); gap: 1.6rem 2rem;
           margin: 1.2rem 0; }
+.charts.small { grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); }
 .charts .chart { max-width: 40rem; }
 .charts .wide { grid-column: 1 / -1; max-width: none; }
 .wide image { image-rendering: auto; }
@@ -84,6 +85,7 @@ figure { margin: 0; break-inside: avoid; }
 svg text { font: 12px var(--sans); fill: var(--muted); font-variant-numeric: tabular-nums; }
 svg text.x { text-anchor: middle; }
 svg text.y { text-anchor: end; }
+svg text.note { fill: var(--ink); paint-order: stroke; stroke: var(--paper); stroke-width: 4px; stroke-linejoin: round; }
 svg text.label { fill: var(--ink); }
 .axis { stroke: var(--muted); stroke-width: 1; }
 .grid { stroke: var(--faint); stroke-width: 1; }

@@ -64,7 +64,8 @@ std::string heading(const std::string& name) {
 Report make_report(const RunState& state) {
   Report report{.title = state.experiment.name, .caveat = state.experiment.note};
   if (!state.experiment.sweep_point.empty()) report.title += " · " + state.experiment.sweep_point;
-  report.subtitle = state.provenance.at("started").get<std::string>() + " · " +
+  const auto started = state.provenance.at("started").get<std::string>();  // 2026-11-24T09:37:22Z
+  report.subtitle = started.substr(0, 10) + " " + started.substr(11, 5) + " UTC · " +
                     state.provenance.at("cpu").get<std::string>() + ", " + text_of(state.provenance.at("cores")) +
                     " cores (" + state.provenance.at("device").get<std::string>() + ") · " +
                     state.provenance.at("version").get<std::string>();

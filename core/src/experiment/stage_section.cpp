@@ -58,10 +58,11 @@ std::map<std::string, Series> series_of(const std::vector<json>& steps, const ch
 }
 
 LineChart diagnostic_chart(Series series, double plateau) {
-  LineChart chart{.title = heading(series.name), .x_label = "step", .y_label = "value"};
+  LineChart chart{
+      .title = heading(series.name), .x_label = "step", .y_label = "value", .from_zero = true, .small = true};
   if (series.name.ends_with("code_entropy")) {
     chart.y_label = "nats";
-    if (plateau > 0) chart.references = {{"uniform codes, ln H =", plateau}};
+    if (plateau > 0) chart.references = {{"uniform, ln H =", plateau}};
   } else if (series.name.ends_with("perplexity")) {
     chart.y_label = "prototypes in use";
     if (plateau > 0) chart.references = {{"all, H =", std::round(std::exp(plateau))}};
@@ -72,11 +73,10 @@ LineChart diagnostic_chart(Series series, double plateau) {
   return chart;
 }
 
-// The losses with their baselines, then what else was measured.
-std::vector<LineChart> curves_of(const json& record, const std::vector<json>& steps) {
+// The losses with their baselines, and what else was measured.
+void add_curves(ReportSection& section, const json& record, const std::vector<json>& steps) {
   const auto objectives = objectives_of(record);
   const auto terms = series_of(steps, "terms"), diagnostics = series_of(steps, "diagnostics");
-  std::vector<LineChart> losses, others;
   for (const auto& objective : objectives) {
     LineChart loss{.title = str("Loss", objective.name.empty() ? "" : ": ", objective.name),
                    .x_label = "step",
@@ -91,13 +91,11 @@ std::vector<LineChart> curves_of(const json& record, const std::vector<json>& st
         loss.series.push_back(series);
         loss.series.back().name = str("baseline: ", series.name);
       } else {
-        others.push_back(diagnostic_chart(series, objective.plateau));
+        section.diagnostics.push_back(diagnostic_chart(series, objective.plateau));
       }
     }
-    losses.push_back(std::move(loss));
+    section.curves.push_back(std::move(loss));
   }
-  losses.insert(losses.end(), std::make_move_iterator(others.begin()), std::make_move_iterator(others.end()));
-  return losses;
 }
 
 std::string percent_of(double value, double whole) {
@@ -200,7 +198,7 @@ ReportSection stage_section(const Node& node, const json& record, const fs::path
   const auto steps = read_metrics(folder, "step");
   section.remarks = findings_of(record, steps);
   for (auto& warning : warnings_of(read_metrics(folder, "epoch"))) section.remarks.push_back(std::move(warning));
-  section.curves = curves_of(record, steps);
+  add_curves(section, record, steps);
   const json pictures = record.value("pictures", json::object());
   section.dots = attention_of(pictures, folder);
   section.pictures = prototypes_of(pictures, folder);
