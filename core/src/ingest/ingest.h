@@ -47,6 +47,8 @@ data::VolumeData read_volume(const config::VolumeSource& source, const config::D
 }  // namespace ivory::ingest
 
 // What run-experiment looks up after loading the library: only processes that build a cache load ITK.
-extern "C" void ivory_ingest_build(const ivory::config::DataSpec& spec, const std::filesystem::path& folder, bool strict,
-                                   const std::function<void(const ivory::ingest::Progress&)>& progress,
+extern "C" void ivory_ingest_build(const ivory::config::DataSpec& spec, const std::filesystem::path& folder,
+                                   bool strict, const std::function<void(const ivory::ingest::Progress&)>& progress,
                                    const std::atomic<bool>& stop, ivory::ingest::Report& report);
+extern "C" void ivory_ingest_read(const ivory::config::VolumeSource& source, const ivory::config::DataSpec& spec,
+                                  ivory::data::VolumeData& volume);

@@ -1,4 +1,4 @@
-// ivory: looks at caches and plugins. `ivory help` lists the commands.
+// ivory: caches, plugins, weights and features. `ivory help` lists the commands.
 #include <iostream>
 
 #include "commands.h"
@@ -11,6 +11,8 @@ namespace {
 constexpr ivory::tools::Command commands[] = {
     {"cache", "build a slice cache from volumes, show it, verify it", ivory::tools::run_cache},
     {"plugins", "list and describe objectives, backbones and tasks; start a new one", ivory::tools::run_plugins},
+    {"weights", "show, compare, import and export weights", ivory::tools::run_weights},
+    {"features", "features of a cache, volumes, images or tensors", ivory::tools::run_features},
 };
 
 int help(std::ostream& out) {

@@ -1,0 +1,102 @@
+#include "arguments.h"
+
+#include <ivory/error.h>
+
+#include <charconv>
+#include <iostream>
+
+#include "plugin/registry.h"
+
+namespace ivory::tools {
+namespace options = boost::program_options;
+namespace {
+
+template <class Number>
+bool read_number(const std::string& text, Number& value) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+// A scalar in the type that the plugin declares.
+OptionValue typed(const Option& option, const std::string& text) {
+  int64_t integer = 0;
+  double real = 0;
+  if (std::holds_alternative<std::string>(option.fallback)) return text;
+  if (std::holds_alternative<bool>(option.fallback) && (text == "true" || text == "false")) return text == "true";
+  if (std::holds_alternative<int64_t>(option.fallback) && read_number(text, integer)) return integer;
+  if (std::holds_alternative<double>(option.fallback) && read_number(text, real)) return real;
+  throw bad_request("--option ", option.name, "=", text, ": expected ", type_name(option.fallback),
+                    " (lists are set in an experiment's TOML)");
+}
+
+}  // namespace
+
+Arguments parse_arguments(const std::string& command, options::options_description visible,
+                          const std::vector<std::string>& arguments, const std::vector<std::string>& positional) {
+  visible.add_options()("help,h", "print this text");
+  options::options_description all;
+  options::positional_options_description positions;
+  all.add(visible);
+  for (const auto& name : positional) {
+    all.add_options()(name.c_str(), options::value<std::string>());
+    positions.add(name.c_str(), 1);
+  }
+  Arguments parsed;
+  try {
+    options::store(options::command_line_parser(arguments).options(all).positional(positions).run(), parsed.values);
+    options::notify(parsed.values);
+  } catch (const options::error& error) {
+    throw bad_request(command, ": ", error.what(), " (see ", command, " --help)");
+  }
+  parsed.help = parsed.has("help");
+  if (parsed.help) {
+    std::cout << visible;
+    return parsed;
+  }
+  for (const auto& name : positional) {
+    IVORY_CHECK(parsed.has(name.c_str()), command, ": ", name, " is missing (see ", command, " --help)");
+  }
+  return parsed;
+}
+
+void add_backbone_options(options::options_description& visible) {
+  visible.add_options()("backbone", options::value<std::string>(), "name of a registered backbone, e.g. resnet")(
+      "option", options::value<std::vector<std::string>>()->composing(),
+      "NAME=VALUE of the backbone (may be given several times)")(
+      "load", options::value<std::vector<std::string>>()->composing(), "also load this plugin library");
+}
+
+std::shared_ptr<Backbone> make_backbone(const Arguments& arguments, const std::string& command) {
+  plugin::Registry registry;
+  registry.discover();
+  if (arguments.has("load")) {
+    for (const auto& library : arguments.get<std::vector<std::string>>("load")) registry.load(library);
+  }
+  const auto& descriptor = registry.find<Backbone>(arguments.get("backbone"));
+  Options values(descriptor.options);
+  const auto given =
+      arguments.has("option") ? arguments.get<std::vector<std::string>>("option") : std::vector<std::string>{};
+  for (const auto& assignment : given) {
+    const size_t equals = assignment.find('=');
+    IVORY_CHECK(equals != std::string::npos, command, ": --option needs NAME=VALUE, got '", assignment, "'");
+    const std::string name = assignment.substr(0, equals);
+    std::vector<std::string> known;
+    const Option* declared = nullptr;
+    for (const auto& option : descriptor.options) {
+      known.push_back(option.name);
+      if (option.name == name) declared = &option;
+    }
+    const std::string close = nearest(name, known);
+    IVORY_CHECK(declared, command, ": backbone '", descriptor.name, "' has no option '", name, "'",
+                close.empty() ? "" : "; did you mean '" + close + "'?");
+    values.set(name, typed(*declared, assignment.substr(equals + 1)));
+  }
+  const std::string mistake = descriptor.check ? descriptor.check(values) : "";
+  IVORY_CHECK(mistake.empty(), command, ": backbone '", descriptor.name, "': ", mistake);
+  const auto backbone = descriptor.create(values, {});
+  IVORY_CHECK(backbone->info().input == InputKind::image, command, ": backbone '", descriptor.name,
+              "' works on tokens, not on images");
+  return backbone;
+}
+
+}  // namespace ivory::tools

@@ -1,0 +1,37 @@
+#pragma once
+// What the commands share: their arguments, and a backbone named on the command line.
+
+#include <ivory/backbone.h>
+
+#include <boost/program_options.hpp>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace ivory::plugin {
+class Registry;
+}
+
+namespace ivory::tools {
+
+struct Arguments {
+  boost::program_options::variables_map values;
+  bool help = false;  // asked for, and printed
+
+  bool has(const char* name) const { return values.contains(name); }
+  template <class T = std::string>
+  T get(const char* name) const {
+    return values[name].as<T>();
+  }
+};
+
+// `positional`: names of the arguments without an option, in order; all are required. `command`: "ivory weights show".
+Arguments parse_arguments(const std::string& command, boost::program_options::options_description visible,
+                          const std::vector<std::string>& arguments, const std::vector<std::string>& positional);
+
+// --backbone, --option NAME=VALUE and --load.
+void add_backbone_options(boost::program_options::options_description& visible);
+// The backbone of these options. Throws bad_request on what its plugin does not take.
+std::shared_ptr<Backbone> make_backbone(const Arguments& arguments, const std::string& command);
+
+}  // namespace ivory::tools

@@ -1,0 +1,101 @@
+"""Weights between Python and Ivory: torchvision's ResNet-50 in, features and files out, equal on both sides.
+
+usage: weights.py IVORY, a folder to write to is made and removed.
+"""
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import h5py
+import numpy
+import safetensors.torch
+import torch
+import torchvision
+
+ivory = sys.argv[1]
+
+
+def run(*arguments, code=0):
+    done = subprocess.run([ivory, *map(str, arguments)], capture_output=True, text=True)
+    assert done.returncode == code, f"ivory {arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def features_of(model, images):
+    """Torchvision's pooled feature, and the averages of its five levels."""
+    captured = []
+    hooks = [module.register_forward_hook(lambda _, __, out: captured.append(out.mean((2, 3))))
+             for module in (model.layer1, model.layer2, model.layer3, model.layer4, model.avgpool)]
+    with torch.no_grad():
+        model.eval()(images)
+    for hook in hooks:
+        hook.remove()
+    return captured
+
+
+def expect_close(ours, theirs):
+    """1e-5 of the largest value: both sides sum up to 4608 products in fp32, in another order."""
+    assert ours.shape == theirs.shape, (ours.shape, theirs.shape)
+    error = (ours - theirs).abs().max() / theirs.abs().max()
+    assert error < 1e-5, f"differs by {error:.1e} of the largest value"
+
+
+def main(folder):
+    torch.manual_seed(3)
+    model = torchvision.models.resnet50(weights=None)
+    for name, buffer in model.named_buffers():  # statistics that are not those of a fresh network
+        if name.endswith("running_mean"):
+            buffer.normal_(0, 0.05)
+        if name.endswith("running_var"):
+            buffer.uniform_(0.8, 1.2)
+    state = {"module." + name: tensor for name, tensor in model.state_dict().items()}
+    torch.save({"state_dict": state, "epoch": 5}, folder / "checkpoint.pth")
+    images = torch.randn(3, 3, 64, 64)
+    numpy.save(folder / "images.npy", images.numpy())
+    safetensors.torch.save_file({"images": images}, folder / "images.safetensors")
+    *expected, pooled = features_of(model, images)
+    backbone = ("--backbone", "resnet", "--option", "depth=50")
+
+    assert "epoch = 5" in run("weights", "show", folder / "checkpoint.pth")
+    report = run("weights", "import", folder / "checkpoint.pth", folder / "in.safetensors", *backbone)
+    assert "below 'state_dict.module.'" in report and "100.0 %" in report and "unexpected: fc.weight" in report, report
+
+    # Features of the file itself and of what was imported, in three formats
+    for weights, images_file, out in (("checkpoint.pth", "images.npy", "f.safetensors"),
+                                      ("in.safetensors", "images.safetensors", "f.h5")):
+        run("features", folder / images_file, folder / out, *backbone, "--weights", folder / weights, "--batch", 2)
+    ours = safetensors.torch.load_file(folder / "f.safetensors")
+    with h5py.File(folder / "f.h5") as file:
+        again = {name: torch.from_numpy(file[name][:]) for name in file}
+    for features in (ours, again):
+        expect_close(features["pooled"], pooled.flatten(1))
+        for level, map_ in enumerate(expected):
+            expect_close(features[f"level{level + 1}"], map_)
+    run("features", folder / "images.npy", folder / "f.npy", *backbone, "--weights", folder / "in.safetensors",
+        "--level", "last")
+    expect_close(torch.from_numpy(numpy.load(folder / "f.npy")), ours["pooled"])
+
+    # Out again, into a fresh torchvision network
+    run("weights", "export", folder / "in.safetensors", folder / "out.pth", "--format", "torch")
+    run("weights", "export", folder / "in.safetensors", folder / "out.safetensors")
+    for loaded in (torch.load(folder / "out.pth", weights_only=True), safetensors.torch.load_file(folder / "out.safetensors")):
+        fresh = torchvision.models.resnet50(weights=None)
+        missing, unexpected = fresh.load_state_dict(loaded, strict=False)
+        assert missing == ["fc.weight", "fc.bias"] and not unexpected, (missing, unexpected)
+        expect_close(features_of(fresh, images)[-1].flatten(1), ours["pooled"])
+    assert "318 equal, 0 different" in run("weights", "compare", folder / "out.pth", folder / "out.safetensors")
+    assert "2 only in the first" in run("weights", "compare", folder / "checkpoint.pth", folder / "out.pth",
+                                        "--first-prefix", "state_dict.module.", code=1)
+
+    # What does not fit
+    assert "did you mean 'depth'" in run("weights", "import", folder / "out.pth", folder / "x.safetensors", "--backbone",
+                                         "resnet", "--option", "deptj=50", code=2)
+    assert "must match" in run("weights", "import", folder / "out.pth", folder / "x.safetensors", "--backbone", "resnet",
+                               "--option", "depth=18", code=2)
+    run("weights", "show", folder / "nothing.pth", code=3)
+    assert not (folder / "x.safetensors").exists()
+
+
+with tempfile.TemporaryDirectory() as temporary:
+    main(pathlib.Path(temporary))
