@@ -98,8 +98,10 @@ void add_curves(ReportSection& section, const json& record, const std::vector<js
   }
 }
 
-std::string percent_of(double value, double whole) {
-  return str(std::lround(100 * value / whole), " %");
+// "62 % of", "298 times"
+std::string relation(double value, double whole) {
+  const double share = value / whole;
+  return share < 10 ? str(std::lround(100 * share), " % of") : str(number(std::round(share)), " times");
 }
 
 // What the last epoch says about the losses, in words.
@@ -121,7 +123,7 @@ std::vector<Remark> findings_of(const json& record, const std::vector<json>& ste
       for (const auto& [name, value] : last.items()) {
         if (!name.ends_with(baseline) || !belongs(name, objective, objectives.size())) continue;
         remarks.push_back({str("The loss ", bare(term), " was ", number(loss), " in the last epoch, ",
-                               percent_of(loss, value), " of the baseline ", bare(name), " (", number(value), ").")});
+                               relation(loss, value), " the baseline ", bare(name), " (", number(value), ").")});
       }
     }
   }
