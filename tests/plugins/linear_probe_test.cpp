@@ -1,0 +1,80 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "plugins/task_stubs.h"
+#include "support/errors.h"
+#include "support/plugins.h"
+
+namespace ivory {
+namespace {
+
+std::shared_ptr<Task> probe(int64_t min_pixels = 1) {
+  torch::manual_seed(1);
+  const auto model = std::make_shared<Model>(std::make_shared<test::TinyImage>(), nullptr, LevelUse::all, 8, 4);
+  return test::make<Task>("linear-probe", {{"min_pixels", min_pixels}},
+                          {.model = model, .classes = {"a", "b"}, .volume_names = {}, .size = 32});
+}
+
+// Slices 0, 2, … are bright and hold class 1; none holds class 2.
+TaskBatch batch_of(int64_t count) {
+  torch::manual_seed(2);
+  TaskBatch batch;
+  batch.images = torch::randn({count, 1, 32, 32});
+  batch.masks = torch::zeros({count, 32, 32}, torch::kInt64);
+  for (int64_t i = 0; i < count; i += 2) {
+    batch.images[i] += 1;
+    batch.masks[i].slice(0, 0, 2).fill_(1);  // 64 pixels
+  }
+  batch.volume = batch.position = torch::zeros({count}, torch::kInt64);
+  return batch;
+}
+
+TEST(LinearProbe, TrainsTheHeadAlone) {
+  const auto task = probe();
+  task->loss(batch_of(4)).backward();
+  for (const auto& parameter : task->named_parameters()) {
+    const bool head = parameter.key().starts_with("head.");
+    EXPECT_EQ(parameter.value().requires_grad(), head) << parameter.key();
+    EXPECT_EQ(parameter.value().grad().defined(), head) << parameter.key();
+  }
+}
+
+TEST(LinearProbe, LossByHand) {
+  const auto task = probe();
+  const torch::NoGradGuard no_grad;
+  task->named_parameters()["head.weight"].zero_();
+  task->named_parameters()["head.bias"].copy_(torch::tensor({std::log(3.0), 0.0}));  // 3/4 and 1/2
+  const double expected = (-0.5 * std::log(0.75) - 0.5 * std::log(0.25) - std::log(0.5)) / 2;
+  EXPECT_NEAR(task->loss(batch_of(4)).item<double>(), expected, 1e-6);
+}
+
+TEST(LinearProbe, SeparatesBrightFromDarkSlices) {
+  const auto task = probe();
+  const auto batch = batch_of(16);
+  torch::optim::Adam optimiser(task->named_children()["head"]->parameters(), 0.05);
+  for (int step = 0; step < 200; ++step) {
+    optimiser.zero_grad();
+    task->loss(batch).backward();
+    optimiser.step();
+  }
+  task->evaluate(batch);
+  const auto scores = task->scores();
+  ASSERT_EQ(scores.values.size(), 2u) << "class b is in no slice: it has no AUC";
+  EXPECT_EQ(scores.values[0].name, "auc");
+  EXPECT_EQ(scores.values[1].name, "auc/a");
+  EXPECT_GT(scores.values[0].value, 0.95);
+  EXPECT_EQ(scores.counts[0], (std::pair<std::string, int64_t>{"slices with a", 8}));
+  EXPECT_EQ(scores.counts[1].second, 0);
+}
+
+TEST(LinearProbe, SmallRegionsMayCountAsAbsent) {
+  const auto task = probe(/*min_pixels=*/65);
+  task->evaluate(batch_of(4));
+  EXPECT_EQ(test::bad_request_of([&] { task->scores(); }),
+            "task linear-probe: all 4 slices of the split agree on every class, so no AUC is defined; a split needs "
+            "slices with and without");
+}
+
+}  // namespace
+}  // namespace ivory
