@@ -44,13 +44,17 @@ class Sgd : public Optimiser {
     const auto active = with_gradient();
     if (active.empty()) return;
     const Tensors parameters = pick(parameters_, active);
-    const Tensors gradients = gradients_of(parameters);
+    const Tensors gradients = gradients_of(parameters), momentum = pick(momentum_, active);
+    if (!spec_.larc && one_pass(parameters, gradients, momentum)) {
+      at::_fused_sgd_(parameters, gradients, momentum, spec_.weight_decay, spec_.momentum, lr, /*dampening=*/0,
+                      /*nesterov=*/false, /*maximize=*/false, /*is_first_step=*/false);
+      return;
+    }
     if (spec_.larc) {
       scale_layers(parameters, gradients);
     } else if (spec_.weight_decay != 0) {
       at::_foreach_add_(gradients, parameters, spec_.weight_decay);
     }
-    const Tensors momentum = pick(momentum_, active);
     at::_foreach_mul_(momentum, spec_.momentum);
     at::_foreach_add_(momentum, gradients);
     at::_foreach_add_(parameters, momentum, -lr);
@@ -69,6 +73,22 @@ class Sgd : public Optimiser {
     for (size_t i = 0; i < parameters.size(); ++i) {
       gradients[i].mul_(of_gradient[i]).addcmul_(parameters[i], of_parameter[i]);
     }
+  }
+
+  // Torch's fused kernel walks over raw memory: the three need the same layout.
+  static bool one_pass(const Tensors& parameters, const Tensors& gradients, const Tensors& momentum) {
+    for (size_t i = 0; i < parameters.size(); ++i) {
+      const torch::Tensor& p = parameters[i];
+      const auto alike = [&p](const torch::Tensor& t) {
+        if (t.scalar_type() != p.scalar_type()) return false;
+        for (int64_t d = 0; d < p.dim(); ++d) {
+          if (p.size(d) != 1 && t.stride(d) != p.stride(d)) return false;
+        }
+        return true;
+      };
+      if (!p.is_cpu() || !p.is_non_overlapping_and_dense() || !alike(gradients[i]) || !alike(momentum[i])) return false;
+    }
+    return true;
   }
 
   config::OptimiserSpec spec_;
