@@ -90,6 +90,38 @@ TEST(FusedBatchNormTest, DoesNotDependOnTheNumberOfThreads) {
   EXPECT_LT(distance(two.grad_x, one.grad_x), 1e-6);
 }
 
+// The gradient of a junction is the sum over its two readers, in whatever combination they have one.
+TEST(FusedBatchNormTest, AddsTheGradientsOfBothOutputs) {
+  for (const auto type : {torch::kFloat, torch::kBFloat16}) {
+    for (const bool residual : {true, false}) {
+      for (const int used : {1, 2, 3}) {
+        torch::manual_seed(4);
+        torch::nn::BatchNorm2d norm(24);
+        const Tensor x = channels_last(torch::randn({5, 24, 7, 6}).to(type)).requires_grad_();
+        const Tensor r = channels_last(torch::randn({5, 24, 7, 6}).to(type)).requires_grad_();
+        const Tensor a = torch::randn({5, 24, 7, 6}).to(type), b = torch::randn({5, 24, 7, 6}).to(type);
+        const Tensor added = residual ? r : Tensor();
+        const auto [main, other] = ivory::nn::batch_norm_relu_twice(*norm, x, added);
+        ASSERT_TRUE(torch::equal(main, other));
+        torch::autograd::variable_list outputs, gradients;
+        if (used & 1) outputs.push_back(main), gradients.push_back(a);
+        if (used & 2) outputs.push_back(other), gradients.push_back(b);
+        torch::autograd::backward(outputs, gradients);
+        const Tensor grad_x = x.grad().clone(), grad_weight = norm->weight.grad().clone();
+        const Tensor grad_r = residual ? r.grad().clone() : Tensor();
+        x.mutable_grad().reset();
+        r.mutable_grad().reset();
+        norm->zero_grad();
+        const Tensor sum = used == 1 ? a : used == 2 ? b : a + b;
+        batch_norm_act(*norm, x, added, true).backward(sum);
+        EXPECT_TRUE(torch::equal(grad_x, x.grad())) << type << residual << used;
+        EXPECT_TRUE(torch::equal(grad_weight, norm->weight.grad())) << type << residual << used;
+        if (residual) EXPECT_TRUE(torch::equal(grad_r, r.grad())) << type << used;
+      }
+    }
+  }
+}
+
 TEST(FusedBatchNormTest, EvalModeUsesRunningStatistics) {
   torch::nn::BatchNorm2d norm(3);
   norm->running_mean.fill_(2.0);

@@ -49,8 +49,9 @@ Tensor apply_forward(const Tensor& x, const Tensor& scale, const Tensor& shift, 
 // Eq. of the backward pass: with g the gradient behind the ReLU, x̂ the normalised input and M rows,
 // dβ = Σ g, dγ = Σ g·x̂, dx = γ/σ · (g − dβ/M − x̂·dγ/M).
 template <class T>
-variable_list apply_backward(const Tensor& grad, const Tensor& x, const Tensor& y, const Tensor& weight,
-                             const Tensor& bias, const Tensor& mean, const Tensor& inverse, bool relu, bool residual) {
+variable_list apply_backward(const Tensor& grad, const Tensor& grad2, const Tensor& x, const Tensor& y,
+                             const Tensor& weight, const Tensor& bias, const Tensor& mean, const Tensor& inverse,
+                             bool relu, bool residual) {
   const int64_t channels = x.size(1), rows = x.numel() / channels;
   const T* in = reinterpret_cast<const T*>(x.data_ptr());
   const T* out_grad = reinterpret_cast<const T*>(grad.data_ptr());
@@ -59,6 +60,7 @@ variable_list apply_backward(const Tensor& grad, const Tensor& x, const Tensor& 
   Tensor behind = residual ? (relu ? torch::empty_like(x) : grad) : Tensor();
   const kernels::BackwardRows<T> job{in,
                                      out_grad,
+                                     grad2.defined() ? reinterpret_cast<const T*>(grad2.data_ptr()) : nullptr,
                                      residual && relu ? reinterpret_cast<const T*>(y.data_ptr()) : nullptr,
                                      residual && relu ? reinterpret_cast<T*>(behind.data_ptr()) : nullptr,
                                      scale.data_ptr<float>(),
@@ -85,8 +87,10 @@ variable_list apply_backward(const Tensor& grad, const Tensor& x, const Tensor& 
 
 class FusedBatchNorm : public torch::autograd::Function<FusedBatchNorm> {
  public:
-  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& weight, const Tensor& bias,
-                        const std::optional<Tensor>& added, const Tensor& mean, const Tensor& inverse, bool relu) {
+  // The output twice: see batch_norm_relu_twice.
+  static variable_list forward(AutogradContext* context, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                               const std::optional<Tensor>& added, const Tensor& mean, const Tensor& inverse,
+                               bool relu) {
     const Tensor scale = weight * inverse, shift = bias - mean * scale, residual = added.value_or(Tensor());
     const bool bf16 = x.scalar_type() == torch::kBFloat16;
     Tensor y = bf16 ? apply_forward<kernels::Bf16>(x, scale, shift, residual, relu)
@@ -94,16 +98,26 @@ class FusedBatchNorm : public torch::autograd::Function<FusedBatchNorm> {
     context->save_for_backward({x, weight, bias, mean, inverse, residual.defined() && relu ? y : Tensor()});
     context->saved_data["relu"] = relu;
     context->saved_data["residual"] = residual.defined();
-    return y;
+    context->set_materialize_grads(false);
+    return {y, y.detach()};
   }
 
   static variable_list backward(AutogradContext* context, variable_list grads) {
     const auto saved = context->get_saved_variables();
     const Tensor &x = saved[0], &y = saved[5];
-    const Tensor grad = grads[0].to(x.scalar_type()).contiguous(torch::MemoryFormat::ChannelsLast);
     const bool relu = context->saved_data["relu"].toBool(), residual = context->saved_data["residual"].toBool();
+    const auto as_input = [&x](const Tensor& g) {
+      return g.defined() ? g.to(x.scalar_type()).contiguous(torch::MemoryFormat::ChannelsLast) : g;
+    };
+    Tensor grad = as_input(grads[0]), grad2 = as_input(grads[1]);
+    if (!grad.defined()) std::swap(grad, grad2);
+    if (!grad.defined()) return variable_list(7);
+    if (grad2.defined() && !(residual && relu)) {
+      grad = grad + grad2;
+      grad2.reset();
+    }
     auto apply = x.scalar_type() == torch::kBFloat16 ? apply_backward<kernels::Bf16> : apply_backward<float>;
-    const auto g = apply(grad, x, y, saved[1], saved[2], saved[3], saved[4], relu, residual);
+    const auto g = apply(grad, grad2, x, y, saved[1], saved[2], saved[3], saved[4], relu, residual);
     return {g[0], g[1], g[2], g[3], Tensor(), Tensor(), Tensor()};
   }
 };
@@ -142,13 +156,12 @@ bool can_fuse(const torch::nn::BatchNorm2dImpl& norm, const Tensor& x, const Ten
          (!residual.defined() || (residual.is_contiguous(format) && residual.scalar_type() == type));
 }
 
-}  // namespace
-
-Tensor batch_norm_act(torch::nn::BatchNorm2dImpl& norm, const Tensor& x, const Tensor& residual, bool relu) {
+variable_list apply_twice(torch::nn::BatchNorm2dImpl& norm, const Tensor& x, const Tensor& residual, bool relu) {
   if (!can_fuse(norm, x, residual)) {
     Tensor y = norm.forward(x);
     if (residual.defined()) y = y + residual;
-    return relu ? y.relu_() : y;
+    if (relu) y = y.relu_();
+    return {y, y};
   }
   const auto [mean, inverse] = [&] {
     const torch::NoGradGuard no_grad;
@@ -158,6 +171,18 @@ Tensor batch_norm_act(torch::nn::BatchNorm2dImpl& norm, const Tensor& x, const T
   }();
   const std::optional<Tensor> added = residual.defined() ? std::optional(residual) : std::nullopt;
   return FusedBatchNorm::apply(x, norm.weight, norm.bias, added, mean, inverse, relu);
+}
+
+}  // namespace
+
+Tensor batch_norm_act(torch::nn::BatchNorm2dImpl& norm, const Tensor& x, const Tensor& residual, bool relu) {
+  return apply_twice(norm, x, residual, relu)[0];
+}
+
+std::pair<Tensor, Tensor> batch_norm_relu_twice(torch::nn::BatchNorm2dImpl& norm, const Tensor& x,
+                                                const Tensor& residual) {
+  const variable_list y = apply_twice(norm, x, residual, /*relu=*/true);
+  return {y[0], y[1]};
 }
 
 }  // namespace ivory::nn

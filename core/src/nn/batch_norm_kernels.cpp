@@ -85,16 +85,25 @@ IVORY_INLINE void forward_sums_rows(const T* in, const float* pivot, int64_t beg
   sums.flush(first, second);
 }
 
+IVORY_INLINE float rounded(float value, float) {
+  return value;
+}
+IVORY_INLINE float rounded(float value, Bf16 type) {
+  put(value, type);
+  return get(type);
+}
+
 // The gradient behind the ReLU: from the output's sign where there is a residual, else from the recomputed output's.
-template <bool relu, bool masked, class T>
+template <bool relu, bool masked, bool twice, class T>
 IVORY_INLINE float behind_relu(const BackwardRows<T>& job, int64_t at, int64_t c, float x) {
-  const float g = get(job.grad[at]);
+  float g = get(job.grad[at]);
+  if (twice) g = rounded(g + get(job.grad2[at]), T());
   if (masked) return get(job.y[at]) > 0.0f ? g : 0.0f;
   if (relu) return x * job.scale[c] + job.shift[c] > 0.0f ? g : 0.0f;
   return g;
 }
 
-template <bool relu, bool masked, class T>
+template <bool relu, bool masked, bool twice, class T>
 IVORY_INLINE void backward_sums_rows(const BackwardRows<T> job, int64_t begin, int64_t end, double* first,
                                      double* second) {
   const int64_t channels = job.channels;
@@ -106,7 +115,7 @@ IVORY_INLINE void backward_sums_rows(const BackwardRows<T> job, int64_t begin, i
     for (int64_t c = 0; c < channels; ++c) {
       const int64_t at = row * channels + c;
       const float x = get(job.x[at]);
-      const float g = behind_relu<relu, masked>(job, at, c, x);
+      const float g = behind_relu<relu, masked, twice>(job, at, c, x);
       if (masked) put(g, behind[at]);
       a[c] += g;
       b[c] += g * (x - job.mean[c]);
@@ -119,12 +128,14 @@ IVORY_INLINE void backward_sums_rows(const BackwardRows<T> job, int64_t begin, i
 template <class T>
 IVORY_INLINE void backward_sums_any(const BackwardRows<T>& job, int64_t begin, int64_t end, double* first,
                                     double* second) {
-  if (job.y) {
-    backward_sums_rows<true, true>(job, begin, end, first, second);
+  if (job.y && job.grad2) {
+    backward_sums_rows<true, true, true>(job, begin, end, first, second);
+  } else if (job.y) {
+    backward_sums_rows<true, true, false>(job, begin, end, first, second);
   } else if (job.relu) {
-    backward_sums_rows<true, false>(job, begin, end, first, second);
+    backward_sums_rows<true, false, false>(job, begin, end, first, second);
   } else {
-    backward_sums_rows<false, false>(job, begin, end, first, second);
+    backward_sums_rows<false, false, false>(job, begin, end, first, second);
   }
 }
 
@@ -137,7 +148,7 @@ IVORY_INLINE void backward_input_rows(const BackwardRows<T> job, int64_t begin, 
     for (int64_t c = 0; c < channels; ++c) {
       const int64_t at = row * channels + c;
       const float x = get(job.x[at]);
-      const float g = masked ? get(job.behind[at]) : behind_relu<relu, false>(job, at, c, x);
+      const float g = masked ? get(job.behind[at]) : behind_relu<relu, false, false>(job, at, c, x);
       put(job.scale[c] * g + offset[c] + slope[c] * x, result[at]);
     }
   }

@@ -18,9 +18,10 @@ struct Bf16 {
 template <class T>
 struct BackwardRows {
   const T* x;
-  const T* grad;  // of the output
-  const T* y;     // with residual and ReLU: the output, whose sign is the mask; else null
-  T* behind;      // with residual and ReLU: receives the gradient behind the ReLU; else null
+  const T* grad;   // of the output
+  const T* grad2;  // with residual and ReLU: a second gradient, to be added to the first; else null
+  const T* y;      // with residual and ReLU: the output, whose sign is the mask; else null
+  T* behind;       // with residual and ReLU: receives the gradient behind the ReLU; else null
   const float *scale, *shift, *mean, *inverse;  // [channels]
   int64_t channels;
   bool relu;
@@ -52,5 +53,5 @@ void backward_input(const BackwardRows<Bf16>& job, int64_t begin, int64_t end, c
 torch::Tensor to_float(const float* row, int64_t channels);
 torch::Tensor to_float(const Bf16* row, int64_t channels);
 
-}  // namespace kernels
+}  // namespace IVORY_HIDDEN
 }  // namespace ivory::nn
