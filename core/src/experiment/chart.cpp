@@ -218,7 +218,7 @@ std::string to_html(const LineChart& chart) {
   const double left = 34 + 6.5 * static_cast<double>(longest_label);
   const Axis x(across, left, end, chart.small ? 4 : 6, false);
 
-  std::string drawing, legend, summary;
+  std::string drawing, notes, legend, summary;  // notes lie over the curves
   for (const double tick : y.ticks()) {
     drawing += line(left, y.place(tick), end, y.place(tick), "grid");
     drawing += text(left - 7, y.place(tick) + 4, "y", y.label(tick));
@@ -230,7 +230,7 @@ std::string to_html(const LineChart& chart) {
     if (!std::isfinite(value)) continue;
     drawing += line(left, y.place(value), end, y.place(value), "reference");
     const double above = y.place(value) - 5, below = y.place(value) + 14;
-    drawing += text(end, above < top ? below : above, "y note", str(name, " ", number(value)));
+    notes += text(end, above < top ? below : above, "y note", str(name, " ", number(value)));
     summary += str(name, " lies at ", number(value), ". ");
   }
   const auto groups = groups_of(chart);
@@ -243,7 +243,7 @@ std::string to_html(const LineChart& chart) {
     summary += str(name, ": ", course(group), ". ");
     legend += legend_line(i, name, course(group));
   }
-  return figure(chart.title, summary, width, height, drawing, str("<ul class=\"legend\">", legend, "</ul>"));
+  return figure(chart.title, summary, width, height, drawing + notes, str("<ul class=\"legend\">", legend, "</ul>"));
 }
 
 std::string to_html(const DotChart& chart) {

@@ -76,7 +76,7 @@ thead button:hover { color: var(--accent); }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 25rem), 1fr)); gap: 1.6rem 2rem;
           margin: 1.2rem 0; }
 .charts.small { grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); }
-.charts .chart { max-width: 40rem; }
+.charts .chart { max-width: 32rem; }
 .charts .wide { grid-column: 1 / -1; max-width: none; }
 .wide image { image-rendering: auto; }
 figure { margin: 0; break-inside: avoid; }
