@@ -1,6 +1,7 @@
 // Residual networks (He et al., "Deep Residual Learning for Image Recognition", CVPR 2016) as f_intra: torchvision's
 // architecture (the stride of a bottleneck is in its 3×3 convolution) and parameter names, without the classifier.
 #include <ivory/nn/batch_norm.h>
+#include <ivory/nn/convolution.h>
 #include <ivory/plugin.h>
 
 #include <array>
@@ -21,8 +22,19 @@ Conv2d convolution(int64_t in, int64_t out, int64_t kernel, int64_t stride = 1) 
 Tensor norm_relu(BatchNorm2d& norm, const Tensor& x) {
   return ivory::nn::batch_norm_act(*norm, x, {}, /*relu=*/true);
 }
-Tensor norm_add_relu(BatchNorm2d& norm, const Tensor& x, const Tensor& shortcut) {
-  return ivory::nn::batch_norm_act(*norm, x, shortcut, /*relu=*/true);
+
+Tensor convolve(Conv2d& conv, const Tensor& x) {
+  return ivory::nn::convolve(*conv, x);
+}
+
+// A block's output, once for the convolutions and once for the shortcut that read it: batch_norm_relu_twice.
+struct Junction {
+  Tensor main, shortcut;
+};
+
+Junction norm_add_relu(BatchNorm2d& norm, const Tensor& x, const Tensor& shortcut) {
+  const auto [main, other] = ivory::nn::batch_norm_relu_twice(*norm, x, shortcut);
+  return {main, other};
 }
 
 // Basic: two 3×3 convolutions. Bottleneck: 1×1, 3×3, 1×1 to four times the width.
@@ -45,17 +57,21 @@ class BlockImpl : public torch::nn::Module {
     }
   }
 
-  Tensor forward(const Tensor& x) {  // [N, in, H, W] → [N, out, H / stride, W / stride]
-    const Tensor shortcut =
-        shortcut_conv.is_empty() ? x : ivory::nn::batch_norm_act(*shortcut_norm, shortcut_conv(x), {}, /*relu=*/false);
-    const Tensor h = norm_relu(bn1, conv1(x));
-    if (conv3.is_empty()) return norm_add_relu(bn2, conv2(h), shortcut);
-    return norm_add_relu(bn3, conv3(norm_relu(bn2, conv2(h))), shortcut);
+  Junction forward(const Junction& x) {  // [N, in, H, W] → [N, out, H / stride, W / stride]
+    const Tensor shortcut = project(x.shortcut);
+    const Tensor h = norm_relu(bn1, convolve(conv1, x.main));
+    if (conv3.is_empty()) return norm_add_relu(bn2, convolve(conv2, h), shortcut);
+    return norm_add_relu(bn3, convolve(conv3, norm_relu(bn2, convolve(conv2, h))), shortcut);
   }
 
   BatchNorm2d& last_norm() { return bn3.is_empty() ? bn2 : bn3; }
 
  private:
+  Tensor project(const Tensor& x) {
+    if (shortcut_conv.is_empty()) return x;
+    return ivory::nn::batch_norm_act(*shortcut_norm, convolve(shortcut_conv, x), {}, /*relu=*/false);
+  }
+
   Conv2d conv1{nullptr}, conv2{nullptr}, conv3{nullptr}, shortcut_conv{nullptr};
   BatchNorm2d bn1{nullptr}, bn2{nullptr}, bn3{nullptr}, shortcut_norm{nullptr};
 };
@@ -115,11 +131,12 @@ class ResNet : public ivory::Backbone {
     Tensor h = norm_relu(bn1, stem(images));  // [N, 64, H / 2, W / 2]
     features.levels.push_back(h);
     h = torch::max_pool2d(h, 3, 2, 1);
+    Junction junction{h, h};
     for (auto& layer : layers) {
-      h = layer->forward(h);
-      features.levels.push_back(h);
+      junction = layer->forward<Junction>(junction);
+      features.levels.push_back(junction.main);
     }
-    features.pooled = h.mean({2, 3});  // [N, 512 or 2048]
+    features.pooled = junction.main.mean({2, 3});  // [N, 512 or 2048]
     return features;
   }
 
