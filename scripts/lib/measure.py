@@ -114,7 +114,8 @@ def startup(build):
 
 def plan(build):
     text = (ROOT / "experiments/quickstart.toml").read_text().replace("[experiment]", "[experiment]\noutput = \"x\"", 1)
-    text += "\n[sweep]\n\"stage.slices.optimiser.lr\" = [" + ", ".join(f"{0.01 + i * 1e-3:.3f}" for i in range(100)) + "]\n"
+    rates = ", ".join(f"{0.01 + i * 1e-3:.3f}" for i in range(100))
+    text += f'\n[sweep]\nparameters = {{ "stage.slices.optimiser.lr" = [{rates}] }}\n'
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder, "sweep.toml")
         file.write_text(text)

@@ -48,6 +48,22 @@ TEST(Plan, TrialsDifferAndAreReproducible) {
   EXPECT_EQ(identities.size(), plan.nodes.size());
 }
 
+TEST(Plan, InitialWeightsCountByTheirContent) {
+  const auto folder = std::filesystem::path(testing::TempDir());
+  const auto write = [&](const char* name, const char* text) {
+    std::ofstream(folder / name) << text;
+    auto experiment = small_experiment();
+    experiment.model.weights = folder / name;
+    return identity(make_plan(experiment, content), "stage slices");
+  };
+  const std::string first = write("a.safetensors", "one");
+  EXPECT_EQ(write("b.safetensors", "one"), first);
+  EXPECT_NE(write("a.safetensors", "two"), first);
+  auto experiment = small_experiment();
+  experiment.model.weights = folder / "nowhere.safetensors";
+  EXPECT_THROW(make_plan(experiment, content), ivory::Error);
+}
+
 TEST(Plan, AChangedStageChangesWhatDependsOnItAndNothingElse) {
   const auto before = small_experiment();
   auto after = before;

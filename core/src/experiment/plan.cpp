@@ -1,18 +1,31 @@
 #include "experiment/plan.h"
 
+#include <ivory/error.h>
 #include <ivory/random.h>
 
 #include <nlohmann/json.hpp>
 
 #include "experiment/identity.h"
+#include "train/files.h"
 
 namespace ivory::experiment {
 namespace {
 
+// Weights to begin with are what their file holds, not where it lies.
+nlohmann::json model_identity(const config::ModelSpec& spec) {
+  nlohmann::json identity = config::identity(spec);
+  if (spec.weights.empty()) return identity;
+  if (!std::filesystem::exists(spec.weights)) {
+    throw missing_data("[model] weights: the file ", spec.weights, " does not exist");
+  }
+  identity["weights"] = train::hash_file(spec.weights);
+  return identity;
+}
+
 class Planner {
  public:
   Planner(const config::Experiment& experiment, const std::map<std::string, std::string>& content)
-      : experiment_(experiment), content_(content), model_(config::identity(experiment.model)) {}
+      : experiment_(experiment), content_(content), model_(model_identity(experiment.model)) {}
 
   Plan run() {
     for (const auto& stage : experiment_.stages) add_stage(stage);
