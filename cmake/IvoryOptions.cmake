@@ -28,7 +28,7 @@ if(IVORY_MOLD AND NOT IVORY_SANITIZE)
 endif()
 if(IVORY_SANITIZE)
   # vptr needs the type information of LibTorch's classes, which the wheel hides.
-  add_compile_options(-fsanitize=${IVORY_SANITIZE} -fno-sanitize=vptr -fno-sanitize-recover=all -fno-omit-frame-pointer -g1)
+  add_compile_options(-fsanitize=${IVORY_SANITIZE} -fno-sanitize=vptr -fno-sanitize-recover=all -fno-omit-frame-pointer -g1 -Wno-pass-failed)
   add_link_options(-fsanitize=${IVORY_SANITIZE})
 endif()
 

@@ -24,11 +24,11 @@ TEST(ConfigParser, SyntaxErrorsHaveTheirPlace) {
   const std::vector<std::pair<std::string, std::string>> cases = {
       {"[experiment]\nname = ", "x.toml:2:8: not valid TOML: "},
       {"a = 1\na = 2",
-       "x.toml:2:3: not valid TOML: while parsing key-value pair: cannot redefine existing integer 'a'"},
+       "x.toml:2:5: not valid TOML: while parsing key-value pair: cannot redefine existing integer 'a'"},
       {"a = [[", "x.toml:1:7: not valid TOML: while parsing array"},
       {"[experiment]\nseed = 99999999999999999999999", "x.toml:2:31: not valid TOML: "},
       {"a = 1e999", "x.toml:1:10: not valid TOML: "},
-      {"a = \"\xff\xfe\"", "x.toml:1:6: not valid TOML: Encountered invalid utf-8 sequence"},
+      {"a = \"\xff\xfe\"", "x.toml:1:5: not valid TOML: Encountered invalid utf-8 sequence"},
       {std::string("a = \"\0\"", 7), "x.toml:1:6: not valid TOML: "},
       {"a = '''text", "not valid TOML: "},
       {"[[stage]]\nname = \"a\"\n[stage]\n", "x.toml:3:1: not valid TOML: "},

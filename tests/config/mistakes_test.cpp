@@ -15,7 +15,7 @@ TEST(ConfigMistakes, UnknownKeysNameTheNearest) {
   EXPECT_THAT(mistakes_with("[stage.optimiser]\nlr", "[stage.optimizer]\nlr"),
               ElementsAre(HasSubstr("unknown key 'optimizer' in stage.slices; did you mean 'optimiser'?")));
   EXPECT_THAT(mistakes_with("[experiment]", "[experimnt]"),
-              ElementsAre("x.toml:1:2: unknown key 'experimnt'; did you mean 'experiment'?"));
+              ElementsAre("x.toml:2:2: unknown key 'experimnt'; did you mean 'experiment'?"));
   EXPECT_THAT(mistakes_with("size = 64, scale", "siz = 64, scale"),
               ElementsAre("x.toml:31:22: unknown key 'siz' in stage.slices.views.slice.crops.0; did you mean 'size'?"));
   EXPECT_THAT(mistakes_with("prototypes", "prototype"),
@@ -24,7 +24,7 @@ TEST(ConfigMistakes, UnknownKeysNameTheNearest) {
   EXPECT_THAT(mistakes_with("layout", "layuot"), testing::Contains(HasSubstr("did you mean 'layout'?")));
   EXPECT_THAT(
       mistakes_with("seed = 7", "zzz = 7"),
-      ElementsAre("x.toml:3:1: unknown key 'zzz' in experiment; known: name, note, seed, trials, device, threads, "
+      ElementsAre("x.toml:4:1: unknown key 'zzz' in experiment; known: name, note, seed, trials, device, threads, "
                   "output"));
 }
 
@@ -60,7 +60,7 @@ TEST(ConfigMistakes, WrongTypes) {
 
 TEST(ConfigMistakes, ValuesOutOfRange) {
   expect_each({
-      {"trials = 3", "trials = 0", "x.toml:4:1: 'experiment.trials' must be at least 1, got integer 0"},
+      {"trials = 3", "trials = 0", "x.toml:5:1: 'experiment.trials' must be at least 1, got integer 0"},
       {"batch_size = 16", "batch_size = -2", "'stage.slices.batch_size' must be at least 1, got integer -2"},
       {"accumulate = 2", "accumulate = 3", "'stage.slices.accumulate' must be a divisor of the batch size 16"},
       {"[0, 0, 1.5]", "[0, -1, 1]", "'data.head.spacing' must be a list of numbers, each at least 0"},
@@ -100,12 +100,15 @@ TEST(ConfigMistakes, NamesThatAreNotThere) {
 
 TEST(ConfigMistakes, NamesThatAreThereTwice) {
   expect_each({
-      {"name = \"other\"", "name = \"ch2\"", "the volume 'ch2' is there twice; the first is at x.toml:12:4"},
       {"name = \"right\"", "name = \"left\"", "the class 'left' is there twice"},
       {"[{name = \"agreement-3d\"}]", "[{name = \"swav\"}, {name = \"swav\"}]", "the objective 'swav' is there twice"},
       {"\"volumes\", \"scratch\"", "\"scratch\", \"scratch\"", "'scratch' is there twice"},
       {"labels = [38, 39]", "labels = [37]", "label 37 belongs to class 'left' and to 'right'"},
   });
+  EXPECT_THAT(mistakes_with("name = \"other\"", "name = \"ch2\""),
+              ElementsAre("x.toml:14:4: the volume 'ch2' is there twice; the first is at x.toml:13:4",
+                          StartsWith("x.toml:56:69: unknown volume 'other'")))
+      << "the split names what was renamed";
   EXPECT_THAT(
       mistakes(complete() + "[[task]]\nname = \"organs\""),
       testing::Contains(HasSubstr("x.toml:59:1: the task 'organs' is there twice; the first is at x.toml:51:1")));
@@ -114,7 +117,7 @@ TEST(ConfigMistakes, NamesThatAreThereTwice) {
 TEST(ConfigMistakes, WhatContradictsItself) {
   expect_each({
       {"steps = 20", "steps = 20\nepochs = 2", "x.toml:43:1: 'stage.volumes' has both 'epochs' and 'steps'"},
-      {"labels = [38, 39]", "labels = []", "x.toml:55:63: class 'right' has no labels"},
+      {"labels = [38, 39]", "labels = []", "x.toml:55:61: class 'right' has no labels"},
       {"ch2:0-59", "ch2:59-0", "a range of slices is written \"name:first-last\""},
       {"ch2:0-59", "ch2:a-9", "a range of slices is written \"name:first-last\""},
       {"betas = [0.9, 0.95]", "momentum = 0.5", "'stage.volumes.optimiser.momentum' is not used by \"adamw\""},
@@ -129,7 +132,7 @@ TEST(ConfigMistakes, WhatContradictsItself) {
        "leave nothing for the test set"},
   });
   EXPECT_THAT(mistakes(complete(), {"data.source=phantom"}),
-              testing::Contains(HasSubstr("label 37 of class 'left' is not one of data.head.phantom.labels")));
+              testing::Contains(HasSubstr("class 'left' has none of the labels of data.head.phantom.labels")));
 }
 
 TEST(ConfigMistakes, AnObjectiveThatCannotBeBuiltSmallIsLeftToTheTrainer) {
@@ -143,7 +146,7 @@ TEST(ConfigMistakes, WhatIsMissing) {
       {"slice_backbone = {name = \"resnet\", depth = 18}\n", "", "x.toml:17:2: 'model' needs 'slice_backbone'"},
       {"objectives = [{name = \"agreement-3d\"}]\n", "", "x.toml:38:1: 'stage.volumes' needs 'objectives'"},
       {", test = [\"other\"]", "", "'task.organs.splits' needs 'test'"},
-      {"image = \"other.nii.gz\", ", "", "x.toml:13:3: 'data.head.volumes.other' needs 'image'"},
+      {"image = \"other.nii.gz\", ", "", "x.toml:14:3: 'data.head.volumes.other' needs 'image'"},
       {"{name = \"segmentation\", dice = 2}", "{dice = 2}", "'task.organs.plugin' needs 'name'"},
       {"layout = \"list\"", "layout = \"phantom\"\nphantom.labels = [37, 38, 39]\nphantom.volumes = 3",
        "'data.head.phantom.volumes' must be 2, as many as the data set names"},
@@ -173,7 +176,7 @@ TEST(ConfigMistakes, AreShownAllAtOnceSortedByLine) {
   text = replaced(text, "depth = 18", "depth = 1");
   text = replaced(text, "weight = 0.5, prototypes = 30", "wieght = 0.5, prototypes = 0");
   EXPECT_THAT(mistakes(text),
-              ElementsAre(StartsWith("x.toml:4:1: "), StartsWith("x.toml:18:36: "), StartsWith("x.toml:26:31: "),
+              ElementsAre(StartsWith("x.toml:5:1: "), StartsWith("x.toml:18:36: "), StartsWith("x.toml:26:31: "),
                           StartsWith("x.toml:26:45: "), AllOf(StartsWith("x.toml:57:1: "), HasSubstr("'epochs'"))));
 }
 

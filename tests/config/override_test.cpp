@@ -105,7 +105,7 @@ seeds = [5])"),
 TEST(ConfigSweep, EveryPointIsValidatedAndTheSameMistakeIsShownOnce) {
   const auto found = mistakes(replaced(complete(), "trials = 3", "trials = 0") + R"([sweep]
 parameters = {"stage.slices.epochs" = [1, 0, 2, -1], "model.levels" = ["all", "last"]})");
-  EXPECT_THAT(found, ElementsAre(HasSubstr("x.toml:4:1: 'experiment.trials'"),
+  EXPECT_THAT(found, ElementsAre(HasSubstr("x.toml:5:1: 'experiment.trials'"),
                                  "x.toml:59:43: 'stage.slices.epochs' must be at least 1, got integer 0",
                                  "x.toml:59:49: 'stage.slices.epochs' must be at least 1, got integer -1"));
 }

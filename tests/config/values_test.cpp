@@ -93,7 +93,7 @@ TEST(ConfigValues, EnvironmentIsPutIntoTexts) {
 TEST(ConfigValues, UnsetVariablesAreMistakesUnlessTheDataAreGenerated) {
   const std::string text = replaced(complete(), "ch2.nii.gz", "${IVORY_TEST_UNSET}/ch2.nii.gz");
   EXPECT_THAT(mistakes(text),
-              ElementsAre("x.toml:12:19: environment variable 'IVORY_TEST_UNSET' is not set; set it, or write "
+              ElementsAre("x.toml:13:18: environment variable 'IVORY_TEST_UNSET' is not set; set it, or write "
                           "${IVORY_TEST_UNSET:-fallback}"));
   const Experiment generated = parse_one(text, {"data.source=phantom", "data.head.phantom.labels=[37, 38, 39]"});
   EXPECT_EQ(generated.data[0].layout, "phantom");

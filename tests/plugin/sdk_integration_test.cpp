@@ -106,7 +106,7 @@ TEST_F(Sdk, TheInstalledCoreDiscoversByol) {
 TEST_F(Sdk, ScaffoldsCompileAndPassTheirTests) {
   std::string super =
       "cmake_minimum_required(VERSION 3.25)\nproject(scaffolds LANGUAGES CXX)\nfind_package(Ivory REQUIRED)\n"
-      "enable_testing()\nadd_compile_options(-fvisibility=hidden -fvisibility-inlines-hidden)\n"
+      "enable_testing()\nadd_compile_options(-fPIC -fvisibility=hidden -fvisibility-inlines-hidden)\n"
       "file(WRITE ${CMAKE_BINARY_DIR}/header.cpp \"\")\nadd_library(header OBJECT ${CMAKE_BINARY_DIR}/header.cpp)\n"
       "target_link_libraries(header Ivory::core)\n"
       "target_precompile_headers(header PRIVATE <ivory/fixtures.h> <ivory/metrics.h>)\n";

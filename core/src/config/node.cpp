@@ -1,5 +1,7 @@
 #include "config/node.h"
 
+#include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
@@ -9,6 +11,14 @@
 
 namespace ivory::config {
 namespace {
+
+// A TOML key, in quotes only where it needs them.
+std::string written_key(const std::string& key) {
+  const bool bare = !key.empty() && std::all_of(key.begin(), key.end(), [](unsigned char c) {
+    return (std::isalnum(c) && c < 0x80) || c == '_' || c == '-';
+  });
+  return bare ? key : written(key);
+}
 
 struct Writer {
   std::string operator()(const Date&) const { return "a date"; }
@@ -24,7 +34,7 @@ struct Writer {
   std::string operator()(const Table& members) const {
     std::string text;
     for (const auto& member : members) {
-      text += (text.empty() ? "" : ", ") + written(member.key) + " = " + written(member.node);
+      text += (text.empty() ? "" : ", ") + written_key(member.key) + " = " + written(member.node);
     }
     return "{" + text + "}";
   }
