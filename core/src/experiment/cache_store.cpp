@@ -66,9 +66,9 @@ fs::path cache_folder(const config::DataSpec& spec) {
   return cache_root() / (spec.name + "-" + hash_of(config::identity(spec)).substr(0, 12));
 }
 
-fs::path ensure_cache(const config::DataSpec& spec, bool strict) {
+BuiltCache ensure_cache(const config::DataSpec& spec, bool strict) {
   const fs::path folder = cache_folder(spec);
-  if (fs::exists(folder / "manifest.json")) return folder;
+  if (fs::exists(folder / "manifest.json")) return {.folder = folder};
   auto* build = plugin::load_symbol<decltype(ivory_ingest_build)>("libivory_ingest.so", "ivory_ingest_build");
   ProgressLine line(spec.name);
   ingest::Report report;
@@ -78,7 +78,7 @@ fs::path ensure_cache(const config::DataSpec& spec, bool strict) {
   tell(report, spec.name);
   if (!report.finished)
     throw train::Interrupted("cache " + spec.name + " is not finished; the next run goes on with it");
-  return folder;
+  return {.folder = folder, .skipped = static_cast<int64_t>(report.skipped.size())};
 }
 
 }  // namespace ivory::experiment

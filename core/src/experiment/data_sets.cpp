@@ -24,7 +24,7 @@ OpenData open_data(const config::Experiment& experiment, bool build) {
   for (const auto& name : used_data(experiment)) {
     const auto& spec = experiment.data_set(name);
     try {
-      const auto folder = build ? ensure_cache(spec) : cache_folder(spec);
+      const auto folder = build ? ensure_cache(spec).folder : cache_folder(spec);
       auto cache = std::make_shared<const data::SliceCache>(folder);
       opened.content[name] = cache->content_hash();
       opened.caches[name] = std::move(cache);

@@ -25,12 +25,19 @@ int build(const std::vector<std::string>& arguments) {
   plugin::Registry registry;
   registry.discover();
   const std::vector<std::string> overrides(arguments.begin() + 1, arguments.end());
+  ExitCode code = ExitCode::done;
   for (const auto& one : config::load_experiments(arguments[0], overrides, registry)) {
     for (const auto& data : one.data) {
-      std::cout << data.name << ": " << experiment::ensure_cache(data).string() << "\n";
+      const auto built = experiment::ensure_cache(data);
+      std::cout << data.name << ": " << built.folder.string() << "\n";
+      if (built.skipped == 0) continue;
+      const auto kept = static_cast<int64_t>(data::SliceCache(built.folder).volumes().size());
+      std::cerr << data.name << ": " << built.skipped << " of " << kept + built.skipped
+                << " volumes were skipped: the warnings above name them\n";
+      code = ExitCode::missing_data;
     }
   }
-  return 0;
+  return static_cast<int>(code);
 }
 
 int info(const std::vector<std::string>& arguments) {

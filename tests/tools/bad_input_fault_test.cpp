@@ -1,0 +1,226 @@
+// What run-experiment and ivory answer to bad input: one sentence with its place, an exit code, nothing lost.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <cstdio>
+#include <fstream>
+
+#include "experiment/store.h"
+#include "ingest/volume_files.h"
+
+namespace ivory::tools {
+namespace {
+
+namespace fs = std::filesystem;
+using ingest::testing::nifti_bytes;
+using ingest::testing::write_bytes;
+using testing::AllOf;
+
+using testing::HasSubstr;
+
+const std::string programs = std::string(IVORY_BINARY_DIR) + "/bin/";
+
+struct Answer {
+  int code = -1;
+  std::string errors;  // stderr
+};
+
+class BadInput : public testing::Test {
+ protected:
+  BadInput() { fs::create_directories(folder_.path()); }
+
+  Answer run(const std::string& program, const std::string& arguments) const {
+    const std::string command = "cd '" + folder_.path().string() + "' && IVORY_CACHE='" + folder_.path().string() +
+                                "/caches' OMP_NUM_THREADS=1 '" + programs + program + "' " + arguments +
+                                " 2>&1 >/dev/null";
+    Answer answer;
+    FILE* pipe = ::popen(command.c_str(), "r");
+    char buffer[4096];
+    while (const size_t count = std::fread(buffer, 1, sizeof buffer, pipe)) answer.errors.append(buffer, count);
+    const int status = ::pclose(pipe);
+    answer.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    return answer;
+  }
+
+  // Runs the small experiment with `from` replaced by `to`.
+  Answer run_with(const std::string& from, const std::string& to, const std::string& arguments = "") const {
+    std::string text = experiment;
+    if (!from.empty()) {
+      EXPECT_NE(text.find(from), std::string::npos) << from;
+      text.replace(text.find(from), from.size(), to);
+    }
+    std::ofstream(folder_.path() / "x.toml") << text;
+    return run("run-experiment", "x.toml " + arguments);
+  }
+
+  static constexpr const char* experiment = R"toml([experiment]
+name = "small"
+[data.scans]
+layout = "phantom"
+phantom = { volumes = 2, size = [8, 24, 24], labels = [1], seed = 1 }
+[model]
+slice_backbone = { name = "resnet", depth = 18, in_channels = 1 }
+[[stage]]
+name = "slices"
+data = ["scans"]
+objectives = [{ name = "swav", prototypes = 4, head_width = 8, embedding_width = 4 }]
+steps = 1
+batch_size = 4
+[stage.views.slice]
+crops = [{ count = 2, size = 16, scale = [0.4, 1.0] }]
+)toml";
+
+  const data::testing::TemporaryFolder folder_;
+};
+
+TEST_F(BadInput, MistakesInTheFile) {
+  const std::tuple<const char*, const char*, const char*> mistakes[] = {
+      {"batch_size", "batch_sise", "x.toml:13:1: unknown key 'batch_sise' in stage.slices; did you mean 'batch_size'?"},
+      {"steps = 1", "steps = \"one\"", "x.toml:12:1: 'stage.slices.steps' must be an integer, got text \"one\""},
+      {"batch_size = 4", "batch_size = 0", "x.toml:13:1: 'stage.slices.batch_size' must be at least 1, got integer 0"},
+      {"steps = 1", "from = \"slides\"", "x.toml:12:1: unknown stage 'slides'"},
+      {"steps = 1", "from = \"slices\"", "stages form a cycle: slices from slices"},
+      {"\"swav\"", "\"swaw\"", "unknown objective 'swaw'; did you mean 'swav'?"},
+  };
+  for (const auto& [from, to, expected] : mistakes) {
+    const Answer answer = run_with(from, to);
+    EXPECT_EQ(answer.code, 2) << to;
+    EXPECT_THAT(answer.errors, HasSubstr(expected));
+  }
+  EXPECT_FALSE(fs::exists(folder_.path() / "runs")) << "nothing is written for a request that is wrong";
+}
+
+TEST_F(BadInput, AnUnknownPluginListsTheKnownOnesAndTheFolders) {
+  const Answer answer = run_with("\"resnet\"", "\"convnext\"");
+  EXPECT_EQ(answer.code, 2);
+  EXPECT_THAT(answer.errors, AllOf(HasSubstr("unknown backbone 'convnext'"),
+                                   HasSubstr("deformable-transformer, resnet"), HasSubstr("lib/ivory/plugins")));
+}
+
+TEST_F(BadInput, APluginOfAnotherSdkIsRefusedBeforeItsCodeRuns) {
+  const std::string library = std::string(IVORY_BINARY_DIR) + "/lib/test_plugins/libtraced_foreign.so";
+  const Answer answer = run_with("[experiment]", "plugins = [\"" + library + "\"]\n[experiment]");
+  EXPECT_EQ(answer.code, 2);
+  EXPECT_THAT(answer.errors, AllOf(HasSubstr("libtraced_foreign.so' was built with"), HasSubstr("LibTorch 1.13.1"),
+                                   HasSubstr("this Ivory has")));
+}
+
+TEST_F(BadInput, MissingDataSayWhereToGetThem) {
+  const Answer answer = run_with("layout = \"phantom\"\n",
+                                 "layout = \"folder\"\npath = \"nowhere\"\nhint = \"ask the archive for it\"\n");
+  EXPECT_EQ(answer.code, 3);
+  EXPECT_THAT(answer.errors, AllOf(HasSubstr("data set 'scans'"), HasSubstr("nowhere is missing"),
+                                   HasSubstr("ask the archive for it")));
+}
+
+// One volume that cannot be used, in a data set of its own.
+class BadVolume : public BadInput {
+ protected:
+  Answer ingest() {
+    return run_with("layout = \"phantom\"\n", "layout = \"folder\"\npath = \"scans\"\nmodality = \"ct\"\n");
+  }
+  ingest::Geometry geometry_{.spacing = {1, 1, 2}, .origin = {0, 0, 0}, .direction = {1, 0, 0, 0, 1, 0, 0, 0, 1}};
+  torch::Tensor voxels_ = torch::arange(4 * 5 * 6).view({4, 5, 6}).to(torch::kFloat);
+  const fs::path scan_ = folder_.path() / "scans" / "a.nii";
+};
+
+TEST_F(BadVolume, Truncated) {
+  const std::string whole = nifti_bytes(voxels_, geometry_);
+  write_bytes(scan_, whole.substr(0, whole.size() / 2));
+  const Answer answer = ingest();
+  EXPECT_EQ(answer.code, 2);
+  EXPECT_THAT(answer.errors, AllOf(HasSubstr("none of its 1 volume can be read"), HasSubstr("a.nii"),
+                                   HasSubstr("the header announces 480 bytes of voxels and the file has 64")));
+}
+
+TEST_F(BadVolume, NotANumber) {
+  voxels_[2][3][4] = std::nanf("");
+  write_bytes(scan_, nifti_bytes(voxels_, geometry_));
+  const Answer answer = ingest();
+  EXPECT_EQ(answer.code, 2);
+  EXPECT_THAT(answer.errors, AllOf(HasSubstr("a.nii"), HasSubstr("NaN")));
+}
+
+TEST_F(BadVolume, MaskOfAnotherGeometry) {
+  write_bytes(scan_, nifti_bytes(voxels_, geometry_));
+  geometry_.spacing[2] = 3;
+  write_bytes(folder_.path() / "scans" / "a_seg.nii", nifti_bytes((voxels_ > 5).to(torch::kUInt8), geometry_));
+  const Answer answer = ingest();
+  EXPECT_EQ(answer.code, 2);
+  EXPECT_THAT(answer.errors, HasSubstr("is not on the grid of"));
+}
+
+TEST_F(BadVolume, AxesThatAreNotAtRightAngles) {
+  geometry_.direction = {1, 0.2, 0, 0, 1, 0, 0, 0, 1};
+  write_bytes(scan_, nifti_bytes(voxels_, geometry_));
+  const Answer answer = ingest();
+  EXPECT_EQ(answer.code, 2);
+  EXPECT_THAT(answer.errors, HasSubstr("the header's axes are not at right angles"));
+}
+
+TEST_F(BadVolume, IsSkippedAndNamedBesideGoodOnes) {
+  write_bytes(scan_, nifti_bytes(voxels_, geometry_));
+  write_bytes(folder_.path() / "scans" / "b.nii", "no volume at all");
+  run_with("layout = \"phantom\"\n", "layout = \"folder\"\npath = \"scans\"\nmodality = \"ct\"\n", "--dry-run");
+  const Answer answer = run("ivory", "cache build x.toml");
+  EXPECT_EQ(answer.code, 3) << answer.errors;
+  EXPECT_THAT(answer.errors, AllOf(HasSubstr("b.nii skipped"), HasSubstr("1 of 2 volumes were skipped")));
+}
+
+TEST_F(BadInput, ATruncatedOrForeignShard) {
+  ASSERT_EQ(run("ivory", "cache build x.toml").code, 2) << "there is no x.toml yet";
+  run_with("", "", "--dry-run");
+  ASSERT_EQ(run("ivory", "cache build x.toml").code, 0);
+  const fs::path cache = fs::directory_iterator(folder_.path() / "caches")->path();
+  fs::path shard;
+  for (const auto& entry : fs::directory_iterator(cache)) {
+    if (entry.path().extension() == ".h5") shard = entry.path();
+  }
+  fs::resize_file(shard, fs::file_size(shard) / 2);
+  const Answer truncated = run("run-experiment", "x.toml");
+  EXPECT_EQ(truncated.code, 2);
+  EXPECT_THAT(truncated.errors,
+              AllOf(HasSubstr(shard.filename().string()), HasSubstr("expected"), HasSubstr("build the cache again")));
+}
+
+TEST_F(BadInput, AFolderThatCannotBeWrittenTo) {
+  const Answer answer = run_with("", "", "--output /proc/runs");
+  EXPECT_EQ(answer.code, 2);
+  EXPECT_THAT(answer.errors, HasSubstr("cannot create the folder /proc/runs"));
+}
+
+TEST_F(BadInput, TwoProcessesInOneRunFolder) {
+  const fs::path run_folder = folder_.path() / "runs" / "small";
+  fs::create_directories(run_folder);
+  const experiment::FolderLock lock(run_folder);
+  const Answer answer = run_with("", "");
+  EXPECT_EQ(answer.code, 2);
+  EXPECT_THAT(answer.errors, HasSubstr("is in use by another process (pid " + std::to_string(::getpid()) + ")"));
+}
+
+TEST_F(BadInput, RequestsThatAreNoExperiment) {
+  std::ofstream(folder_.path() / "empty.toml").close();
+  std::ofstream(folder_.path() / "binary.toml") << std::string(
+      "\x7f"
+      "ELF\0\1\2\xff",
+      8);
+  const std::pair<const char*, const char*> requests[] = {
+      {"", "no experiment file"},
+      {"nowhere.toml", "cannot read experiment nowhere.toml: No such file or directory"},
+      {".", "cannot read experiment .: Is a directory"},
+      {"binary.toml", "binary.toml:1:"},
+      {"--setting x=1", "unrecognised option '--setting'"},
+      {"empty.toml --set stage.slices.epochs=3", "stage.slices"},
+  };
+  for (const auto& [arguments, expected] : requests) {
+    const Answer answer = run("run-experiment", arguments);
+    EXPECT_EQ(answer.code, 2) << arguments << ": " << answer.errors;
+    EXPECT_THAT(answer.errors, HasSubstr(expected));
+  }
+  EXPECT_EQ(run("ivory", "plugin").code, 2);
+  EXPECT_THAT(run("ivory", "plugin").errors, HasSubstr("did you mean 'plugins'?"));
+}
+
+}  // namespace
+}  // namespace ivory::tools
