@@ -11,7 +11,7 @@ failures=0
 
 # blocks FILE SKIP: the lines of its sh blocks after the first SKIP of them.
 blocks() {
-  awk -v skip="$2" '/^```sh$/ { if (++count > skip) inside = 1; next } /^```$/ { inside = 0 } inside' "$1"
+  awk -v skip="$2" '/^ *```sh$/ { if (++count > skip) inside = 1; next } /^ *```$/ { inside = 0 } inside' "$1"
 }
 
 # check FILE SKIP
