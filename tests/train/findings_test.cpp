@@ -60,6 +60,13 @@ TEST(Findings, CollapsedFeatures) {
   EXPECT_THAT(findings.after_epoch(seen(2, {{"effective_rank", 2.5}})), IsEmpty());
 }
 
+TEST(Findings, ScoresThatAreFlatAgainstEpsilon) {
+  Findings findings;
+  EXPECT_THAT(findings.after_epoch(seen(2, {{"score_spread", 0.1}})),
+              ElementsAre(testing::AllOf(HasSubstr("differ by only 0.1 epsilon"), HasSubstr("epsilon of 0.1 times"))));
+  EXPECT_THAT(findings.after_epoch(seen(2, {{"score_spread", 0.4}})), IsEmpty());
+}
+
 TEST(Findings, TermsAreCountedApart) {
   Findings findings;
   auto first = seen(4.6), second = seen(4.6);
