@@ -43,7 +43,7 @@ IVORY_VECTORISED void convolve(const float* in, size_t step, const float* weight
     for (size_t i = 0; i < count; ++i) out[i] += weight[k] * in[k * step + i];
 }
 
-}  // namespace kernels
+}  // namespace IVORY_HIDDEN
 
 namespace {
 

@@ -63,7 +63,7 @@ IVORY_VECTORISED void join_pairs(const uint8_t* first, const uint8_t* second, si
   }
 }
 
-}  // namespace kernels
+}  // namespace IVORY_HIDDEN
 
 PixelType pixel_type(const std::string& name) {
   if (name == "uint8") return PixelType::uint8;

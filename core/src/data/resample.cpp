@@ -86,7 +86,7 @@ IVORY_VECTORISED void weigh_columns(const float* columns, const int64_t* start, 
   }
 }
 
-}  // namespace kernels
+}  // namespace IVORY_HIDDEN
 
 namespace {
 

@@ -22,8 +22,8 @@ struct VolumeInfo {
   std::string patient;
   std::string modality;  // "ct", "mr", "xray"
   std::string source_file;
-  std::string source_hash;  // XXH3-128 of the source, hexadecimal
-  std::string orientation = "LPS";  // or "planar": docs/data.md
+  std::string source_hash;                    // XXH3-128 of the source, hexadecimal
+  std::string orientation = "LPS";            // or "planar": docs/data.md
   std::array<double, 3> spacing = {1, 1, 1};  // mm between slices, rows, columns
   std::array<double, 3> origin = {0, 0, 0};
   std::array<double, 9> direction = {1, 0, 0, 0, 1, 0, 0, 0, 1};
