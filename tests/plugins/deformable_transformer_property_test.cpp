@@ -1,30 +1,18 @@
+#include "plugins/transformer_settings.h"
 #include "support/golden.h"
 #include "support/numerical_gradient.h"
-#include "support/plugins.h"
 
 namespace {
 
 using ivory::Backbone;
 using ivory::test::fill;
 using ivory::test::Settings;
+using ivory::test::small_transformer;
 
 struct Case {
   Settings settings;
   int64_t frames, width;
 };
-
-Settings small(const std::string& axis, const std::string& bias) {
-  return {{"axis", axis},
-          {"bias", bias},
-          {"layers", int64_t{2}},
-          {"heads", int64_t{4}},
-          {"head_width", int64_t{3}},
-          {"groups", int64_t{2}},
-          {"downsampling", int64_t{2}},
-          {"kernel", int64_t{4}},
-          {"ffn", int64_t{8}},
-          {"dropout", 0.0}};
-}
 
 class TransformerGradient : public testing::TestWithParam<Case> {};
 
@@ -50,15 +38,14 @@ TEST_P(TransformerGradient, IsTheNumericalOne) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(AxesBiasesAndPresets, TransformerGradient,
-                         testing::Values(Case{small("slice", "table"), 8, 12}, Case{small("slice", "mlp"), 8, 12},
-                                         Case{small("embedding", "table"), 8, 12},
-                                         Case{small("embedding", "mlp"), 8, 12},
-                                         Case{{{"preset", std::string("authors-release")},
-                                               {"layers", int64_t{2}},
-                                               {"ffn", int64_t{8}},
-                                               {"dropout", 0.0}},
-                                              64,
-                                              16}));
+INSTANTIATE_TEST_SUITE_P(
+    AxesBiasesAndPresets, TransformerGradient,
+    testing::Values(
+        Case{small_transformer("slice", "table"), 8, 12}, Case{small_transformer("slice", "mlp"), 8, 12},
+        Case{small_transformer("embedding", "table"), 8, 12}, Case{small_transformer("embedding", "mlp"), 8, 12},
+        Case{
+            {{"preset", std::string("authors-release")}, {"layers", int64_t{2}}, {"ffn", int64_t{8}}, {"dropout", 0.0}},
+            64,
+            16}));
 
 }  // namespace

@@ -1,5 +1,5 @@
 #include "nn/attention_fixture.h"
-#include "support/plugins.h"
+#include "plugins/transformer_settings.h"
 
 namespace {
 
@@ -30,17 +30,9 @@ void expect_golden(const std::string& name, const Settings& settings, int64_t fr
 }
 
 Settings small(const std::string& axis, const std::string& bias, const std::string& positional) {
-  return {{"axis", axis},
-          {"bias", bias},
-          {"positional", positional},
-          {"layers", int64_t{2}},
-          {"heads", int64_t{4}},
-          {"head_width", int64_t{3}},
-          {"groups", int64_t{2}},
-          {"downsampling", int64_t{2}},
-          {"kernel", int64_t{4}},
-          {"ffn", int64_t{8}},
-          {"dropout", 0.0}};
+  Settings settings = ivory::test::small_transformer(axis, bias);
+  settings.emplace_back("positional", positional);
+  return settings;
 }
 
 TEST(DeformableTransformerReference, SlicesWithATableAndALearnedEncoding) {

@@ -5,8 +5,6 @@
 #include <charconv>
 #include <iostream>
 
-#include "plugin/registry.h"
-
 namespace ivory::tools {
 namespace options = boost::program_options;
 namespace {
@@ -32,7 +30,8 @@ OptionValue typed(const Option& option, const std::string& text) {
 }  // namespace
 
 Arguments parse_arguments(const std::string& command, options::options_description visible,
-                          const std::vector<std::string>& arguments, const std::vector<std::string>& positional) {
+                          const std::vector<std::string>& arguments, const std::vector<std::string>& positional,
+                          bool all_required) {
   visible.add_options()("help,h", "print this text");
   options::options_description all;
   options::positional_options_description positions;
@@ -54,24 +53,35 @@ Arguments parse_arguments(const std::string& command, options::options_descripti
     return parsed;
   }
   for (const auto& name : positional) {
-    IVORY_CHECK(parsed.has(name.c_str()), command, ": ", name, " is missing (see ", command, " --help)");
+    IVORY_CHECK(!all_required || parsed.has(name.c_str()), command, ": ", name, " is missing (see ", command,
+                " --help)");
   }
   return parsed;
 }
 
-void add_backbone_options(options::options_description& visible) {
-  visible.add_options()("backbone", options::value<std::string>(), "name of a registered backbone, e.g. resnet")(
-      "option", options::value<std::vector<std::string>>()->composing(),
-      "NAME=VALUE of the backbone (may be given several times)")(
-      "load", options::value<std::vector<std::string>>()->composing(), "also load this plugin library");
+void add_load(options::options_description& visible) {
+  visible.add_options()("load", options::value<std::vector<std::string>>()->composing(),
+                        "also load this plugin library (may be given several times)");
 }
 
-std::shared_ptr<Backbone> make_backbone(const Arguments& arguments, const std::string& command) {
+plugin::Registry loaded(const Arguments& arguments) {
   plugin::Registry registry;
   registry.discover();
   if (arguments.has("load")) {
     for (const auto& library : arguments.get<std::vector<std::string>>("load")) registry.load(library);
   }
+  return registry;
+}
+
+void add_backbone_options(options::options_description& visible) {
+  visible.add_options()("backbone", options::value<std::string>(), "name of a registered backbone, e.g. resnet")(
+      "option", options::value<std::vector<std::string>>()->composing(),
+      "NAME=VALUE of the backbone (may be given several times)");
+  add_load(visible);
+}
+
+std::shared_ptr<Backbone> make_backbone(const Arguments& arguments, const std::string& command) {
+  const plugin::Registry registry = loaded(arguments);
   const auto& descriptor = registry.find<Backbone>(arguments.get("backbone"));
   Options values(descriptor.options);
   const auto given =

@@ -8,9 +8,7 @@
 #include <string>
 #include <vector>
 
-namespace ivory::plugin {
-class Registry;
-}
+#include "plugin/registry.h"
 
 namespace ivory::tools {
 
@@ -25,9 +23,14 @@ struct Arguments {
   }
 };
 
-// `positional`: names of the arguments without an option, in order; all are required. `command`: "ivory weights show".
+// `positional`: names of the arguments without an option, in order. `command`: "ivory weights show".
 Arguments parse_arguments(const std::string& command, boost::program_options::options_description visible,
-                          const std::vector<std::string>& arguments, const std::vector<std::string>& positional);
+                          const std::vector<std::string>& arguments, const std::vector<std::string>& positional,
+                          bool all_required = true);
+
+// --load, and the registry of what is found and what it names.
+void add_load(boost::program_options::options_description& visible);
+plugin::Registry loaded(const Arguments& arguments);
 
 // --backbone, --option NAME=VALUE and --load.
 void add_backbone_options(boost::program_options::options_description& visible);

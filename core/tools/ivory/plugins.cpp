@@ -2,6 +2,7 @@
 #include <boost/program_options.hpp>
 #include <iostream>
 
+#include "arguments.h"
 #include "commands.h"
 #include "plugin/describe.h"
 #include "plugin/scaffold.h"
@@ -9,7 +10,11 @@
 namespace {
 
 namespace options = boost::program_options;
-using Arguments = std::vector<std::string>;
+using Words = std::vector<std::string>;
+using ivory::tools::add_load;
+using ivory::tools::Arguments;
+using ivory::tools::loaded;
+using ivory::tools::parse_arguments;
 
 constexpr char usage[] =
     "usage: ivory plugins list\n"
@@ -18,66 +23,23 @@ constexpr char usage[] =
     "Plugins are looked for beside Ivory's core library, then in the folders of IVORY_PLUGIN_PATH (separated by ':').\n"
     "ivory plugins COMMAND --help tells more.\n";
 
-struct Parsed {
-  options::variables_map values;
-  bool help = false;
-};
-
-// Prints the help text when it is asked for. `positional`: the option that takes the argument without a name.
-Parsed parse(const std::string& command, options::options_description visible, const Arguments& arguments,
-             const char* positional) {
-  visible.add_options()("help,h", "print this text");
-  options::options_description all;
-  options::positional_options_description position;
-  all.add(visible);
-  if (positional) {
-    all.add_options()(positional, options::value<std::string>());
-    position.add(positional, 1);
-  }
-  Parsed parsed;
-  try {
-    options::store(options::command_line_parser(arguments).options(all).positional(position).run(), parsed.values);
-    options::notify(parsed.values);
-  } catch (const options::error& error) {
-    throw ivory::bad_request("ivory plugins ", command, ": ", error.what(), " (see ivory plugins ", command,
-                             " --help)");
-  }
-  parsed.help = parsed.values.contains("help");
-  if (parsed.help) std::cout << visible;
-  return parsed;
-}
-
-void add_load(options::options_description& visible) {
-  visible.add_options()("load", options::value<Arguments>()->composing(),
-                        "also load this plugin library (may be given several times)");
-}
-
-ivory::plugin::Registry loaded(const Parsed& parsed) {
-  ivory::plugin::Registry registry;
-  registry.discover();
-  if (parsed.values.contains("load")) {
-    for (const auto& library : parsed.values["load"].as<Arguments>()) registry.load(library);
-  }
-  return registry;
-}
-
-int list(const Arguments& arguments) {
+int list(const Words& arguments) {
   options::options_description visible(
       "usage: ivory plugins list [OPTIONS]\n\nKind, name, summary and library of every plugin.\n\nOptions");
   add_load(visible);
-  const Parsed parsed = parse("list", visible, arguments, nullptr);
+  const Arguments parsed = parse_arguments("ivory plugins list", visible, arguments, {});
   if (!parsed.help) std::cout << list_plugins(loaded(parsed));
   return 0;
 }
 
-int describe(const Arguments& arguments) {
+int describe(const Words& arguments) {
   options::options_description visible(
       "usage: ivory plugins describe [NAME] [OPTIONS]\n\nWhat a plugin does, its paper and all its options; without a "
       "name, "
       "of every plugin.\n\nOptions");
   visible.add_options()("format", options::value<std::string>()->default_value("text"), "text or markdown");
   add_load(visible);
-  const Parsed parsed = parse("describe", visible, arguments, "name");
+  const Arguments parsed = parse_arguments("ivory plugins describe", visible, arguments, {"name"}, false);
   if (parsed.help) return 0;
   const auto format = parsed.values["format"].as<std::string>();
   IVORY_CHECK(format == "text" || format == "markdown", "ivory plugins describe: --format is text or markdown, got '",
@@ -88,14 +50,14 @@ int describe(const Arguments& arguments) {
   return 0;
 }
 
-int create(const Arguments& arguments) {
+int create(const Words& arguments) {
   options::options_description visible(
       "usage: ivory plugins new NAME --kind KIND [--into FOLDER]\n\nWrites a plugin that compiles and trains: "
       "NAME.cpp, its "
       "test, CMakeLists.txt and an experiment.\n\nOptions");
   visible.add_options()("kind", options::value<std::string>(), "objective, backbone or task")(
       "into", options::value<std::string>(), "folder to write to (default: ./NAME)");
-  const Parsed parsed = parse("new", visible, arguments, "name");
+  const Arguments parsed = parse_arguments("ivory plugins new", visible, arguments, {"name"}, false);
   if (parsed.help) return 0;
   IVORY_CHECK(parsed.values.contains("name"), "ivory plugins new: expected a name, as in ivory plugins new my-method");
   IVORY_CHECK(parsed.values.contains("kind"), "ivory plugins new: expected --kind objective, backbone or task");
