@@ -42,7 +42,7 @@ Bytes round_trip(Filter filter, const Bytes& values, size_t width) {
 }
 
 TEST(Codec, EveryFilterAndWidthComesBack) {
-  for (const Filter filter : {Filter::none, Filter::deflate, Filter::lz4, Filter::zstd})
+  for (const Filter filter : {Filter::none, Filter::deflate, Filter::lz4, Filter::zstd, Filter::bitshuffle})
     for (const size_t width : {1, 2, 4})
       for (const Bytes& values : {ramps(4 * 101), noise(4 * 101), Bytes(4 * 101, 0)}) {
         const Bytes whole(values.begin(), values.begin() + 4 * 101);
@@ -85,7 +85,7 @@ TEST(Codec, DecodesLz4BlocksOfAnySize) {
 TEST(Codec, DamagedChunksAreErrorsThatSayWhatWasExpected) {
   Decoder decoder;
   const Bytes values = ramps(100);
-  for (const Filter filter : {Filter::none, Filter::deflate, Filter::lz4, Filter::zstd}) {
+  for (const Filter filter : {Filter::none, Filter::deflate, Filter::lz4, Filter::zstd, Filter::bitshuffle}) {
     Encoder encoder(filter);
     const auto whole = encoder.encode(values, 2);
     const Bytes cut(whole.begin(), whole.end() - 3);
@@ -103,7 +103,8 @@ TEST(Codec, RandomDamageNeverEscapes) {
   const Bytes values = ramps(500);
   int64_t refused = 0;
   for (int trial = 0; trial < 3000; ++trial) {
-    const Filter filter = std::array{Filter::deflate, Filter::lz4, Filter::zstd}[static_cast<size_t>(trial % 3)];
+    const Filter filter =
+        std::array{Filter::deflate, Filter::lz4, Filter::zstd, Filter::bitshuffle}[static_cast<size_t>(trial % 4)];
     Encoder encoder(filter);
     const auto whole = encoder.encode(values, 2);
     Bytes damaged(whole.begin(), whole.end());

@@ -17,7 +17,7 @@ using namespace testing;
 constexpr const char* script = R"(
 import json, sys
 import h5py
-import hdf5plugin  # registers LZ4 and Zstd
+import hdf5plugin  # registers LZ4, Zstd and Bitshuffle
 out = {}
 with h5py.File(sys.argv[1], "r") as shard:
     group, = shard["volumes"].values()
@@ -99,12 +99,17 @@ TEST_P(H5py, ReadsPixelsLabelsAndAttributes) {
   EXPECT_EQ(got["labels"]["dtype"], "uint8");
   EXPECT_EQ(got["image"]["values"], values<int64_t>(volume.pixels));
   EXPECT_EQ(got["labels"]["values"], values<int64_t>(volume.labels));
-  const std::map<Filter, std::vector<int>> filters = {
-      {Filter::none, {}}, {Filter::deflate, {2, 1}}, {Filter::lz4, {2, 32004}}, {Filter::zstd, {2, 32015}}};
+  const std::map<Filter, std::vector<int>> filters = {{Filter::none, {}},
+                                                      {Filter::deflate, {2, 1}},
+                                                      {Filter::lz4, {2, 32004}},
+                                                      {Filter::zstd, {2, 32015}},
+                                                      {Filter::bitshuffle, {32008}}};
   EXPECT_EQ(got["image"]["filters"], filters.at(GetParam()));
 }
 
-INSTANTIATE_TEST_SUITE_P(Filters, H5py, ::testing::Values(Filter::none, Filter::deflate, Filter::lz4, Filter::zstd));
+INSTANTIATE_TEST_SUITE_P(Filters, H5py,
+                         ::testing::Values(Filter::none, Filter::deflate, Filter::lz4, Filter::zstd,
+                                           Filter::bitshuffle));
 
 }  // namespace
 }  // namespace ivory::data

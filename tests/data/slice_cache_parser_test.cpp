@@ -183,7 +183,8 @@ TEST_P(ForeignBytes, AWriterSurvivesThemToo) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Filters, ForeignBytes,
-                         ::testing::Values(Filter::none, Filter::deflate, Filter::lz4, Filter::zstd));
+                         ::testing::Values(Filter::none, Filter::deflate, Filter::lz4, Filter::zstd,
+                                           Filter::bitshuffle));
 
 }  // namespace
 }  // namespace ivory::data

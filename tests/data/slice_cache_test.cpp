@@ -36,7 +36,7 @@ void expect_same(const SliceCache& cache, int64_t index, const VolumeData& volum
 }
 
 TEST(SliceCache, EveryTypeAndFilterReadsBack) {
-  for (const Filter filter : {Filter::none, Filter::deflate, Filter::lz4, Filter::zstd}) {
+  for (const Filter filter : {Filter::none, Filter::deflate, Filter::lz4, Filter::zstd, Filter::bitshuffle}) {
     const TemporaryFolder folder;
     std::vector<VolumeData> volumes;
     for (const char* type : {"float32", "int16", "uint16", "uint8"}) volumes.push_back(make_volume(type, {}, type));

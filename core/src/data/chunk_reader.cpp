@@ -35,6 +35,11 @@ ChunkTable read_table(const File& file, const StoredVolume& volume, const IndexP
   return table;
 }
 
+Error damaged(const StoredReader& reader, int64_t slice, const Error& error) {
+  return bad_request(reader.path.string(), ": slice ", slice, " of volume ", reader.stored.info.name, ": ",
+                     error.what());
+}
+
 }  // namespace
 
 StoredReader::StoredReader(std::filesystem::path shard, const StoredVolume& volume)
@@ -51,7 +56,7 @@ StoredReader::StoredReader(std::filesystem::path shard, const StoredVolume& volu
   if (stored.info.has_labels) labels = read_table(file, stored, stored.labels_index, stored.label_type, path);
 }
 
-Planes StoredReader::read(const File& file, const ChunkTable& table, int64_t slice, bool strict) const {
+Planes StoredReader::open(const File& file, const ChunkTable& table, int64_t slice, bool strict) const {
   const ChunkPlace& place = table.places[static_cast<size_t>(slice)];
   std::atomic<bool>& trusted = table.trusted[static_cast<size_t>(slice)];
   Decoder& decoder = thread_decoder();
@@ -63,9 +68,17 @@ Planes StoredReader::read(const File& file, const ChunkTable& table, int64_t sli
     trusted.store(true, std::memory_order_relaxed);
   }
   try {
-    return decoder.decode(stored.filter, chunk, bytes_of(table.type), pixels());
+    return decoder.open(stored.filter, chunk, bytes_of(table.type), pixels());
   } catch (const Error& error) {
-    throw bad_request(path.string(), ": slice ", slice, " of volume ", stored.info.name, ": ", error.what());
+    throw damaged(*this, slice, error);
+  }
+}
+
+void StoredReader::need(int64_t slice, size_t first, size_t count) const {
+  try {
+    thread_decoder().need(first, count);
+  } catch (const Error& error) {
+    throw damaged(*this, slice, error);
   }
 }
 

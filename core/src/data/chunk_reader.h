@@ -27,9 +27,17 @@ struct StoredReader {
   // Throws missing_data without the file, bad_request when it is truncated, foreign or has a damaged index.
   StoredReader(std::filesystem::path shard, const StoredVolume& volume);
   size_t pixels() const { return static_cast<size_t>(stored.info.rows * stored.info.columns); }
-  // In the calling thread's scratch, valid until its next read. A chunk's checksum is compared the first time, and
-  // always when `strict`.
-  Planes read(const File& file, const ChunkTable& table, int64_t slice, bool strict) const;
+  // In the calling thread's scratch, valid until its next read. Values may be read after need() has asked for them. A
+  // chunk's checksum is compared the first time, and always when `strict`.
+  Planes open(const File& file, const ChunkTable& table, int64_t slice, bool strict) const;
+  // Values [first, first + count) of the slice that this thread opened last.
+  void need(int64_t slice, size_t first, size_t count) const;
+  // The whole slice.
+  Planes read(const File& file, const ChunkTable& table, int64_t slice, bool strict) const {
+    const Planes planes = open(file, table, slice, strict);
+    need(slice, 0, pixels());
+    return planes;
+  }
   // Re-reads everything; as VolumeInfo::content_hash.
   std::string hash_content() const;
 };

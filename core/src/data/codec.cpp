@@ -7,21 +7,13 @@
 
 #include <cstring>
 
+#include "data/big_endian.h"
+
 namespace ivory::data {
 namespace {
 
 constexpr int deflate_level = 4;
 constexpr int zstd_level = 3;
-
-void put_big_endian(uint8_t* out, uint64_t value, int bytes) {
-  for (int i = 0; i < bytes; ++i) out[i] = static_cast<uint8_t>(value >> (8 * (bytes - 1 - i)));
-}
-
-uint64_t big_endian(const uint8_t* in, int bytes) {
-  uint64_t value = 0;
-  for (int i = 0; i < bytes; ++i) value = value << 8 | in[i];
-  return value;
-}
 
 Planes planes_of(const uint8_t* bytes, bool shuffled, size_t width, size_t count) {
   Planes planes;
@@ -53,21 +45,24 @@ std::string to_text(Filter filter) {
       return "lz4";
     case Filter::zstd:
       return "zstd";
+    case Filter::bitshuffle:
+      return "bitshuffle";
   }
   return "";
 }
 
 Filter filter_named(const std::string& name) {
-  for (const Filter filter : {Filter::none, Filter::deflate, Filter::lz4, Filter::zstd})
+  for (const Filter filter : {Filter::none, Filter::deflate, Filter::lz4, Filter::zstd, Filter::bitshuffle})
     if (name == to_text(filter)) return filter;
-  throw bad_request("filter \"", name, "\", expected none, deflate, lz4 or zstd");
+  throw bad_request("filter \"", name, "\", expected none, deflate, lz4, zstd or bitshuffle");
 }
 
 bool shuffles(Filter filter, size_t width) {
-  return filter != Filter::none && width > 1;
+  return filter != Filter::none && filter != Filter::bitshuffle && width > 1;
 }
 
 std::span<const uint8_t> Encoder::encode(std::span<const uint8_t> values, size_t width) {
+  if (filter_ == Filter::bitshuffle) return bitshuffle_.encode(values, width);
   std::span<const uint8_t> bytes = values;
   if (shuffles(filter_, width)) {
     shuffled_.resize(values.size());
@@ -150,7 +145,9 @@ std::span<uint8_t> Decoder::chunk_buffer(size_t bytes) {
   return {chunk_.data(), bytes};
 }
 
-Planes Decoder::decode(Filter filter, std::span<const uint8_t> chunk, size_t width, size_t count) {
+Planes Decoder::open(Filter filter, std::span<const uint8_t> chunk, size_t width, size_t count) {
+  if (filter == Filter::bitshuffle) return bitshuffle_.open(chunk, width, count);
+  bitshuffle_.close();
   if (filter == Filter::lz4) return decode_lz4(chunk, width, count);
   if (filter == Filter::none) {
     IVORY_CHECK(chunk.size() == width * count, "a slice of ", chunk.size(), " bytes, expected ", width * count);

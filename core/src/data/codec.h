@@ -1,17 +1,18 @@
 #pragma once
 // Chunks exactly as the public HDF5 filters read and write them (docs/slice_cache_format.md): byte shuffle, then
-// deflate, LZ4 (32004) or Zstd (32015).
+// deflate, LZ4 (32004) or Zstd (32015); or Bitshuffle with LZ4 (32008).
 
 #include <memory>
 #include <span>
 #include <vector>
 
+#include "data/bitshuffle.h"
 #include "data/pixels.h"
 #include "data/slice_cache.h"
 
 namespace ivory::data {
 
-std::string to_text(Filter filter);            // "none", "deflate", "lz4", "zstd"
+std::string to_text(Filter filter);            // "none", "deflate", "lz4", "zstd", "bitshuffle"
 Filter filter_named(const std::string& name);  // throws bad_request
 bool shuffles(Filter filter, size_t width);    // whether the byte shuffle comes first
 
@@ -26,6 +27,7 @@ class Encoder {
 
   Filter filter_;
   std::vector<uint8_t> shuffled_, chunk_;
+  BitshuffleEncoder bitshuffle_;
 };
 
 // One thread's decoder. It never writes outside its buffers, whatever the chunk holds.
@@ -36,8 +38,15 @@ class Decoder {
   // Room for a chunk to be read into; valid until the next call.
   std::span<uint8_t> chunk_buffer(size_t bytes);
   // Throws bad_request when the chunk is not `count` values of `width` bytes. The planes live in the chunk and in this
-  // decoder, until the next call.
-  Planes decode(Filter filter, std::span<const uint8_t> chunk, size_t width, size_t count);
+  // decoder, until the next call. Values may be read from them after need() has asked for them.
+  Planes open(Filter filter, std::span<const uint8_t> chunk, size_t width, size_t count);
+  // Values [first, first + count); throws bad_request when that part of the chunk is damaged.
+  void need(size_t first, size_t count) { bitshuffle_.need(first, count); }
+  Planes decode(Filter filter, std::span<const uint8_t> chunk, size_t width, size_t count) {
+    const Planes planes = open(filter, chunk, width, count);
+    need(0, count);
+    return planes;
+  }
 
  private:
   Planes decode_lz4(std::span<const uint8_t> chunk, size_t width, size_t count);
@@ -45,6 +54,7 @@ class Decoder {
   struct Contexts;
   std::unique_ptr<Contexts> contexts_;
   std::vector<uint8_t> chunk_, bytes_;
+  BitshuffleDecoder bitshuffle_;
 };
 
 }  // namespace ivory::data

@@ -13,9 +13,9 @@
 namespace ivory::data {
 namespace {
 
-constexpr H5Z_filter_t lz4_filter = 32004, zstd_filter = 32015;  // registered with The HDF Group
-constexpr unsigned deflate_level = 4, zstd_level = 3;            // as recorded in the file; readers ignore them
-constexpr size_t growth = size_t{1} << 20;                       // of the image in memory
+constexpr H5Z_filter_t lz4_filter = 32004, zstd_filter = 32015, bitshuffle_filter = 32008;  // registered ids
+constexpr unsigned deflate_level = 4, zstd_level = 3;  // as recorded in the file; readers ignore them
+constexpr size_t growth = size_t{1} << 20;             // of the image in memory
 
 // HDF5 may be built without thread safety.
 std::mutex& library_lock() {
@@ -111,6 +111,14 @@ void declare_filters(hid_t properties, Filter filter, PixelType type, uint64_t v
   if (filter == Filter::deflate) checked(H5Pset_deflate(properties, deflate_level), "declare the deflate filter");
   if (filter == Filter::lz4)
     checked(H5Pset_filter(properties, lz4_filter, H5Z_FLAG_OPTIONAL, 1, &block), "declare the LZ4 filter");
+  if (filter == Filter::bitshuffle) {
+    constexpr unsigned major = 0, minor = 4, with_lz4 = 2;  // of the filter's own version; what follows the bits
+    const auto width = static_cast<unsigned>(bytes_of(type));
+    const std::array<unsigned, 5> settings = {major, minor, width, static_cast<unsigned>(bitshuffle_block(width)),
+                                              with_lz4};
+    checked(H5Pset_filter(properties, bitshuffle_filter, H5Z_FLAG_OPTIONAL, settings.size(), settings.data()),
+            "declare the Bitshuffle filter");
+  }
   if (filter == Filter::zstd)
     checked(H5Pset_filter(properties, zstd_filter, H5Z_FLAG_OPTIONAL, 1, &zstd_level), "declare the Zstd filter");
 }

@@ -55,19 +55,28 @@ struct SliceCache::State {
     return found;
   }
 
-  Planes read(int64_t volume, int64_t slice, const ChunkTable& table) const {
-    const StoredReader& reader = volumes[static_cast<size_t>(volume)];
-    return reader.read(*files.get(static_cast<size_t>(volume), reader.path), table, slice, false);
+  std::shared_ptr<const File> file(int64_t volume) const {
+    return files.get(static_cast<size_t>(volume), volumes[static_cast<size_t>(volume)].path);
   }
 };
 
-DecodedSlice::DecodedSlice(const VolumeInfo& info, PixelType type, const Planes& planes)
-    : rows_(info.rows),
-      columns_(info.columns),
-      type_(type),
-      planes_(planes),
-      low_(static_cast<float>(info.window[0])),
-      scale_(static_cast<float>(1.0 / (info.window[1] - info.window[0]))) {}
+DecodedSlice::DecodedSlice(const StoredReader& reader, int64_t slice, const Planes& planes)
+    : reader_(&reader),
+      slice_(slice),
+      rows_(reader.stored.info.rows),
+      columns_(reader.stored.info.columns),
+      type_(reader.image.type),
+      planes_(planes) {
+  const auto& window = reader.stored.info.window;
+  low_ = static_cast<float>(window[0]);
+  scale_ = static_cast<float>(1.0 / (window[1] - window[0]));
+}
+
+void DecodedSlice::read(int64_t row, int64_t first, std::span<float> out) const {
+  const auto place = static_cast<size_t>(row * columns_ + first);
+  reader_->need(slice_, place, out.size());
+  decode_window(planes_, type_, place, out.size(), low_, scale_, out.data());
+}
 
 SliceCache::SliceCache(std::filesystem::path folder) : state_(std::make_unique<State>()) {
   const auto path = folder / "manifest.json";
@@ -101,7 +110,7 @@ const std::string& SliceCache::content_hash() const {
 
 DecodedSlice SliceCache::decode(int64_t volume, int64_t slice) const {
   const StoredReader& found = state_->at(volume, slice);
-  return {found.stored.info, found.image.type, state_->read(volume, slice, found.image)};
+  return {found, slice, found.open(*state_->file(volume), found.image, slice, false)};
 }
 
 void SliceCache::read_slice(int64_t volume, int64_t slice, std::span<float> out) const {
@@ -118,7 +127,7 @@ void SliceCache::read_labels(int64_t volume, int64_t slice, std::span<int16_t> o
   IVORY_CHECK(found.stored.info.has_labels, found.path.string(), ": volume ", found.stored.info.name, " has no labels");
   const auto values = static_cast<size_t>(found.stored.info.rows * found.stored.info.columns);
   IVORY_CHECK(out.size() == values, "room for ", out.size(), " labels, expected ", values);
-  const Planes planes = state_->read(volume, slice, found.labels);
+  const Planes planes = found.read(*state_->file(volume), found.labels, slice, false);
   if (found.labels.type == PixelType::uint8) {
     std::copy_n(planes.plane[0], values, out.begin());
   } else {

@@ -42,7 +42,7 @@ struct VolumeData {
   torch::Tensor labels;
 };
 
-enum class Filter { none, deflate, lz4, zstd };
+enum class Filter { none, deflate, lz4, zstd, bitshuffle };
 
 // Writes shards (one a volume) to temporary names, fsyncs, verifies and renames them; the manifest comes last.
 // One writer per folder at a time, over all processes.
@@ -54,6 +54,8 @@ class SliceCacheWriter {
   ~SliceCacheWriter();
   // Volumes already complete from an earlier, killed build.
   bool has(const std::string& volume) const;
+  // It is to be added again: its source changed.
+  void forget(const std::string& volume);
   // Throws run_failed, with errno's text, when the disk is full; shards written before stay as they are.
   void add(const VolumeData& volume);
   // Writes the manifest, volumes in the order of their names: from now on the cache opens.
@@ -64,19 +66,21 @@ class SliceCacheWriter {
   std::unique_ptr<State> state_;
 };
 
-// One decompressed slice, in the calling thread's scratch: valid until that thread's next read of any cache.
+struct StoredReader;
+
+// One slice, in the calling thread's scratch: valid until that thread's next read of any cache.
 class DecodedSlice {
  public:
-  DecodedSlice(const VolumeInfo& info, PixelType type, const Planes& planes);
+  DecodedSlice(const StoredReader& reader, int64_t slice, const Planes& planes);
   int64_t rows() const { return rows_; }
   int64_t columns() const { return columns_; }
-  // Columns [first, first + out.size()) of a row in the volume's window: 0 … 1, clamped; NaN is 0.
-  void read(int64_t row, int64_t first, std::span<float> out) const {
-    decode_window(planes_, type_, static_cast<size_t>(row * columns_ + first), out.size(), low_, scale_, out.data());
-  }
+  // Columns [first, first + out.size()) of a row in the volume's window: 0 … 1, clamped; NaN is 0. Decompresses what
+  // the rows read so far did not touch; throws bad_request where that is damaged.
+  void read(int64_t row, int64_t first, std::span<float> out) const;
 
  private:
-  int64_t rows_, columns_;
+  const StoredReader* reader_;
+  int64_t slice_, rows_, columns_;
   PixelType type_;
   Planes planes_;
   float low_, scale_;
@@ -94,7 +98,7 @@ class SliceCache {
   const std::vector<VolumeInfo>& volumes() const;
   int64_t slices() const;                   // over all volumes
   const std::string& content_hash() const;  // of all volumes, in order
-  // For renderers that need a part of a slice: rows are converted when they are read.
+  // For renderers that need a part of a slice: rows are decompressed and converted when they are read.
   DecodedSlice decode(int64_t volume, int64_t slice) const;
   // Decodes one slice to float32 in the volume's window: 0 … 1, clamped. out: rows·columns values.
   void read_slice(int64_t volume, int64_t slice, std::span<float> out) const;
