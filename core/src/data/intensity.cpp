@@ -1,6 +1,7 @@
 #include "data/intensity.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <numeric>
@@ -22,25 +23,79 @@ IVORY_VECTORISED float sum(const float* image, size_t count) {
   return total;
 }
 
-// x·factor + offset, clamped to 0 … 1.
-IVORY_VECTORISED void clamp_affine(float* image, size_t count, float factor, float offset) {
-  for (size_t i = 0; i < count; ++i) {
-    const float x = image[i] * factor + offset;
-    const float above = x > 0.0F ? x : 0.0F;
-    image[i] = above < 1.0F ? above : 1.0F;
-  }
+inline __attribute__((always_inline)) float clamped(float x) {
+  const float above = x > 0.0F ? x : 0.0F;
+  return above < 1.0F ? above : 1.0F;
+}
+
+inline __attribute__((always_inline)) float normalised(float x) {
+  return (x - normal_mean) * (1.0F / normal_deviation);
+}
+
+// Chebyshev fits: log2(1.5 + t) for t in ± 0.5 and 2^t for t in [-1, 0], lowest power first.
+constexpr float log2_fit[] = {0.584962765F,   0.961795972F,  -0.320632333F,  0.14252637F,
+                              -0.0705896757F, 0.0374629375F, -0.0251232033F, 0.0147787208F};
+constexpr float exp2_fit[] = {0.999999945F, 0.693143202F, 0.240179489F, 0.0552996071F, 0.00921087556F, 0.000947553645F};
+
+template <size_t N>
+inline __attribute__((always_inline)) float polynomial(const float (&fit)[N], float t) {
+  float sum = fit[N - 1];
+  for (size_t k = N - 1; k-- > 0;) sum = sum * t + fit[k];
+  return sum;
+}
+
+// x^gamma for x in [0, 1] and gamma in [0.5, 2], within 1e-6.
+inline __attribute__((always_inline)) float power(float x, float gamma) {
+  constexpr float vanishing = 1e-18F;
+  const auto bits = std::bit_cast<int32_t>(x);
+  const auto exponent = static_cast<float>((bits >> 23) - 127);
+  const auto mantissa = std::bit_cast<float>((bits & 0x7FFFFF) | 0x3F800000);  // 1 … 2
+  const float y = gamma * (exponent + polynomial(log2_fit, mantissa - 1.5F));  // <= 0
+  const auto whole = static_cast<int32_t>(y);                                  // towards zero
+  const auto scale = std::bit_cast<float>((whole + 127) << 23);
+  const float raised = scale * polynomial(exp2_fit, y - static_cast<float>(whole));
+  return x > vanishing ? raised : 0.0F;
+}
+
+IVORY_VECTORISED void raise(float* image, size_t count, float gamma) {
+  for (size_t i = 0; i < count; ++i) image[i] = power(image[i], gamma);
 }
 
 IVORY_VECTORISED void normalise(float* image, size_t count) {
-  for (size_t i = 0; i < count; ++i) image[i] = (image[i] - normal_mean) * (1.0F / normal_deviation);
+  for (size_t i = 0; i < count; ++i) image[i] = normalised(image[i]);
 }
+
+// clamp(x·factor + offset), normalised.
+IVORY_VECTORISED void affine(float* image, size_t count, float factor, float offset) {
+  for (size_t i = 0; i < count; ++i) image[i] = normalised(clamped(image[i] * factor + offset));
+}
+
+// The same with the power in between.
+IVORY_VECTORISED void affine_power(float* image, size_t count, float factor, float offset, float gamma) {
+  for (size_t i = 0; i < count; ++i) image[i] = normalised(power(clamped(image[i] * factor + offset), gamma));
+}
+
+constexpr size_t lanes = 8;
+typedef float Lane __attribute__((vector_size(32)));
+typedef float LooseLane __attribute__((vector_size(32), aligned(4), may_alias));
 
 // out = Σ_k weight[k] · in[k · step …].
 IVORY_VECTORISED void convolve(const float* in, size_t step, const float* weight, size_t taps, size_t count,
                                float* __restrict out) {
-  for (size_t i = 0; i < count; ++i) out[i] = weight[0] * in[i];
-  for (size_t k = 1; k < taps; ++k)
-    for (size_t i = 0; i < count; ++i) out[i] += weight[k] * in[k * step + i];
+  constexpr size_t width = 4;  // vectors at a time
+  size_t i = 0;
+  for (; i + width * lanes <= count; i += width * lanes) {
+    Lane sums[width] = {};
+    for (size_t k = 0; k < taps; ++k)
+      for (size_t j = 0; j < width; ++j)
+        sums[j] += weight[k] * *reinterpret_cast<const LooseLane*>(in + k * step + i + j * lanes);
+    for (size_t j = 0; j < width; ++j) *reinterpret_cast<LooseLane*>(out + i + j * lanes) = sums[j];
+  }
+  for (; i < count; ++i) {
+    float sum = 0;
+    for (size_t k = 0; k < taps; ++k) sum += weight[k] * in[k * step + i];
+    out[i] = sum;
+  }
 }
 
 }  // namespace IVORY_HIDDEN
@@ -78,23 +133,19 @@ Tone draw_tone(CounterRandom& random, double strength) {
           static_cast<float>(std::max(0.0, 1.0 + contrast * strength)), static_cast<float>(std::exp(gamma * strength))};
 }
 
-GammaTable::GammaTable(double gamma) {
-  for (int32_t i = 0; i <= size; ++i)
-    values_[static_cast<size_t>(i)] = static_cast<float>(std::pow(static_cast<double>(i) / size, gamma));
-  values_[size + 1] = values_[size];
+void raise(std::span<float> image, double gamma) {
+  kernels::raise(image.data(), image.size(), static_cast<float>(gamma));
 }
 
 void tone_and_normalise(const Tone& tone, std::span<float> image) {
-  if (tone.brightness != 1 || tone.contrast != 1) {
-    const float mean = kernels::sum(image.data(), image.size()) / static_cast<float>(image.size());
-    kernels::clamp_affine(image.data(), image.size(), tone.brightness * tone.contrast,
-                          tone.brightness * mean * (1 - tone.contrast));
-  }
-  if (tone.gamma != 1) {
-    const GammaTable power(tone.gamma);
-    for (float& x : image) x = power(x);
-  }
-  normalise(image);
+  const bool linear = tone.brightness != 1 || tone.contrast != 1;
+  if (!linear && tone.gamma == 1) return normalise(image);
+  const float mean = linear ? kernels::sum(image.data(), image.size()) / static_cast<float>(image.size()) : 0;
+  const float factor = tone.brightness * tone.contrast, offset = tone.brightness * mean * (1 - tone.contrast);
+  if (tone.gamma == 1)
+    kernels::affine(image.data(), image.size(), factor, offset);
+  else
+    kernels::affine_power(image.data(), image.size(), factor, offset, tone.gamma);
 }
 
 void normalise(std::span<float> image) {

@@ -24,21 +24,8 @@ Tone draw_tone(CounterRandom& random, double strength);
 void tone_and_normalise(const Tone& tone, std::span<float> image);
 void normalise(std::span<float> image);
 
-// x^gamma of values in [0, 1], from a table that is interpolated linearly (within 1e-3).
-class GammaTable {
- public:
-  explicit GammaTable(double gamma);
-  float operator()(float x) const {
-    const float place = x * static_cast<float>(size);
-    const auto i = static_cast<int32_t>(place);
-    return values_[static_cast<size_t>(i)] +
-           (place - static_cast<float>(i)) * (values_[static_cast<size_t>(i) + 1] - values_[static_cast<size_t>(i)]);
-  }
-
- private:
-  static constexpr int32_t size = 1024;
-  std::array<float, size + 2> values_;
-};
+// x^gamma of values in [0, 1], gamma in [0.5, 2], within 1e-6.
+void raise(std::span<float> image, double gamma);
 
 // Gaussian blur of [rows, columns] in place, cut off at 3 σ, the borders repeated. σ in pixels.
 void blur(std::span<float> image, int64_t rows, int64_t columns, double sigma);

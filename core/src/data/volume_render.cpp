@@ -169,8 +169,8 @@ void clamp_unit(std::span<float> plane) {
   for (float& x : plane) x = std::min(std::max(x, 0.0F), 1.0F);
 }
 
-void finish_plane(const VolumeTransform& transform, double z, int64_t size, const GammaTable& power,
-                  CounterRandom& random, std::span<float> plane) {
+void finish_plane(const VolumeTransform& transform, double z, int64_t size, CounterRandom& random,
+                  std::span<float> plane) {
   if (transform.blur > 0) blur(plane, size, size, transform.blur);
   if (std::ranges::any_of(transform.bias, [](double c) { return c != 0; })) {
     apply_bias(transform.bias, z, size, plane);
@@ -178,7 +178,7 @@ void finish_plane(const VolumeTransform& transform, double z, int64_t size, cons
   }
   if (transform.gamma != 1) {
     clamp_unit(plane);
-    for (float& x : plane) x = power(x);
+    raise(plane, transform.gamma);
   }
   if (transform.noise > 0) add_noise(random, transform.noise, plane);
   clamp_unit(plane);
@@ -215,7 +215,6 @@ void render_volume(const GreyVolume& whole, const VolumeTransform& transform, in
   const Mapping mapping = make_mapping(volume, transform, {frames, size, size});
   const std::array<Axis, 3> axes = {Axis(extent[0], extent[1] * extent[2]), Axis(extent[1], extent[2]),
                                     Axis(extent[2], 1)};
-  const GammaTable power(transform.gamma);
   const std::array<double, 3> step = {mapping.step[0][2], mapping.step[1][2], mapping.step[2][2]};
   const auto width = static_cast<size_t>(size);
   for (int64_t frame = 0; frame < frames; ++frame) {
@@ -227,7 +226,7 @@ void render_volume(const GreyVolume& whole, const VolumeTransform& transform, in
       sample_row(volume, axes, start, step, plane.subspan(static_cast<size_t>(row) * width, width));
     }
     const double z = (2.0 * static_cast<double>(frame) + 1.0) / static_cast<double>(frames) - 1.0;
-    finish_plane(transform, z, size, power, random, plane);
+    finish_plane(transform, z, size, random, plane);
   }
 }
 
