@@ -7,6 +7,7 @@
 
 #include <array>
 #include <filesystem>
+#include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
@@ -46,6 +47,7 @@ struct PhantomSpec {
   std::array<int64_t, 3> size = {48, 96, 96};  // slices, rows, columns
   std::vector<int64_t> labels = {1, 2, 3};     // label id of each organ
   uint64_t seed = 1;
+  int64_t every = 1;  // organs are in the volumes whose number is a multiple of it alone
 };
 
 // [data.NAME]: one slice cache.
@@ -70,7 +72,8 @@ struct ModelSpec {
   LevelUse levels = LevelUse::all;
   int64_t token_width = 640;
   int64_t frames = 64;
-  std::string weights;  // file to initialise from, or empty
+  std::string weights;      // file to initialise from, or empty
+  double min_match = 0.95;  // share of the parameters that must match, in [0, 1]
   Location where;
 };
 
@@ -115,6 +118,12 @@ struct TrainSpec {
   int64_t prefetch_mib = 256;
 };
 
+// A [[task]] on frozen features, evaluated on its validation split while a stage trains.
+struct ProbeUse {
+  std::string task;
+  int64_t every = 1;  // epochs
+};
+
 struct StageSpec {
   std::string name;
   std::string from;               // an earlier stage, or empty for fresh weights
@@ -123,6 +132,8 @@ struct StageSpec {
   SliceViewSpec slice_views;
   VolumeViewSpec volume_views;
   int64_t volume_batch_size = 0;  // when slices and volumes are trained together; 0: batch_size
+  std::vector<ProbeUse> probes;   // they change no result, and so no identity
+  std::optional<ModelSpec> model;  // where it is not [model], here or in the stages that it begins from
   TrainSpec train;
   Location where;
 };
@@ -138,34 +149,56 @@ struct SplitSpec {
   // When the lists are empty: by patient, these shares in the order of a seeded permutation.
   double train_share = 0.6, validation_share = 0.2;
   uint64_t seed = 0;
+  bool redraw = false;  // shares: every trial has a permutation of its own, the same for every `from`
 };
 
 struct TaskSpec {
   std::string name;
   PluginUse plugin;
-  std::vector<std::string> from;  // stages, or "scratch": a row each
+  std::vector<std::string> from;  // stages, "weights" ([model] weights) or "scratch": a row each
   std::string data;
   std::vector<ClassSpec> classes;
   SplitSpec splits;
   int64_t size = 224;          // pixels in the plane
   int64_t evaluate_every = 1;  // epochs, on validation
+  int64_t trials = 0;          // 0: the experiment's
   TrainSpec train;
   Location where;
 };
 
+// A figure of the paper, in the unit of the table: percent, or millions of parameters.
+struct ReferenceValue {
+  double mean = 0;
+  std::optional<double> deviation = {};
+};
+using ReferenceTable = std::map<std::string, std::map<std::string, ReferenceValue>>;  // row → column → value
+
 struct TableRow {
   std::string label;
-  std::string from;  // a stage or "scratch"
+  std::string from = {};             // a stage, "weights" or "scratch"; empty when it is missing, or of parameters
+  std::string group = {};            // heading of the rows that share it
+  std::string reference = {};        // its row in the reference file; empty: none
+  std::string missing = {};          // why it is not measured: "not implemented yet"
+  std::optional<ModelSpec> model{};  // of a table of parameters: where it is not [model]
 };
 struct TableColumn {
   std::string label;
   std::string task;
-  std::string score;  // empty: the task's primary one
+  std::string score = {};               // empty: the task's primary one
+  std::vector<std::string> others = {};  // further tasks whose trials belong to it
+  std::string reference = {};           // its column in the reference file; empty: none
+  std::string missing = {};             // as of a row
 };
+enum class TableKind { scores, parameters };
 struct TableSpec {
-  std::string caption;
-  std::vector<TableRow> rows;
-  std::vector<TableColumn> columns;
+  std::string caption = {};
+  std::vector<TableRow> rows = {};
+  std::vector<TableColumn> columns = {};
+  std::string compare = {};  // `from` of the row that every other one is tested against; empty: none
+  TableKind kind = TableKind::scores;
+  std::string reference = {};  // file of the paper's figures, or empty
+  std::string source = {};     // where they were printed
+  ReferenceTable paper = {};
 };
 
 struct Experiment {
@@ -176,6 +209,7 @@ struct Experiment {
   std::string device = "auto";  // "auto", "cpu", "cuda"
   int64_t threads = 0;          // 0: all cores
   std::string output = "runs";
+  bool smoke = false;  // at a tiny size on generated volumes: no result says anything about a method
   std::vector<std::string> plugins;
   std::vector<DataSpec> data;
   ModelSpec model;
@@ -187,16 +221,20 @@ struct Experiment {
   std::filesystem::path file;
 
   const StageSpec& stage(const std::string& stage_name) const;
+  // Of what begins from there: a stage, "weights", "scratch" or "".
+  const ModelSpec& model_of(const std::string& from) const;
   const DataSpec& data_set(const std::string& data_name) const;
 };
 
 // Reads, merges and validates; one experiment per point of the sweep. Throws ConfigError with every mistake, by line.
-// `plugins = […]` are loaded into the registry before options are checked.
+// `plugins = […]` are loaded into the registry before options are checked. With `smoke`: on generated volumes, with what
+// [smoke] sets (below the overrides).
 std::vector<Experiment> load_experiments(const std::filesystem::path& file, const std::vector<std::string>& overrides,
-                                         plugin::Registry& registry);
+                                         plugin::Registry& registry, bool smoke = false);
 // The same from a text, for tests.
 std::vector<Experiment> parse_experiments(const std::string& text, const std::string& file_name,
-                                          const std::vector<std::string>& overrides, plugin::Registry& registry);
+                                          const std::vector<std::string>& overrides, plugin::Registry& registry,
+                                          bool smoke = false);
 
 // The resolved experiment: complete, readable by itself, loads to the same values.
 std::string to_toml(const Experiment& experiment);

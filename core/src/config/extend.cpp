@@ -51,6 +51,10 @@ void merge_tables(Node& into, const Node& base, int depth) {
 
 }  // namespace
 
+void inherit(Node& table, const Node& base) {
+  if (table.table() && base.table()) merge_tables(table, base, 1);
+}
+
 void extend(Node& document, const std::function<Node(const std::filesystem::path&)>& read, Diagnostics& diagnostics) {
   const Member* found = document.find("extends");
   if (!found) return;

@@ -1,6 +1,7 @@
 #include <nlohmann/json.hpp>
 
 #include "config/experiment.h"
+#include "config/layouts.h"
 
 namespace ivory::config {
 namespace {
@@ -71,8 +72,13 @@ json canonical(const VolumeViewSpec& spec) {
 
 json canonical(const SplitSpec& spec) {
   if (!spec.train.empty()) return {{"train", spec.train}, {"validation", spec.validation}, {"test", spec.test}};
-  return {{"train_share", spec.train_share}, {"validation_share", spec.validation_share}, {"seed", spec.seed}};
+  json shares = {{"train_share", spec.train_share}, {"validation_share", spec.validation_share}, {"seed", spec.seed}};
+  if (spec.redraw) shares["redraw"] = true;
+  return shares;
 }
+
+// Raised when the same files give other pixels: caches are then built again.
+constexpr int ingest_version = 2;
 
 }  // namespace
 
@@ -87,12 +93,16 @@ nlohmann::json identity(const DataSpec& spec) {
   }
   json whole = {{"layout", spec.layout},     {"path", spec.path},     {"volumes", volumes},
                 {"modality", spec.modality}, {"window", spec.window}, {"spacing", spec.spacing},
-                {"max_size", spec.max_size}};
+                {"max_size", spec.max_size}, {"ingest_version", ingest_version}};
+  if (const LayoutInfo* layout = find_layout(spec.layout); layout && layout->version > 0) {
+    whole["layout_version"] = layout->version;
+  }
   if (spec.layout == "phantom") {
     whole["phantom"] = {{"volumes", spec.phantom.volumes},
                         {"size", spec.phantom.size},
                         {"labels", spec.phantom.labels},
                         {"seed", spec.phantom.seed}};
+    if (spec.phantom.every > 1) whole["phantom"]["every"] = spec.phantom.every;
   }
   return whole;
 }
@@ -106,6 +116,7 @@ nlohmann::json identity(const ModelSpec& spec) {
           {"weights", spec.weights}};
 }
 
+// Without probes: they change no result.
 nlohmann::json identity(const StageSpec& spec) {
   json objectives = json::array();
   for (const auto& use : spec.objectives) {

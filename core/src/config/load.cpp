@@ -2,11 +2,31 @@
 
 #include "config/reader.h"
 #include "config/sections.h"
+#include "config/smoke.h"
 #include "config/sweep.h"
 #include "config/tree.h"
 
 namespace ivory::config {
 namespace {
+
+// A base is a shelf of stages: those that nothing here begins from are left out.
+void leave_out_unneeded_stages(Experiment& experiment) {
+  std::set<std::string> needed;
+  const auto need = [&](std::string name) {
+    for (size_t i = 0; i <= experiment.stages.size() && !name.empty(); ++i) {
+      const auto stage = std::find_if(experiment.stages.begin(), experiment.stages.end(),
+                                      [&](const StageSpec& one) { return one.name == name; });
+      if (stage == experiment.stages.end() || !needed.insert(name).second) return;
+      name = stage->from;
+    }
+  };
+  for (const auto& stage : experiment.stages) {
+    if (stage.where.file == experiment.file) need(stage.name);
+  }
+  for (const auto& task : experiment.tasks) std::for_each(task.from.begin(), task.from.end(), need);
+  for (const auto& row : experiment.table.rows) need(row.from);
+  std::erase_if(experiment.stages, [&](const StageSpec& stage) { return needed.count(stage.name) == 0; });
+}
 
 Experiment read_point(Node document, const SweepPoint& point, const std::filesystem::path& file, Scope& scope) {
   for (const auto& setting : point) {
@@ -30,6 +50,7 @@ Experiment read_point(Node document, const SweepPoint& point, const std::filesys
   read_stages(root, experiment, scope);
   read_tasks(root, experiment, scope);
   read_table(root, experiment, scope);
+  leave_out_unneeded_stages(experiment);
   if (root.take("extends")) root.error("extends", "'extends' is read from the file alone");
   if (root.take("sweep")) root.error("sweep", "[sweep] cannot be set by a point of a sweep");
   root.finish();
@@ -39,13 +60,15 @@ Experiment read_point(Node document, const SweepPoint& point, const std::filesys
 }  // namespace
 
 std::vector<Experiment> parse_experiments(const std::string& text, const std::string& file_name,
-                                          const std::vector<std::string>& overrides, plugin::Registry& registry) {
+                                          const std::vector<std::string>& overrides, plugin::Registry& registry,
+                                          bool smoke) {
   Diagnostics diagnostics;
   Node document = read_document(text, file_name);
   extend(
       document, [](const std::filesystem::path& base) { return read_document(read_text(base), base.string()); },
       diagnostics);
   diagnostics.throw_if_any();  // without its base nearly everything would seem to be missing
+  take_smoke(document, smoke, diagnostics);
   apply_overrides(document, overrides, diagnostics);
   const auto points = take_sweep(document, diagnostics);
 
@@ -57,8 +80,8 @@ std::vector<Experiment> parse_experiments(const std::string& text, const std::st
 }
 
 std::vector<Experiment> load_experiments(const std::filesystem::path& file, const std::vector<std::string>& overrides,
-                                         plugin::Registry& registry) {
-  return parse_experiments(read_text(file), file.string(), overrides, registry);
+                                         plugin::Registry& registry, bool smoke) {
+  return parse_experiments(read_text(file), file.string(), overrides, registry, smoke);
 }
 
 const StageSpec& Experiment::stage(const std::string& stage_name) const {
@@ -66,6 +89,12 @@ const StageSpec& Experiment::stage(const std::string& stage_name) const {
       std::find_if(stages.begin(), stages.end(), [&](const StageSpec& stage) { return stage.name == stage_name; });
   IVORY_CHECK(found != stages.end(), "experiment '", name, "' has no stage '", stage_name, "'");
   return *found;
+}
+
+const ModelSpec& Experiment::model_of(const std::string& from) const {
+  const auto found =
+      std::find_if(stages.begin(), stages.end(), [&](const StageSpec& stage) { return stage.name == from; });
+  return found != stages.end() && found->model ? *found->model : model;
 }
 
 const DataSpec& Experiment::data_set(const std::string& data_name) const {

@@ -21,14 +21,14 @@ std::string join(const std::vector<std::string>& segments, size_t from, size_t t
   return joined({segments.begin() + static_cast<ptrdiff_t>(from), segments.begin() + static_cast<ptrdiff_t>(to)}, ".");
 }
 
-Node* element(List& items, const std::string& segment) {
+template <class Items>
+auto* element(Items& items, const std::string& segment) {
   for (auto& item : items) {
     if (name_of(item) == segment) return &item;
   }
   const bool number =
       !segment.empty() && segment.size() < 7 && segment.find_first_not_of("0123456789") == std::string::npos;
-  if (!number) return nullptr;
-  const size_t index = std::stoul(segment);
+  const size_t index = number ? std::stoul(segment) : items.size();
   return index < items.size() && name_of(items[index]).empty() ? &items[index] : nullptr;
 }
 
@@ -121,6 +121,31 @@ class Assignment {
   Diagnostics& diagnostics_;
 };
 
+// What `*` stands for at the end of the path: names of the elements, else their numbers; of a table its tables' keys.
+std::vector<std::string> elements(const Node& document, const std::vector<std::string>& segments) {
+  const Node* node = &document;
+  for (size_t i = 0; i < segments.size() && node; ++i) {
+    if (node->list()) {
+      node = element(*node->list(), segments[i]);
+    } else {
+      const Member* member = node->find(segments[i]);
+      node = member ? &member->node : nullptr;
+    }
+  }
+  std::vector<std::string> names;
+  if (node && node->list()) {
+    for (size_t i = 0; i < node->list()->size(); ++i) {
+      const std::string name = name_of((*node->list())[i]);
+      names.push_back(name.empty() ? std::to_string(i) : name);
+    }
+  } else if (node && node->table()) {
+    for (const auto& member : *node->table()) {
+      if (member.node.table()) names.push_back(member.key);
+    }
+  }
+  return names;
+}
+
 }  // namespace
 
 std::string rival_of(const std::string& key) {
@@ -130,6 +155,18 @@ std::string rival_of(const std::string& key) {
 
 void assign(Node& document, const std::string& path, Node value, const Place& place, bool swept,
             Diagnostics& diagnostics) {
+  const auto segments = split(path);
+  const auto star = std::find(segments.begin(), segments.end(), "*");
+  if (star != segments.end() && star != segments.begin()) {
+    const auto before = std::vector(segments.begin(), star);
+    const auto at = static_cast<size_t>(star - segments.begin());
+    for (const auto& name : elements(document, before)) {
+      const std::string rest = join(segments, at + 1, segments.size());
+      assign(document, join(segments, 0, at) + "." + name + (rest.empty() ? "" : "." + rest), value, place, swept,
+             diagnostics);
+    }
+    return;
+  }
   Assignment(path, place, swept, diagnostics).run(document, std::move(value));
 }
 

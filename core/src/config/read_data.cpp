@@ -1,3 +1,4 @@
+#include "config/layouts.h"
 #include "config/sections.h"
 
 namespace ivory::config {
@@ -54,6 +55,7 @@ void read_phantom(Section& section, DataSpec& spec) {
   phantom->read("size", spec.phantom.size, between(8, 4096));
   phantom->read("labels", spec.phantom.labels, between(1, 32767));
   phantom->read("seed", spec.phantom.seed);
+  phantom->read("every", spec.phantom.every, at_least(1));
   phantom->finish();
   const auto named = static_cast<int64_t>(spec.volumes.size());
   if (named > 0 && phantom->has("volumes") && spec.phantom.volumes != named) {
@@ -65,7 +67,7 @@ DataSpec read_data_set(Section& section, const std::string& name, bool generated
   DataSpec spec;
   spec.name = name;
   spec.where = location(section.place());
-  section.read_choice("layout", spec.layout, {"list", "folder", "msd", "nnunet", "phantom"});
+  section.read_choice("layout", spec.layout, layout_names());
   if (generated) spec.layout = "phantom";
   read_path(section, spec);
   read_volumes(section, spec);

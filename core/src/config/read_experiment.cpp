@@ -37,35 +37,39 @@ void read_experiment(Section& document, Experiment& experiment, Scope& scope) {
     section->read_choice("device", experiment.device, {"auto", "cpu", "cuda"});
     section->read("threads", experiment.threads, at_least(0));
     section->read("output", experiment.output);
+    section->read("smoke", experiment.smoke);
     section->finish();
   }
+  if (experiment.smoke && !experiment.name.ends_with("-smoke")) experiment.name += "-smoke";
   read_plugins(document, experiment, scope);
 }
 
-ModelSpec read_model(Section& document, Scope& scope) {
+ModelSpec read_model_section(Section& section, Scope& scope) {
   ModelSpec spec;
-  auto section = document.section("model");
-  if (!section) {
-    const bool needed = document.has("stage") || document.has("task");
-    if (needed) document.require("model", "a [model] table with its slice_backbone");
-    return spec;
-  }
-  spec.where = location(section->place());
-  if (section->require("slice_backbone", "a table such as {name = \"resnet\"}")) {
-    if (auto use = section->section("slice_backbone"))
+  spec.where = location(section.place());
+  if (section.require("slice_backbone", "a table such as {name = \"resnet\"}")) {
+    if (auto use = section.section("slice_backbone"))
       spec.slice_backbone = read_plugin<Backbone>(*use, "backbone", scope);
   }
-  if (auto use = section->section("volume_backbone")) {
+  if (auto use = section.section("volume_backbone")) {
     spec.volume_backbone = read_plugin<Backbone>(*use, "backbone", scope);
   }
   std::string levels = "all";
-  section->read_choice("levels", levels, {"all", "last"});
+  section.read_choice("levels", levels, {"all", "last"});
   spec.levels = levels == "all" ? LevelUse::all : LevelUse::last;
-  section->read("token_width", spec.token_width, at_least(1));
-  section->read("frames", spec.frames, at_least(1));
-  section->read_path("weights", spec.weights);
-  section->finish();
+  section.read("token_width", spec.token_width, at_least(1));
+  section.read("frames", spec.frames, at_least(1));
+  section.read_path("weights", spec.weights);
+  section.read("min_match", spec.min_match, {.minimum = 0, .maximum = 1});
+  section.finish();
   return spec;
+}
+
+ModelSpec read_model(Section& document, Scope& scope) {
+  if (auto section = document.section("model")) return read_model_section(*section, scope);
+  const bool needed = document.has("stage") || document.has("task");
+  if (needed) document.require("model", "a [model] table with its slice_backbone");
+  return {};
 }
 
 }  // namespace ivory::config

@@ -36,22 +36,44 @@ void read_stage_data(Section& section, StageSpec& spec, const std::vector<std::s
   }
 }
 
-StageSpec read_stage(Section& section, const Experiment& experiment, Scope& scope) {
+void read_probes(Section& section, StageSpec& spec, Scope& scope) {
+  for (auto& probe : section.sections("probes")) {
+    ProbeUse use;
+    probe.require("task", "the name of a [[task]] on frozen features");
+    if (probe.read("task", use.task)) {
+      expect_known(use.task, scope.tasks, "task", probe.place("task"), scope.diagnostics);
+      const auto same = [&](const ProbeUse& other) { return other.task == use.task; };
+      if (std::any_of(spec.probes.begin(), spec.probes.end(), same)) {
+        probe.error("task", "task '" + use.task + "' is there twice");
+      }
+    }
+    probe.read("every", use.every, at_least(1));
+    probe.finish();
+    spec.probes.push_back(std::move(use));
+  }
+}
+
+// `model`: its own, or null where it is [model].
+StageSpec read_stage(Section& section, const Experiment& experiment, const ModelSpec* model, Scope& scope) {
   StageSpec spec;
+  if (model) spec.model = *model;
+  const ModelSpec& used = model ? *model : experiment.model;
   spec.where = location(section.place());
   section.require("name", "a name that `from` and --set can refer to");
   section.read_name("name", spec.name);
   if (spec.name == "scratch") section.must_be("name", "another name: \"scratch\" stands for fresh weights");
+  if (spec.name == "weights") section.must_be("name", "another name: \"weights\" stands for those of [model]");
   if (section.read("from", spec.from)) {
     expect_known(spec.from, scope.stages, "stage", section.place("from"), scope.diagnostics);
   }
   std::vector<std::string> data_sets;
   for (const auto& data : experiment.data) data_sets.push_back(data.name);
   read_stage_data(section, spec, data_sets);
-  read_objectives(section, spec, experiment.model.volume_backbone.has_value(), scope);
-  spec.volume_views.frames = experiment.model.frames;
+  read_objectives(section, spec, used.volume_backbone.has_value(), scope);
+  spec.volume_views.frames = used.frames;
   read_views(section, spec);
   section.read("volume_batch_size", spec.volume_batch_size, at_least(0));
+  read_probes(section, spec, scope);
   read_training(section, spec.train);
   section.finish();
   return spec;
@@ -89,7 +111,12 @@ void expect_no_cycle(const std::vector<StageSpec>& stages, const std::vector<Sec
 void read_stages(Section& document, Experiment& experiment, Scope& scope) {
   auto sections = document.sections("stage");
   expect_unique(sections, "stage");
-  for (auto& section : sections) experiment.stages.push_back(read_stage(section, experiment, scope));
+  const auto models = read_stage_models(document, sections, scope);
+  for (auto& section : sections) {
+    const auto own = models.find(name_of(section.node()));
+    experiment.stages.push_back(
+        read_stage(section, experiment, own == models.end() ? nullptr : &own->second, scope));
+  }
   expect_no_cycle(experiment.stages, sections);
 }
 

@@ -13,12 +13,19 @@ const DataSpec* data_named(const Experiment& experiment, const std::string& name
   return nullptr;
 }
 
-void read_from(Section& section, TaskSpec& spec, Scope& scope) {
+// What a task, and a row of the table, can begin with.
+std::vector<std::string> beginnings(const Experiment& experiment, const Scope& scope) {
+  auto known = scope.stages;
+  if (!experiment.model.weights.empty()) known.emplace_back("weights");
+  known.emplace_back("scratch");
+  return known;
+}
+
+void read_from(Section& section, TaskSpec& spec, const Experiment& experiment, Scope& scope) {
   if (!section.require("from", "a list of stages, or \"scratch\"") || !section.read("from", spec.from)) return;
   const List& items = *section.take("from")->node.list();
   if (items.empty()) section.must_be("from", "a list of at least one stage, or \"scratch\"");
-  auto known = scope.stages;
-  known.emplace_back("scratch");
+  const auto known = beginnings(experiment, scope);
   for (size_t i = 0; i < items.size(); ++i) {
     expect_known(spec.from[i], known, "stage", items[i].place, scope.diagnostics);
     if (std::count(spec.from.begin(), spec.from.begin() + static_cast<ptrdiff_t>(i), spec.from[i]) > 0) {
@@ -37,6 +44,7 @@ void read_class_labels(Section& section, const ClassSpec& spec, const DataSpec* 
   }
   if (!data || data->layout != "phantom" || spec.labels.empty()) return;
   const auto& there = data->phantom.labels;
+  if (std::count(spec.labels.begin(), spec.labels.end(), 0) > 0) return;  // what is no organ is everywhere
   if (std::find_first_of(spec.labels.begin(), spec.labels.end(), there.begin(), there.end()) == spec.labels.end()) {
     section.error("labels", "class '" + spec.name + "' has none of the labels of data." + data->name +
                                 ".phantom.labels: the generated volumes have no such organ");
@@ -66,7 +74,7 @@ bool parse_index(const std::string& text, int64_t& value) {
   return failure == std::errc() && end == text.data() + text.size() && value >= 0;
 }
 
-// "name" or "name:first-last".
+// "name", "name:first-last" or "beginning*".
 void check_split_entry(const std::string& entry, const std::vector<std::string>& volumes, const Place& place,
                        Diagnostics& diagnostics) {
   const size_t colon = entry.find(':');
@@ -81,7 +89,8 @@ void check_split_entry(const std::string& entry, const std::vector<std::string>&
           "a range of slices is written \"name:first-last\" with first ≤ last, counted from 0, got \"" + entry + "\"");
     }
   }
-  if (!volumes.empty()) expect_known(entry.substr(0, colon), volumes, "volume", place, diagnostics);
+  if (!volumes.empty() && !entry.ends_with('*'))
+    expect_known(entry.substr(0, colon), volumes, "volume", place, diagnostics);
 }
 
 void read_split_lists(Section& section, SplitSpec& spec, const DataSpec* data) {
@@ -107,6 +116,7 @@ void read_split_shares(Section& section, SplitSpec& spec) {
   section.read("train", spec.train_share, {.minimum = 0, .maximum = 1, .above = true, .below = true});
   section.read("validation", spec.validation_share, {.minimum = 0, .maximum = 1, .above = true, .below = true});
   section.read("seed", spec.seed);
+  section.read("redraw", spec.redraw);
   if (spec.train_share + spec.validation_share >= 1) {
     section.error(section.has("train") ? "train" : "validation",
                   "'" + section.path() + "': the shares of train and validation leave nothing for the test set");
@@ -137,7 +147,7 @@ TaskSpec read_task(Section& section, const Experiment& experiment, Scope& scope)
   if (section.require("plugin", "a table such as {name = \"segmentation\"}")) {
     if (auto use = section.section("plugin")) spec.plugin = read_plugin<Task>(*use, "task", scope);
   }
-  read_from(section, spec, scope);
+  read_from(section, spec, experiment, scope);
   std::vector<std::string> data_sets;
   for (const auto& data : experiment.data) data_sets.push_back(data.name);
   if (section.require("data", "the name of a [data.NAME]") && section.read("data", spec.data)) {
@@ -148,6 +158,7 @@ TaskSpec read_task(Section& section, const Experiment& experiment, Scope& scope)
   read_splits(section, spec.splits, data);
   section.read("size", spec.size, between(8, 4096));
   section.read("evaluate_every", spec.evaluate_every, at_least(1));
+  section.read("trials", spec.trials, at_least(1));
   read_training(section, spec.train);
   section.finish();
   return spec;
@@ -159,10 +170,18 @@ std::vector<TableRow> default_rows(const std::vector<TaskSpec>& tasks) {
   for (const auto& task : tasks) {
     for (const auto& from : task.from) {
       const bool there = std::any_of(rows.begin(), rows.end(), [&](const TableRow& row) { return row.from == from; });
-      if (!there) rows.push_back({from, from});
+      if (!there) rows.push_back({.label = from, .from = from});
     }
   }
   return rows;
+}
+
+// The row that the others are tested against is one of the table's.
+void read_compare(Section& section, TableSpec& table, const std::vector<TaskSpec>& tasks, Diagnostics& diagnostics) {
+  if (!section.read("compare", table.compare)) return;
+  std::vector<std::string> there;
+  for (const auto& row : table.rows.empty() ? default_rows(tasks) : table.rows) there.push_back(row.from);
+  expect_known(table.compare, there, "row", section.place("compare"), diagnostics);
 }
 
 }  // namespace
@@ -175,37 +194,23 @@ void read_tasks(Section& document, Experiment& experiment, Scope& scope) {
 
 void read_table(Section& document, Experiment& experiment, Scope& scope) {
   TableSpec& table = experiment.table;
-  auto rows_known = scope.stages;
-  rows_known.emplace_back("scratch");
+  const auto rows_known = beginnings(experiment, scope);
   if (auto section = document.section("table")) {
     section->read("caption", table.caption);
+    std::string kind = "scores";
+    section->read_choice("kind", kind, {"scores", "parameters"});
+    if (kind == "parameters") table.kind = TableKind::parameters;
+    read_reference(*section, table);
     for (auto& row : section->sections("rows")) {
-      TableRow made;
-      row.require("from", "a stage, or \"scratch\"");
-      if (row.read("from", made.from))
-        expect_known(made.from, rows_known, "stage", row.place("from"), scope.diagnostics);
-      made.label = made.from;
-      row.read("label", made.label);
-      row.finish();
-      table.rows.push_back(std::move(made));
+      table.rows.push_back(read_row(row, table, rows_known, document, scope));
     }
-    for (auto& column : section->sections("columns")) {
-      TableColumn made;
-      column.require("task", "the name of a [[task]]");
-      if (column.read("task", made.task)) {
-        expect_known(made.task, scope.tasks, "task", column.place("task"), scope.diagnostics);
-      }
-      made.label = made.task;
-      column.read("label", made.label);
-      column.read("score", made.score);
-      column.finish();
-      table.columns.push_back(std::move(made));
-    }
+    read_columns(*section, table, scope);
+    read_compare(*section, table, experiment.tasks, scope.diagnostics);
     section->finish();
   }
   if (table.rows.empty()) table.rows = default_rows(experiment.tasks);
   if (table.columns.empty()) {
-    for (const auto& task : experiment.tasks) table.columns.push_back({task.name, task.name, ""});
+    for (const auto& task : experiment.tasks) table.columns.push_back({.label = task.name, .task = task.name});
   }
 }
 

@@ -35,11 +35,19 @@ std::optional<SampleKind> kind_of(const std::string& objective, Scope& scope);
 void read_experiment(Section& document, Experiment& experiment, Scope& scope);  // [experiment] and plugins
 std::vector<DataSpec> read_data(Section& document);
 ModelSpec read_model(Section& document, Scope& scope);
+ModelSpec read_model_section(Section& section, Scope& scope);  // a table like [model]
+// Of each stage whose model is not [model]: what it says itself, over the model of the stage that it begins from.
+std::map<std::string, ModelSpec> read_stage_models(Section& document, std::vector<Section>& stages, Scope& scope);
 void read_training(Section& section, TrainSpec& spec);  // what stages and tasks share
 void read_views(Section& stage, StageSpec& spec);
 void read_stages(Section& document, Experiment& experiment, Scope& scope);
 void read_tasks(Section& document, Experiment& experiment, Scope& scope);
 void read_table(Section& document, Experiment& experiment, Scope& scope);
+void read_reference(Section& section, TableSpec& table);  // the file of the paper's figures
+// `beginnings`: what a row may be `from`.
+TableRow read_row(Section& row, const TableSpec& table, const std::vector<std::string>& beginnings, Section& document,
+                  Scope& scope);
+void read_columns(Section& section, TableSpec& table, Scope& scope);
 
 // Whether `name` is among `known`; notes "unknown WHAT 'name'" if not.
 bool expect_known(const std::string& name, const std::vector<std::string>& known, const std::string& what,

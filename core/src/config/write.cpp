@@ -38,7 +38,10 @@ class Inline {
  public:
   template <class T>
   Inline& add(const std::string& key, const T& value) {
-    text_ += (text_.empty() ? "" : ", ") + key + " = " + toml(value);
+    return raw(key, toml(value));
+  }
+  Inline& raw(const std::string& key, const std::string& written_value) {
+    text_ += (text_.empty() ? "" : ", ") + key + " = " + written_value;
     return *this;
   }
   std::string text() const { return "{" + text_ + "}"; }
@@ -98,6 +101,7 @@ class Writer {
     key("device", experiment.device);
     key("threads", experiment.threads);
     key("output", experiment.output);
+    if (experiment.smoke) key("smoke", true);
   }
 
   void data(const DataSpec& spec) {
@@ -116,6 +120,7 @@ class Writer {
                        .add("size", spec.phantom.size)
                        .add("labels", spec.phantom.labels)
                        .add("seed", spec.phantom.seed)
+                       .add("every", spec.phantom.every)
                        .text());
   }
 
@@ -128,14 +133,15 @@ class Writer {
     return table.add("patient", source.patient);
   }
 
-  void model(const ModelSpec& spec) {
-    open("[model]");
+  void model(const ModelSpec& spec, const std::string& title = "[model]") {
+    open(title);
     raw("slice_backbone", toml_plugin(spec.slice_backbone).text());
     if (spec.volume_backbone) raw("volume_backbone", toml_plugin(*spec.volume_backbone).text());
     key("levels", spec.levels == LevelUse::all ? "all" : "last");
     key("token_width", spec.token_width);
     key("frames", spec.frames);
     text("weights", spec.weights);
+    if (!spec.weights.empty()) key("min_match", spec.min_match);
   }
 
   void stage(const StageSpec& spec) {
@@ -147,6 +153,12 @@ class Writer {
                            [](const ObjectiveUse& use) { return toml_plugin(use.plugin).add("weight", use.weight); }));
     training(spec.train);
     key("volume_batch_size", spec.volume_batch_size);
+    if (!spec.probes.empty()) {
+      raw("probes", rows(spec.probes, [](const ProbeUse& probe) {
+            return Inline().add("task", probe.task).add("every", probe.every);
+          }));
+    }
+    if (spec.model) model(*spec.model, "[stage.model]");
     slice_views(spec.slice_views);
     volume_views(spec.volume_views);
     optimisation("stage", spec.train);
@@ -192,13 +204,18 @@ class Writer {
     raw("splits", splits(spec.splits).text());
     key("size", spec.size);
     key("evaluate_every", spec.evaluate_every);
+    if (spec.trials > 0) key("trials", spec.trials);
     training(spec.train);
     optimisation("task", spec.train);
   }
 
   static Inline splits(const SplitSpec& spec) {
     if (spec.train.empty()) {
-      return Inline().add("train", spec.train_share).add("validation", spec.validation_share).add("seed", spec.seed);
+      return Inline()
+          .add("train", spec.train_share)
+          .add("validation", spec.validation_share)
+          .add("seed", spec.seed)
+          .add("redraw", spec.redraw);
     }
     return Inline().add("train", spec.train).add("validation", spec.validation).add("test", spec.test);
   }
@@ -243,14 +260,46 @@ class Writer {
 
   void table(const TableSpec& spec) {
     if (spec.rows.empty() && spec.columns.empty()) return;
+    const bool parameters = spec.kind == TableKind::parameters, paper = !spec.reference.empty();
     open("[table]");
     text("caption", spec.caption);
-    raw("rows",
-        rows(spec.rows, [](const TableRow& row) { return Inline().add("label", row.label).add("from", row.from); }));
-    raw("columns", rows(spec.columns, [](const TableColumn& column) {
-          Inline made = Inline().add("label", column.label).add("task", column.task);
-          return column.score.empty() ? made : made.add("score", column.score);
-        }));
+    if (parameters) key("kind", "parameters");
+    text("reference", spec.reference);
+    raw("rows", rows(spec.rows, [&](const TableRow& row) { return table_row(row, paper); }));
+    if (!parameters) {
+      raw("columns", rows(spec.columns, [&](const TableColumn& column) { return table_column(column, paper); }));
+    }
+    text("compare", spec.compare);
+  }
+
+  static Inline table_row(const TableRow& row, bool paper) {
+    Inline made = Inline().add("label", row.label);
+    if (!row.from.empty()) made.add("from", row.from);
+    if (!row.group.empty()) made.add("group", row.group);
+    if (!row.missing.empty()) made.add("missing", row.missing);
+    if (row.model) made.raw("model", model_table(*row.model).text());
+    if (paper) made.add("reference", row.reference.empty() ? "none" : row.reference);
+    return made;
+  }
+
+  static Inline table_column(const TableColumn& column, bool paper) {
+    Inline made = Inline().add("label", column.label);
+    std::vector<std::string> tasks = {column.task};
+    tasks.insert(tasks.end(), column.others.begin(), column.others.end());
+    if (!column.task.empty() && column.others.empty()) made.add("task", column.task);
+    if (!column.others.empty()) made.add("task", tasks);
+    if (!column.score.empty()) made.add("score", column.score);
+    if (!column.missing.empty()) made.add("missing", column.missing);
+    if (paper) made.add("reference", column.reference.empty() ? "none" : column.reference);
+    return made;
+  }
+
+  static Inline model_table(const ModelSpec& spec) {
+    Inline made;
+    made.raw("slice_backbone", toml_plugin(spec.slice_backbone).text());
+    if (spec.volume_backbone) made.raw("volume_backbone", toml_plugin(*spec.volume_backbone).text());
+    made.add("levels", spec.levels == LevelUse::all ? "all" : "last");
+    return made.add("token_width", spec.token_width).add("frames", spec.frames);
   }
 
   std::ostringstream out_;

@@ -47,6 +47,12 @@ Ellipsoid organ(size_t index, size_t count, int16_t label, const Tissue& tissue,
   return part;
 }
 
+// At the end of a generated name; of any other name 0.
+int64_t number_of(const std::string& name) {
+  const size_t digits = name.find_last_not_of("0123456789") + 1;
+  return digits < name.size() && name.size() - digits < 18 ? std::stoll(name.substr(digits)) : 0;
+}
+
 std::vector<Ellipsoid> anatomy(const config::PhantomSpec& spec, const Tissue& tissue, CounterRandom& random) {
   Ellipsoid body{{0, 0, 0}, {}, tissue.body, 0};
   for (int i = 0; i < 3; ++i) body.radius[i] = (i == 2 ? 1.3 : 0.9) * random.uniform(0.92, 1.0);
@@ -78,7 +84,8 @@ LabelledScan make_phantom(const config::PhantomSpec& spec, const config::VolumeS
   const uint64_t key = std::stoull(data::checksum128(source.name + "/" + modality).substr(0, 16), nullptr, 16);
   CounterRandom shape(spec.seed, 0, key, 0);
   const Tissue tissue = tissue_of(modality);
-  const auto parts = anatomy(spec, tissue, shape);
+  auto parts = anatomy(spec, tissue, shape);
+  if (number_of(source.name) % spec.every != 0) parts.resize(1);
   std::array<Wave, 4> waves;
   for (auto& wave : waves) {
     for (auto& frequency : wave.frequency) frequency = shape.uniform(-25, 25);
