@@ -11,16 +11,6 @@
 namespace ivory::experiment {
 namespace {
 
-std::shared_ptr<const data::DataSet> data_set_of(const Node& node, const OpenData& data) {
-  std::vector<std::shared_ptr<const data::SliceCache>> caches;
-  for (const auto& name : node.data) {
-    const auto found = data.caches.find(name);
-    if (found == data.caches.end()) return nullptr;
-    caches.push_back(found->second);
-  }
-  return std::make_shared<const data::DataSet>(std::move(caches));
-}
-
 std::string mebibytes(double bytes) {
   char text[32];
   std::snprintf(text, sizeof text, "%.0f MiB", bytes / 1048576.0);
@@ -43,13 +33,24 @@ std::string cost_of(const Node& node, const OpenData& data, const Store& store) 
 }
 
 // What a stage's settings say about its method; the stages that are done are left alone.
-std::string warnings_of(const Node& node, const config::Experiment& experiment, const OpenData& data) {
+std::string warnings_of(const Node& node, const OpenData& data) {
   if (node.kind != NodeKind::stage) return "";
   const auto set = data_set_of(node, data);
   std::string text;
   const auto samples = [&](SampleKind kind) { return set ? set->samples(kind) : 0; };
-  for (const auto& sentence : lint(*node.stage, experiment.model, samples)) text += "    warning: " + sentence + "\n";
+  for (const auto& sentence : lint(*node.stage, *node.model, samples)) text += "    warning: " + sentence + "\n";
   return text;
+}
+
+// Of a data set without a cache: what will be read, or what is missing.
+std::string sources_of(const config::DataSpec& spec) {
+  try {
+    const auto count = list_sources(spec).size();
+    return "no cache yet; it is built of " + std::to_string(count) + (count == 1 ? " volume" : " volumes") +
+           " (layout \"" + spec.layout + "\") when the experiment runs";
+  } catch (const Error& error) {
+    return std::string("cannot be read: ") + error.what();
+  }
 }
 
 std::string describe_data(const config::Experiment& experiment, const OpenData& data) {
@@ -60,7 +61,7 @@ std::string describe_data(const config::Experiment& experiment, const OpenData& 
       text += std::to_string(found->second->volumes().size()) + " volumes, " + std::to_string(found->second->slices()) +
               " slices in " + found->second->folder().string() + "\n";
     } else {
-      text += "no cache yet; it is built from layout \"" + spec.layout + "\" when the experiment runs\n";
+      text += sources_of(spec) + "\n";
     }
   }
   return text;
@@ -93,7 +94,7 @@ std::string describe_plan(const config::Experiment& experiment, const plugin::Re
     done += state == "done";
     if (!experiment.sweep_point.empty()) continue;
     text += "  " + node.label() + ": " + state + (state == "done" ? "" : cost_of(node, data, store)) + "\n";
-    if (state != "done") text += warnings_of(node, experiment, data);
+    if (state != "done") text += warnings_of(node, data);
   }
   text += "  " + std::to_string(done) + " of " + std::to_string(plan.nodes.size()) + " done\n";
   if (experiment.sweep_point.empty()) text += describe_memory(experiment, registry);

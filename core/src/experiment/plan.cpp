@@ -3,7 +3,9 @@
 #include <ivory/error.h>
 #include <ivory/random.h>
 
+#include <map>
 #include <nlohmann/json.hpp>
+#include <tuple>
 
 #include "experiment/identity.h"
 #include "train/files.h"
@@ -11,27 +13,40 @@
 namespace ivory::experiment {
 namespace {
 
-// Weights to begin with are what their file holds, not where it lies.
-nlohmann::json model_identity(const config::ModelSpec& spec) {
+// Weights to begin with are what their file holds, not where it lies. A sweep asks for the same file at every point.
+std::string content_of_weights(const std::string& file) {
+  namespace fs = std::filesystem;
+  if (!fs::exists(file)) throw missing_data("[model] weights: the file ", file, " does not exist");
+  using State = std::tuple<std::string, fs::file_time_type, uintmax_t>;
+  static std::map<State, std::string> known;
+  std::string& hash = known[{file, fs::last_write_time(file), fs::file_size(file)}];
+  if (hash.empty()) hash = train::hash_file(file);
+  return hash;
+}
+
+nlohmann::json model_identity(const config::ModelSpec& spec, const std::string& weights) {
   nlohmann::json identity = config::identity(spec);
-  if (spec.weights.empty()) return identity;
-  if (!std::filesystem::exists(spec.weights)) {
-    throw missing_data("[model] weights: the file ", spec.weights, " does not exist");
-  }
-  identity["weights"] = train::hash_file(spec.weights);
+  identity["weights"] = weights;
   return identity;
+}
+
+bool starts_from_file(const Node& node) {
+  return node.kind == NodeKind::stage ? node.from.empty() : node.from == "weights";
 }
 
 class Planner {
  public:
   Planner(const config::Experiment& experiment, const std::map<std::string, std::string>& content)
-      : experiment_(experiment), content_(content), model_(model_identity(experiment.model)) {}
+      : experiment_(experiment), content_(content) {
+    if (!experiment.model.weights.empty()) weights_ = content_of_weights(experiment.model.weights);
+  }
 
   Plan run() {
     for (const auto& stage : experiment_.stages) add_stage(stage);
     for (const auto& task : experiment_.tasks) {
       for (const auto& from : task.from) {
-        for (int64_t trial = 0; trial < experiment_.trials; ++trial) add_task(task, from, trial);
+        const int64_t trials = task.trials > 0 ? task.trials : experiment_.trials;
+        for (int64_t trial = 0; trial < trials; ++trial) add_task(task, from, trial);
       }
     }
     return std::move(plan_);
@@ -44,31 +59,46 @@ class Planner {
     if (!stage.from.empty()) node.inputs.push_back(add_stage(experiment_.stage(stage.from)));
     node.data = stage.data;
     node.stage = &stage;
+    for (const auto& probe : stage.probes) node.probes.push_back(&task_named(probe.task));
     return stages_[stage.name] = add(std::move(node), config::identity(stage));
   }
 
   void add_task(const config::TaskSpec& task, const std::string& from, int64_t trial) {
     Node node{.kind = NodeKind::task, .name = task.name, .from = from, .trial = trial};
     node.seed = mix(experiment_.seed, static_cast<uint64_t>(trial) + 1);
-    if (from != "scratch") node.inputs.push_back(stages_.at(from));
+    if (from != "scratch" && from != "weights") node.inputs.push_back(stages_.at(from));
     node.data = {task.data};
     node.task = &task;
     add(std::move(node), config::identity(task));
   }
 
+  const config::TaskSpec& task_named(const std::string& name) const {
+    for (const auto& task : experiment_.tasks) {
+      if (task.name == name) return task;
+    }
+    throw bad_request("experiment '", experiment_.name, "' has no task '", name, "' to probe with");
+  }
+
   size_t add(Node node, const nlohmann::json& spec) {
+    node.model = &experiment_.model_of(node.kind == NodeKind::stage ? node.name : node.from);
     node.identity = identify(node, spec);
     plan_.nodes.push_back(std::move(node));
     return plan_.nodes.size() - 1;
   }
 
+  std::string weights_of(const Node& node) const {
+    if (!starts_from_file(node) || node.model->weights.empty()) return "";
+    return node.model->weights == experiment_.model.weights ? weights_ : content_of_weights(node.model->weights);
+  }
+
   std::string identify(const Node& node, const nlohmann::json& spec) const {
     nlohmann::json whole = {{"kind", node.kind == NodeKind::stage ? "stage" : "task"},
                             {"spec", spec},
-                            {"model", model_},
+                            {"model", model_identity(*node.model, weights_of(node))},
                             {"seed", node.seed},
                             {"data", nlohmann::json::array()},
                             {"inputs", nlohmann::json::array()}};
+    if (experiment_.smoke) whole["smoke"] = true;
     for (const auto& name : node.data) {
       const auto found = content_.find(name);
       if (found == content_.end()) return "";
@@ -83,7 +113,7 @@ class Planner {
 
   const config::Experiment& experiment_;
   const std::map<std::string, std::string>& content_;
-  const nlohmann::json model_;
+  std::string weights_;  // hash of the file of [model] weights, or empty
   std::map<std::string, size_t> stages_;
   Plan plan_;
 };

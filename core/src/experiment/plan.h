@@ -16,7 +16,7 @@ enum class NodeKind { stage, task };
 struct Node {
   NodeKind kind = NodeKind::stage;
   std::string name;   // of the stage or task
-  std::string from;   // stage the weights come from; "scratch" or "" for fresh ones
+  std::string from;   // stage the weights come from; "weights": [model] weights; "scratch" or "": fresh, or a first stage
   int64_t trial = 0;  // tasks only, from 0
   uint64_t seed = 1;
   std::string identity;           // empty while its data set is missing
@@ -24,6 +24,8 @@ struct Node {
   std::vector<std::string> data;  // names of [data.NAME]
   const config::StageSpec* stage = nullptr;
   const config::TaskSpec* task = nullptr;
+  const config::ModelSpec* model = nullptr;
+  std::vector<const config::TaskSpec*> probes;  // the tasks of stage->probes
 
   std::string label() const;        // "stage slices", "task head, from scratch, trial 2 of 3"
   std::string folder_name() const;  // "stage-slices-0123456789ab"

@@ -8,91 +8,12 @@
 
 #include "experiment/html.h"
 #include "experiment/report_assets.h"
+#include "experiment/report_table.h"
 
 namespace ivory::experiment {
 namespace {
 
 using html::escape;
-
-std::string percent(double value) {
-  char buffer[32];
-  std::snprintf(buffer, sizeof buffer, "%.1f", 100 * value);
-  return buffer;
-}
-
-// Reasons of empty cells, each once, in the order in which they are first met: a, b, c, …
-class Footnotes {
- public:
-  std::string mark(const std::string& reason) {
-    const auto found = std::find(reasons_.begin(), reasons_.end(), reason);
-    const auto index = static_cast<size_t>(found - reasons_.begin());
-    if (found == reasons_.end()) reasons_.push_back(reason);
-    return sign(index);
-  }
-  void write(std::ostream& out) const {
-    for (size_t i = 0; i < reasons_.size(); ++i) {
-      out << "<li><sup>" << sign(i) << "</sup>" << escape(reasons_[i]) << "</li>\n";
-    }
-  }
-
- private:
-  static std::string sign(size_t index) {
-    return index < 26 ? std::string(1, static_cast<char>('a' + index)) : std::to_string(index + 1);
-  }
-  std::vector<std::string> reasons_;
-};
-
-// The mean, then spread and number of trials in columns of their own, so that the means stand in line.
-void write_cell(std::ostream& out, const Cell& cell, Footnotes& footnotes) {
-  if (cell.trials.empty()) {
-    const std::string mark = cell.reason.empty() ? "" : footnotes.mark(cell.reason);
-    out << "<td>– <span class=\"spread\"><sup>" << mark << "</sup></span> <span class=\"count\"></span></td>";
-    return;
-  }
-  out << "<td data-value=\"" << cell.mean() << "\">" << percent(cell.mean()) << " <span class=\"spread\">";
-  if (cell.trials.size() > 1) out << "± " << percent(cell.deviation());
-  out << "</span> <span class=\"count\">(" << cell.trials.size() << ")</span></td>";
-}
-
-// Every trial as a dot: a chart per column that has more than one trial somewhere.
-void write_trials(std::ostream& out, const Table& table) {
-  std::string charts;
-  for (size_t column = 0; column < table.columns.size(); ++column) {
-    DotChart chart{.title = table.columns[column] + ": every trial", .x_label = "percent", .mean = true};
-    size_t most = 0;
-    for (size_t row = 0; row < table.rows.size(); ++row) {
-      auto values = table.cells[row][column].trials;
-      most = std::max(most, values.size());
-      for (auto& value : values) value *= 100;
-      chart.rows.push_back({table.rows[row], std::move(values)});
-    }
-    if (most > 1) charts += to_html(chart);
-  }
-  if (!charts.empty()) out << "<div class=\"charts\">\n" << charts << "</div>\n";
-}
-
-// The table with its footnotes; `name` is the id of the heading that names it.
-void write_table(std::ostream& out, const Table& table, const std::string& name, const char* first_column) {
-  Footnotes footnotes;
-  out << "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-labelledby=\"" << name << "\">"
-      << "<table class=\"results sortable\">\n<caption>" << escape(table.caption)
-      << (table.caption.empty()          ? ""
-          : table.caption.ends_with('.') ? " "
-                                         : ". ")
-      << "Percent; mean ± sample standard deviation (number of trials).</caption>\n"
-      << "<thead><tr><th scope=\"col\">" << first_column << "</th>";
-  for (const auto& column : table.columns) out << "<th scope=\"col\">" << escape(column) << "</th>";
-  out << "</tr></thead>\n<tbody>\n";
-  for (size_t row = 0; row < table.rows.size(); ++row) {
-    out << "<tr><th scope=\"row\">" << escape(table.rows[row]) << "</th>";
-    for (const auto& cell : table.cells[row]) write_cell(out, cell, footnotes);
-    out << "</tr>\n";
-  }
-  out << "</tbody></table></div>\n<ul class=\"notes\">\n";
-  footnotes.write(out);
-  for (const auto& note : table.notes) out << "<li>" << escape(note) << "</li>\n";
-  out << "</ul>\n";
-}
 
 void write_results(std::ostream& out, const Table& table) {
   out << "<section aria-labelledby=\"results\">\n<h2 id=\"results\">Results</h2>\n";
@@ -217,9 +138,10 @@ std::string to_html(const Report& report) {
   write_results(out, report.table);
   for (size_t i = 0; i < ids.size(); ++i) write_section(out, report.sections[i], ids[i]);
   write_provenance(out, report);
-  out << "<p id=\"sorted\" class=\"unseen\" role=\"status\"></p>\n</main>\n<footer>Written by Ivory. No number here "
-         "was typed in: each was measured by the run that this page "
-      << "describes.</footer>\n<script>" << report_script << "</script>\n</body>\n</html>\n";
+  out << "<p id=\"sorted\" class=\"unseen\" role=\"status\"></p>\n</main>\n<footer>Written by Ivory. "
+      << (report.table.source.empty() ? "No number here was typed in: each"
+                                      : "But for the paper's figures no number here was typed in: each")
+      << " was measured by the run that this page describes.</footer>\n<script>" << report_script << "</script>\n</body>\n</html>\n";
   return out.str();
 }
 

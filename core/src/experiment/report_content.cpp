@@ -69,7 +69,12 @@ Report make_report(const RunState& state) {
                     state.provenance.at("cpu").get<std::string>() + ", " + text_of(state.provenance.at("cores")) +
                     " cores (" + state.provenance.at("device").get<std::string>() + ") · " +
                     state.provenance.at("version").get<std::string>();
-  report.table = make_table(state.experiment, state.plan, state.store);
+  report.table = state.table;
+  if (state.experiment.smoke) {
+    report.title += " · SMOKE RUN, no result";
+    report.caveat = report.table.notes.front() + (report.caveat.empty() ? "" : "\n\n" + report.caveat);
+    report.table.notes.erase(report.table.notes.begin());
+  }
   std::erase(report.table.notes, state.experiment.note);  // it stands at the top
   add_stages(report, state);
   for (const auto& task : state.experiment.tasks) report.sections.push_back(task_section(state, task));

@@ -6,12 +6,13 @@
 #include <nlohmann/json.hpp>
 
 #include "experiment/device.h"
-#include "experiment/lint.h"
 #include "experiment/log.h"
+#include "experiment/parameter_table.h"
 #include "experiment/pictures.h"
 #include "experiment/provenance.h"
 #include "experiment/summary.h"
 #include "experiment/table.h"
+#include "train/files.h"
 #include "train/trainer.h"
 
 namespace ivory::experiment {
@@ -44,17 +45,22 @@ json to_json(const StagePictures& pictures) {
 
 class Runner {
  public:
-  Runner(const config::Experiment& experiment, const plugin::Registry& registry, torch::Device device)
+  Runner(const config::Experiment& experiment, const plugin::Registry& registry, torch::Device device,
+         const json& origin)
       : experiment_(experiment),
         registry_(registry),
         device_(device),
+        origin_(origin),
         store_(experiment.output),
         data_(open_data(experiment, /*build=*/true)),
-        plan_(make_plan(experiment, data_.content)) {}
+        plan_(make_plan(experiment, data_.content)) {
+    origin_.erase("diff");  // the run folder has it
+  }
 
   ExitCode run() {
+    check_before_training(plan_, data_, store_, registry_);
     for (const auto& node : plan_.nodes) run_if_needed(node);
-    if (!failures_.empty()) return ExitCode::run_failed;
+    if (failed_ != ExitCode::done) return failed_;
     return data_.missing.empty() ? ExitCode::done : ExitCode::missing_data;
   }
 
@@ -86,20 +92,24 @@ class Runner {
       record["identity"] = node.identity;
       record["label"] = node.label();
       record["finished"] = utc_now();
+      record["provenance"] = origin_;
       store_.write_record(node, record);
       train::discard_checkpoints(context(node));
     } catch (const train::Interrupted&) {
       throw;
     } catch (const c10::Error& error) {
-      fail(node, error.what_without_backtrace());
+      fail(node, error.what_without_backtrace(), ExitCode::run_failed);
+    } catch (const Error& error) {
+      fail(node, error.what(), error.code());
     } catch (const std::exception& error) {
-      fail(node, error.what());
+      fail(node, error.what(), ExitCode::run_failed);
     }
   }
 
-  void fail(const Node& node, const std::string& reason) {
+  void fail(const Node& node, const std::string& reason, ExitCode code) {
     spdlog::error("{} failed: {}", node.label(), reason);
     failures_[node.label()] = reason;
+    if (failed_ != ExitCode::run_failed) failed_ = code;
   }
 
   train::NodeContext context(const Node& node) const {
@@ -111,22 +121,12 @@ class Runner {
   }
 
   fs::path initial_weights(const Node& node) const {
-    if (node.inputs.empty()) return {};
+    if (node.inputs.empty()) return node.from == "weights" ? experiment_.model.weights : "";
     return store_.folder(plan_.nodes[node.inputs.front()]) / "weights.safetensors";
   }
 
-  std::shared_ptr<const data::DataSet> data_set(const Node& node) const {
-    std::vector<std::shared_ptr<const data::SliceCache>> caches;
-    for (const auto& name : node.data) caches.push_back(data_.caches.at(name));
-    return std::make_shared<const data::DataSet>(std::move(caches));
-  }
-
   json train_stage(const Node& node) {
-    const auto data = data_set(node);
-    const auto samples = [&](SampleKind kind) { return data->samples(kind); };
-    for (const auto& sentence : lint(*node.stage, experiment_.model, samples)) {
-      spdlog::warn("{}: {}", node.label(), sentence);
-    }
+    const auto data = data_set_of(node, data_);
     json objectives = json::array(), pictures = json::object();
     const auto visit = [&](Model& model, const NamedObjectives& trained) {
       for (const auto& [name, objective] : trained) {
@@ -134,15 +134,15 @@ class Runner {
       }
       pictures = draw_pictures(node, *data, model, trained);
     };
-    const auto result = train::train_stage(*node.stage, experiment_.model, initial_weights(node), data, registry_,
-                                           context(node), visit);
+    const auto result = train::train_stage(*node.stage, *node.model, initial_weights(node), data, registry_,
+                                           context(node), visit, probes_of(node, data_));
     return {{"kind", "stage"},     {"steps", result.steps},    {"seconds", result.seconds},
             {"last", result.last}, {"objectives", objectives}, {"pictures", pictures}};
   }
 
   // A stage whose pictures cannot be drawn is done all the same.
   json draw_pictures(const Node& node, const data::DataSet& data, Model& model, const NamedObjectives& trained) const {
-    const auto& backbone = experiment_.model.volume_backbone;
+    const auto& backbone = node.model->volume_backbone;
     const auto& crops = node.stage->slice_views.crops;
     PictureRequest request{.data = data, .folder = store_.folder(node), .volume_size = node.stage->volume_views.size};
     if (!crops.empty()) request.slice_size = crops.front().size;
@@ -160,7 +160,7 @@ class Runner {
   }
 
   json train_task(const Node& node) {
-    const auto result = train::train_task(*node.task, experiment_.model, initial_weights(node), data_set(node),
+    const auto result = train::train_task(*node.task, *node.model, initial_weights(node), data_set_of(node, data_),
                                           registry_, context(node));
     json pictures = json::array();
     for (const auto& picture : result.pictures) {
@@ -179,10 +179,12 @@ class Runner {
   const config::Experiment& experiment_;
   const plugin::Registry& registry_;
   const torch::Device device_;
+  json origin_;  // where and by what this session runs
   const Store store_;
   const OpenData data_;
   const Plan plan_;
   std::map<std::string, std::string> failures_;
+  ExitCode failed_ = ExitCode::done;  // run_failed where any was more than a request that cannot be met
 };
 
 // <run>/nodes/stage-slices → ../../store/stage-slices-…: what this experiment is made of.
@@ -205,7 +207,10 @@ std::string device_name(const torch::Device& device) {
 
 fs::path run_folder(const config::Experiment& experiment) {
   const fs::path folder = fs::path(experiment.output) / experiment.name;
-  return experiment.sweep_point.empty() ? folder : folder / slug(experiment.sweep_point);
+  if (experiment.sweep_point.empty()) return folder;
+  constexpr size_t longest = 100;  // of 255 bytes of a file name; the hash tells apart what the slug does not
+  const std::string point = experiment.sweep_point;
+  return folder / (slug(point).substr(0, longest) + "-" + train::hash_text(point).substr(0, 6));
 }
 
 ExitCode run(const config::Experiment& experiment, const plugin::Registry& registry, const std::string& command) {
@@ -223,7 +228,13 @@ ExitCode run(const config::Experiment& experiment, const plugin::Registry& regis
   spdlog::info("{}: {} on {}, results in {}", experiment.name, origin["version"].get<std::string>(),
                device_name(device), folder.string());
 
-  Runner runner(experiment, registry, device);
+  std::optional<Runner> made;
+  try {
+    made.emplace(experiment, registry, device, origin);
+  } catch (const train::Interrupted& stop) {
+    throw train::Interrupted(stop.what() + ("\nTo continue: " + command));
+  }
+  Runner& runner = *made;
   ExitCode code = ExitCode::run_failed;
   std::string interrupted;
   try {
@@ -232,9 +243,17 @@ ExitCode run(const config::Experiment& experiment, const plugin::Registry& regis
     interrupted = stop.what();
   }
   link_nodes(folder, runner.plan(), runner.store());
-  const RunState state{experiment, runner.plan(), runner.store(), runner.data(), runner.failures(), origin};
+  const bool counts = experiment.table.kind == config::TableKind::parameters;
+  const RunState state{experiment,
+                       runner.plan(),
+                       runner.store(),
+                       runner.data(),
+                       runner.failures(),
+                       origin,
+                       counts ? make_parameter_table(experiment, registry)
+                              : make_table(experiment, runner.plan(), runner.store())};
   write_summary(state, folder);
-  if (!interrupted.empty()) throw run_failed(interrupted, "\nTo continue: ", command);
+  if (!interrupted.empty()) throw train::Interrupted(interrupted + "\nTo continue: " + command);
   std::cout << "\n" << console_summary(state) << "\n";
   std::cout << "Report: " << (folder / "report.html").string() << "\n";
   for (const auto& [name, sentence] : runner.data().missing) std::cerr << sentence << "\n";

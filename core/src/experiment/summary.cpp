@@ -5,7 +5,7 @@
 
 #include "experiment/estimate.h"
 #include "experiment/report_content.h"
-#include "experiment/table.h"
+#include "experiment/table_text.h"
 
 namespace ivory::experiment {
 namespace fs = std::filesystem;
@@ -25,11 +25,27 @@ json to_json(const Table& table) {
     for (size_t column = 0; column < table.columns.size(); ++column) {
       const Cell& cell = table.cells[row][column];
       json entry = {{"row", table.rows[row]}, {"column", table.columns[column]}, {"trials", cell.trials}};
+      if (!table.groups.empty()) entry["group"] = table.groups[row];
       if (cell.trials.empty()) entry["reason"] = cell.reason;
+      if (cell.rank > 0) entry["rank"] = cell.rank;
+      if (cell.paper) {
+        entry["paper"] = {{"mean", cell.paper->mean}};
+        if (cell.paper->deviation) entry["paper"]["deviation"] = *cell.paper->deviation;
+      }
+      if (const auto value = difference(cell, table.unit)) entry["difference_from_paper"] = *value;
+      if (const auto& test = cell.against) {
+        entry["against"] = {{"row", table.compared}, {"difference", test->difference}, {"t", test->t}, {"p", test->p}};
+      }
       rows.push_back(std::move(entry));
     }
   }
-  return {{"caption", table.caption}, {"notes", table.notes}, {"cells", rows}};
+  return {{"caption", table.caption},
+          {"smoke", table.smoke},
+          {"unit", table.unit == Unit::percent ? "fractions; the paper's figures in percent"
+                                               : "parameters; the paper's in millions"},
+          {"source", table.source},
+          {"notes", table.notes},
+          {"cells", rows}};
 }
 
 // What the last epoch of each finished stage measured.
@@ -41,7 +57,7 @@ std::string stage_summary(const RunState& state) {
     text += "  " + node.label() + " (" + duration_text(record->value("seconds", 0.0)) + "), means of the last epoch:";
     const json last = record->value("last", json::object());
     for (const auto& [name, value] : last.items()) {
-      text += " " + name + " " + number(value.get<double>());
+      text += " " + name + " " + (value.is_number() ? number(value.get<double>()) : "nan");
     }
     text += "\n";
   }
@@ -64,7 +80,7 @@ std::string slug(const std::string& text) {
 }
 
 void write_summary(const RunState& state, const fs::path& folder) {
-  const Table table = make_table(state.experiment, state.plan, state.store);
+  const Table& table = state.table;
   write_file(folder / "table.md", to_markdown(table));
   write_file(folder / "table.json", to_json(table).dump(2) + "\n");
   write_file(folder / "table.csv", to_csv(table));
@@ -75,7 +91,7 @@ void write_summary(const RunState& state, const fs::path& folder) {
 std::string console_summary(const RunState& state) {
   std::string text = stage_summary(state);
   if (!text.empty()) text = "Pre-training\n" + text + "\n";
-  text += to_console(make_table(state.experiment, state.plan, state.store));
+  if (!state.table.rows.empty()) text += to_console(state.table);
   for (const auto& [label, reason] : state.failures) text += "  failed: " + label + ": " + reason + "\n";
   return text;
 }

@@ -10,6 +10,7 @@
 #include "experiment/plan.h"
 #include "experiment/run.h"
 #include "experiment/store.h"
+#include "experiment/table.h"
 
 namespace ivory::experiment {
 
@@ -20,6 +21,7 @@ struct RunState {
   const OpenData& data;
   const std::map<std::string, std::string>& failures;  // node → reason
   const nlohmann::json& provenance;
+  Table table;
 };
 
 void write_summary(const RunState& state, const std::filesystem::path& folder);

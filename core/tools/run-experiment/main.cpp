@@ -5,11 +5,13 @@
 #include <iostream>
 
 #include "config/experiment.h"
+#include "config/node.h"
 #include "experiment/guarded.h"
 #include "experiment/log.h"
 #include "experiment/run.h"
 #include "experiment/version.h"
 #include "plugin/registry.h"
+#include "train/trainer.h"
 
 namespace {
 
@@ -30,7 +32,7 @@ constexpr const char* introduction =
 
 struct Request {
   std::vector<std::string> files, overrides;
-  bool dry_run = false;
+  bool dry_run = false, smoke = false;
   std::string command;
 };
 
@@ -52,6 +54,8 @@ std::optional<Request> parse(int argc, char** argv) {
   add("set", po::value(&request.overrides)->value_name("KEY=VALUE")->composing(),
       "override a value, e.g. stage.slices.epochs=3; may be repeated");
   add("dry-run", po::bool_switch(&request.dry_run), "print the plan and a cost estimate, run nothing");
+  add("smoke", po::bool_switch(&request.smoke),
+      "run the whole at the tiny size that the file's [smoke] says, on generated volumes; every output says so");
   add("output", po::value(&output)->value_name("FOLDER"), "where results go (default: the file's, else runs)");
   add("help,h", "this text");
   add("version", "versions of Ivory and its libraries");
@@ -74,10 +78,24 @@ std::optional<Request> parse(int argc, char** argv) {
     std::cout << ivory::experiment::version_text() << "\n";
     return {};
   }
-  if (!output.empty()) request.overrides.push_back("experiment.output=\"" + output + "\"");
+  if (!output.empty()) request.overrides.push_back("experiment.output=" + ivory::config::written(output));
   IVORY_CHECK(!request.files.empty(), "run-experiment: no experiment file; try run-experiment --help");
   for (int i = 0; i < argc; ++i) request.command += (i > 0 ? " " : "") + shell_word(argv[i]);
   return request;
+}
+
+// One point of a sweep that is wrong does not keep the others from running.
+ExitCode run_one(const ivory::config::Experiment& experiment, const ivory::plugin::Registry& registry,
+                 const std::string& command, bool others) {
+  try {
+    return ivory::experiment::run(experiment, registry, command);
+  } catch (const ivory::train::Interrupted&) {
+    throw;
+  } catch (const ivory::Error& error) {
+    if (!others) throw;
+    std::cerr << experiment.sweep_point << ": " << error.what() << "\n";
+    return error.code();
+  }
 }
 
 ExitCode run(const Request& request) {
@@ -85,7 +103,9 @@ ExitCode run(const Request& request) {
   registry.discover();
   std::vector<ivory::config::Experiment> experiments;
   for (const auto& file : request.files) {
-    for (auto& experiment : ivory::config::load_experiments(file, request.overrides, registry)) {
+    for (auto& experiment : ivory::config::load_experiments(file, request.overrides, registry, request.smoke)) {
+      const bool something = !experiment.stages.empty() || !experiment.tasks.empty() || !experiment.table.rows.empty();
+      IVORY_CHECK(something, file, ": nothing to run: it declares no [[stage]] and no [[task]]");
       experiments.push_back(std::move(experiment));
     }
   }
@@ -95,7 +115,7 @@ ExitCode run(const Request& request) {
       std::cout << ivory::experiment::describe_plan(experiment, registry) << "\n";
       continue;
     }
-    const ExitCode code = ivory::experiment::run(experiment, registry, request.command);
+    const ExitCode code = run_one(experiment, registry, request.command, experiments.size() > 1);
     if (code != ExitCode::done && worst != ExitCode::run_failed) worst = code;
   }
   return worst;

@@ -1,0 +1,167 @@
+// The experiments of the paper and the ablations as they stand: each plans, the tables share their stages, and Table 7
+// is counted to the last digit that the paper prints.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "experiment/parameter_table.h"
+#include "experiment/run.h"
+#include "experiment/table_text.h"
+#include "plugin/registry.h"
+
+namespace ivory::experiment {
+namespace {
+
+namespace fs = std::filesystem;
+
+const fs::path& folder() {
+  static const fs::path path = fs::path(IVORY_SOURCE_DIR) / "experiments";
+  return path;
+}
+
+plugin::Registry& registry() {
+  static plugin::Registry registry = [] {
+    plugin::Registry loaded;
+    for (const auto& entry : fs::directory_iterator(IVORY_BINARY_DIR "/lib/ivory/plugins")) {
+      if (entry.path().extension() == ".so") loaded.load(entry.path());
+    }
+    return loaded;
+  }();
+  return registry;
+}
+
+config::Experiment load(const std::string& name, bool smoke = false) {
+  return config::load_experiments(folder() / name, {}, registry(), smoke).at(0);
+}
+
+// With every data set there: its content is its name.
+Plan plan_of(const config::Experiment& experiment) {
+  std::map<std::string, std::string> content;
+  for (const auto& data : experiment.data) content[data.name] = "content of " + data.name;
+  return make_plan(experiment, content);
+}
+
+std::map<std::string, std::string> stage_identities(const std::string& name, bool smoke = false) {
+  const auto experiment = load(name, smoke);
+  std::map<std::string, std::string> identities;
+  for (const auto& node : plan_of(experiment).nodes) {
+    if (node.kind == NodeKind::stage) identities[node.name] = node.identity;
+  }
+  return identities;
+}
+
+std::vector<std::string> names_of(const std::map<std::string, std::string>& identities) {
+  std::vector<std::string> names;
+  for (const auto& [name, identity] : identities) names.push_back(name);
+  return names;
+}
+
+TEST(PaperTables, EveryExperimentPlansAndSoDoesItsSmokeRun) {
+  setenv("IVORY_PACKAGES", "/nowhere", 1);
+  setenv("IVORY_DATA", "/nowhere", 1);
+  setenv("IVORY_CACHE", "/nowhere", 1);
+  int64_t files = 0, smokes = 0;
+  for (const auto& entry : fs::directory_iterator(folder())) {
+    if (entry.path().extension() != ".toml") continue;
+    ++files;
+    const std::string name = entry.path().filename();
+    for (const auto& point : config::load_experiments(entry.path(), {"experiment.output=/nowhere"}, registry())) {
+      EXPECT_THAT(describe_plan(point, registry()), testing::HasSubstr("nodes, results in /nowhere")) << name;
+    }
+    if (name == "quickstart.toml") continue;
+    try {
+      for (const auto& point : config::load_experiments(entry.path(), {}, registry(), /*smoke=*/true)) {
+        ++smokes;
+        EXPECT_TRUE(point.smoke);
+        for (const auto& data : point.data) EXPECT_EQ(data.layout, "phantom") << name << ": " << data.name;
+      }
+    } catch (const Error& error) {
+      if (name.starts_with("table") || name.starts_with("figure") || name.starts_with("ablation")) {
+        ADD_FAILURE() << name << ": " << error.what();
+      }
+    }
+  }
+  EXPECT_GE(files, 16);
+  EXPECT_GE(smokes, 16);
+}
+
+TEST(PaperTables, Tables3And4And6ShareTheirStages) {
+  const auto three = stage_identities("table3.toml"), four = stage_identities("table4.toml"),
+             six = stage_identities("table6.toml"), seven = stage_identities("figure7.toml");
+  EXPECT_THAT(names_of(three), testing::ElementsAre("dc-masked", "dc-slices", "dc-volumes", "swav-masked",
+                                                    "swav-slices", "swav-volumes"));
+  EXPECT_EQ(three, four);
+  EXPECT_THAT(names_of(six), testing::ElementsAre("masked-last", "swav-masked", "swav-slices", "swav-volumes",
+                                                  "volumes-last", "volumes-unmasked"));
+  for (const auto* other : {&six, &seven}) {
+    for (const auto& [name, identity] : *other) {
+      if (three.count(name) > 0) EXPECT_EQ(three.at(name), identity) << name;
+    }
+  }
+  EXPECT_THAT(names_of(seven), testing::ElementsAre("dc-masked", "dc-slices", "dc-volumes"));
+  EXPECT_NE(six.at("masked-last"), six.at("swav-masked")) << "its model is another";
+  const auto unified = stage_identities("table5.toml");
+  EXPECT_EQ(names_of(unified), names_of(three));
+  for (const auto& [name, identity] : unified) EXPECT_NE(identity, three.at(name)) << name;
+}
+
+TEST(PaperTables, SmokeRunsShareStagesAmongThemselvesAndWithNothingElse) {
+  const auto real = stage_identities("table3.toml"), smoke = stage_identities("table3.toml", true);
+  EXPECT_EQ(smoke, stage_identities("table4.toml", true));
+  EXPECT_EQ(smoke.at("swav-slices"), stage_identities("table6.toml", true).at("swav-slices"));
+  auto experiment = load("table3.toml", true);
+  const Plan marked = plan_of(experiment);
+  experiment.smoke = false;
+  const Plan unmarked = plan_of(experiment);
+  for (size_t i = 0; i < marked.nodes.size(); ++i) {
+    EXPECT_NE(marked.nodes[i].identity, unmarked.nodes[i].identity) << "of the same values, but no smoke run";
+  }
+  for (const auto& [name, identity] : real) EXPECT_NE(identity, smoke.at(name)) << name;
+}
+
+TEST(PaperTables, AblationsOfLaterStagesTrainStage1Once) {
+  const std::string full = stage_identities("table3.toml").at("swav-slices");
+  for (const char* name : {"levels", "axis", "groups", "frames", "clusters", "mask_ratio"}) {
+    std::set<std::string> last;
+    const auto points =
+        config::load_experiments(folder() / ("ablation_" + std::string(name) + ".toml"), {}, registry());
+    for (const auto& point : points) {
+      for (const auto& node : plan_of(point).nodes) {
+        if (node.name == "swav-slices") EXPECT_EQ(node.identity, full) << name;
+        if (node.name == "swav-volumes") last.insert(node.identity);
+      }
+    }
+    EXPECT_EQ(last.size(), points.size()) << name << ": every point trains another stage 3";
+  }
+}
+
+TEST(PaperTables, EveryRowOfThePaperIsThere) {
+  for (int number = 3; number <= 7; ++number) {
+    const auto table = load("table" + std::to_string(number) + ".toml").table;
+    std::set<std::string> rows, expected;
+    for (const auto& row : table.rows) rows.insert(row.reference);
+    for (const auto& [name, figures] : table.paper) expected.insert(name);
+    EXPECT_EQ(rows, expected) << "table " << number;
+    EXPECT_THAT(table.source, testing::EndsWith("Table " + std::to_string(number)));
+  }
+}
+
+TEST(PaperTables, Table7IsCountedExactly) {
+  const Table table = make_parameter_table(load("table7.toml"), registry());
+  const auto row = std::find(table.rows.begin(), table.rows.end(), "Joint");
+  ASSERT_NE(row, table.rows.end());
+  const Cell& cell = table.cells[static_cast<size_t>(row - table.rows.begin())].front();
+  EXPECT_EQ(cell.mean(), 31162884);
+  EXPECT_LT(std::abs(difference(cell, table.unit).value()), 0.01);
+  const std::string console = to_console(table);
+  EXPECT_THAT(console, testing::ContainsRegex("Joint +31\\.16 +31\\.16 +\\+0\\.00"));
+  EXPECT_THAT(console, testing::ContainsRegex("USST +not implemented yet +47\\.80"));
+  for (const auto& cells : table.cells) {
+    if (cells.front().trials.empty()) EXPECT_EQ(cells.front().reason, "not implemented yet");
+  }
+}
+
+}  // namespace
+}  // namespace ivory::experiment
