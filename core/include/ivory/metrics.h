@@ -1,9 +1,11 @@
 #pragma once
 // Scores of predictions against the truth (method.md §7).
 
-#include <torch/torch.h>
+#include <ivory/task.h>
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 namespace ivory {
 
@@ -25,6 +27,11 @@ struct Overlap {
 // Area under the ROC curve by ranks, ties counted half; scores [N], labels [N] of 0 and 1. Throws when a class is
 // absent.
 double auc(const torch::Tensor& scores, const torch::Tensor& labels);
+// "auc", the mean over the classes, and "auc/<class>" of each; predicted, truth (0 and 1): [N, C]. A class that every
+// sample has, or none, has no AUC and is left out; counts are the samples that have it. Throws when no class has an
+// AUC. `task` and `samples` are for the texts: "linear-probe", "slices".
+Scores auc_scores(const torch::Tensor& predicted, const torch::Tensor& truth, const std::vector<std::string>& classes,
+                  const std::string& task, const std::string& samples);
 
 // exp of the entropy of the normalised singular values of [N, D] (Roy & Vetterli 2007): between 1 and min(N, D). 1 when
 // all features are zero, NaN when one is not finite.

@@ -20,7 +20,7 @@ struct TaskNeeds {
 
 struct TaskBatch {
   torch::Tensor images;    // [B, 1, H, W], or [B, F, 1, H, W]; normalised as Batch's
-  torch::Tensor masks;     // [B, H, W] int64, class index, 0 = background; undefined without masks
+  torch::Tensor masks;     // [B, H, W], of volumes [B, F, H, W], int64: class index, 0 = background; undefined without
   torch::Tensor labels;    // [B] int64, class index; undefined with masks
   torch::Tensor volume;    // [B] int64: id of the volume in the data set
   torch::Tensor position;  // [B] int64: slice number within the volume
@@ -53,7 +53,9 @@ class Task : public torch::nn::Module {
   };
 
   virtual TaskNeeds needs() const = 0;
-  virtual torch::Tensor loss(const TaskBatch& batch) = 0;  // a scalar
+  // A scalar. A task with no parameter to train (kNN) sees each sample of its training split here once, before
+  // evaluation: as evaluate() would, neither shuffled nor augmented; it keeps what it needs, the value is not used.
+  virtual torch::Tensor loss(const TaskBatch& batch) = 0;
   // Evaluation of a split, in any order of its batches: evaluate() collects, scores() computes and forgets.
   virtual void evaluate(const TaskBatch& batch) = 0;
   virtual Scores scores() = 0;

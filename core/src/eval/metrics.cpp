@@ -57,6 +57,24 @@ double auc(const torch::Tensor& scores, const torch::Tensor& labels) {
   return (rank_sum - positives * (positives + 1) / 2) / (positives * negatives);
 }
 
+Scores auc_scores(const torch::Tensor& predicted, const torch::Tensor& truth, const std::vector<std::string>& classes,
+                  const std::string& task, const std::string& samples) {
+  Scores result;
+  result.values = {{"auc", 0}};
+  for (int64_t c = 0; c < truth.size(1); ++c) {
+    const auto positives = truth.select(1, c).sum().item<int64_t>();
+    result.counts.emplace_back(samples + " with " + classes[c], positives);
+    if (positives == 0 || positives == truth.size(0)) continue;
+    result.values.push_back({"auc/" + classes[c], auc(predicted.select(1, c), truth.select(1, c))});
+    result.values.front().value += result.values.back().value;
+  }
+  const auto scored = result.values.size() - 1;
+  IVORY_CHECK(scored > 0, "task ", task, ": all ", truth.size(0), " ", samples,
+              " of the split agree on every class, so no AUC is defined; a split needs ", samples, " with and without");
+  result.values.front().value /= static_cast<double>(scored);
+  return result;
+}
+
 double effective_rank(const torch::Tensor& features) {
   const auto matrix = checked_matrix(features, "effective rank");
   if (!matrix.isfinite().all().item<bool>()) return std::nan("");
