@@ -1,7 +1,9 @@
-// Which classes are in a slice, by a linear layer on frozen slice features: how well pre-trained features separate
-// them.
+// Which classes are in a slice, by a linear layer on frozen features: how well pre-trained features separate them.
 //
-//   L = mean over slices and classes of BCE(W f + b, present),  f = multi-level slice features (method.md §1), frozen
+//   L = mean over slices and classes of BCE(W f + b, present)
+//
+// f, frozen: `features = "slices"`, the multi-level features of f_intra (method.md §1), slice by slice; or "tokens",
+// the slice's token behind f_inter, which has seen the other slices of its volume (§3).
 //
 // A slice's labels come from its mask: class c is present when at least `min_pixels` pixels at the loader's size have
 // it. The score is the mean over the classes of the area under the ROC curve over the split's slices. A class that all
@@ -17,15 +19,22 @@ using namespace ivory;
 class LinearProbe : public Task {
  public:
   LinearProbe(const Options& options, const Context& context)
-      : min_pixels_(options.get<int64_t>("min_pixels")), classes_(context.classes) {
+      : min_pixels_(options.get<int64_t>("min_pixels")),
+        tokens_(options.get<std::string>("features") == "tokens"),
+        classes_(context.classes) {
     IVORY_CHECK(!classes_.empty(), "task linear-probe: at least one class is needed, none is declared");
     IVORY_CHECK(context.model && context.model->intra, "task linear-probe: a slice backbone is needed, there is none");
+    IVORY_CHECK(!tokens_ || context.model->has_inter(),
+                "task linear-probe: features = \"tokens\" are a volume backbone's, [model] names none");
     model_ = register_module("model", context.model);
     for (auto& parameter : model_->parameters()) parameter.requires_grad_(false);
-    head_ = register_module("head", torch::nn::Linear(model_->feature_width(), static_cast<int64_t>(classes_.size())));
+    const int64_t width = tokens_ ? model_->token_width() : model_->feature_width();
+    head_ = register_module("head", torch::nn::Linear(width, static_cast<int64_t>(classes_.size())));
   }
 
-  TaskNeeds needs() const override { return {.unit = TaskUnit::slice, .masks = true, .balanced = true}; }
+  TaskNeeds needs() const override {
+    return {.unit = tokens_ ? TaskUnit::volume : TaskUnit::slice, .masks = true, .balanced = !tokens_};
+  }
 
   torch::Tensor loss(const TaskBatch& batch) override {
     return torch::binary_cross_entropy_with_logits(logits(batch.images), present(batch.masks));
@@ -33,36 +42,39 @@ class LinearProbe : public Task {
 
   void evaluate(const TaskBatch& batch) override {
     const torch::NoGradGuard no_grad;
-    logits_.push_back(logits(batch.images).to(torch::kCPU, torch::kFloat64));
-    present_.push_back(present(batch.masks).to(torch::kCPU, torch::kInt64));
+    logits_.push_back(logits(batch.images).flatten(0, -2).to(torch::kCPU, torch::kFloat64));
+    present_.push_back(present(batch.masks).flatten(0, -2).to(torch::kCPU, torch::kInt64));
   }
 
   Scores scores() override;
   std::vector<Picture> pictures(const TaskBatch&, int64_t) override { return {}; }
 
  private:
-  // [B, 1, H, W] → [B, C]. The backbone is in evaluation mode whatever the mode is now: its statistics are frozen too.
+  // [B, 1, H, W] → [B, C], of volumes [B, F, 1, H, W] → [B, F, C]. The backbone is in evaluation mode whatever the mode
+  // is now: its statistics are frozen too.
   torch::Tensor logits(const torch::Tensor& images) {
     model_->eval();
     torch::Tensor features;
     {
       const torch::NoGradGuard no_grad;
-      features = model_->slice_features(images.unsqueeze(1)).squeeze(1);  // [B, sum of widths]
+      features = tokens_ ? model_->embed(images).tokens                             // [B, F, D]
+                         : model_->slice_features(images.unsqueeze(1)).squeeze(1);  // [B, sum of widths]
     }
     const auto x = head_->forward(features);
     return x.scalar_type() == torch::kFloat64 ? x : x.to(torch::kFloat32);
   }
 
-  // [B, H, W] → [B, C], 0 or 1.
+  // [B, H, W] → [B, C], [B, F, H, W] → [B, F, C], 0 or 1.
   torch::Tensor present(const torch::Tensor& masks) const {
     std::vector<torch::Tensor> columns;
     for (int64_t c = 1; c <= static_cast<int64_t>(classes_.size()); ++c) {
-      columns.push_back((masks == c).sum({1, 2}) >= min_pixels_);
+      columns.push_back((masks == c).sum({-2, -1}) >= min_pixels_);
     }
-    return torch::stack(columns, 1).to(head_->weight.scalar_type());
+    return torch::stack(columns, -1).to(head_->weight.scalar_type());
   }
 
   int64_t min_pixels_;
+  bool tokens_;
   std::vector<std::string> classes_;
   std::shared_ptr<Model> model_;
   torch::nn::Linear head_{nullptr};
@@ -74,20 +86,7 @@ Scores LinearProbe::scores() {
   const auto predicted = torch::cat(logits_), truth = torch::cat(present_);  // [N, C]
   logits_.clear();
   present_.clear();
-  Scores result;
-  result.values = {{"auc", 0}};
-  for (int64_t c = 0; c < truth.size(1); ++c) {
-    const auto positives = truth.select(1, c).sum().item<int64_t>();
-    result.counts.emplace_back("slices with " + classes_[c], positives);
-    if (positives == 0 || positives == truth.size(0)) continue;
-    result.values.push_back({"auc/" + classes_[c], auc(predicted.select(1, c), truth.select(1, c))});
-    result.values.front().value += result.values.back().value;
-  }
-  const auto scored = result.values.size() - 1;
-  IVORY_CHECK(scored > 0, "task linear-probe: all ", truth.size(0),
-              " slices of the split agree on every class, so no AUC is defined; a split needs slices with and without");
-  result.values.front().value /= static_cast<double>(scored);
-  return result;
+  return auc_scores(predicted, truth, classes_, "linear-probe", "slices");
 }
 
 }  // namespace
@@ -101,7 +100,11 @@ IVORY_PLUGIN(registrar) {
                    .fallback = int64_t{1},
                    .help = "Pixels of a class that make it present in a slice.",
                    .minimum = 1,
-                   .unit = "pixels"}},
+                   .unit = "pixels"},
+                  {.name = "features",
+                   .fallback = std::string("slices"),
+                   .help = "'slices': of f_intra; 'tokens': of f_inter, each slice seen with its volume.",
+                   .choices = {"slices", "tokens"}}},
       .create = [](const Options& options, const Task::Context& context) {
         return std::make_shared<LinearProbe>(options, context);
       }});

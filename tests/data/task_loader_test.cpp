@@ -139,5 +139,33 @@ TEST_F(TaskLoader, VolumesComeWithTheirClass) {
   EXPECT_TRUE(torch::allclose(batch->images[0].squeeze(1) * normal_deviation + normal_mean, whole, 0, 1e-5));
 }
 
+// Three frames of nine slices are the slices 1, 4 and 7; as many frames as slices are the slices themselves.
+TEST_F(TaskLoader, VolumesComeWithAMaskOfEachFrame) {
+  const auto volume = make_volume("a", {9, 8, 8});
+  store({volume});
+  LabelledSamples samples{
+      .unit = TaskUnit::volume, .volumes = {0}, .classes = {{3}}, .augment = true, .size = 8, .frames = 9};
+  const auto all = make_task_loader(data_, samples, {.batch_size = 1})->next();
+  ASSERT_TRUE(all);
+  EXPECT_FALSE(all->labels.defined());
+  ASSERT_EQ(all->masks.sizes(), (std::vector<int64_t>{1, 9, 8, 8}));
+  EXPECT_TRUE(
+      torch::allclose(all->images[0].squeeze(1) * normal_deviation + normal_mean, expected_pixels(volume), 0, 1e-5))
+      << "augmented, though the mask is not";
+  LabelledSamples slices{.slices = data_->slices, .classes = {{3}}, .size = 8};
+  const auto by_slice = make_task_loader(data_, slices, {.batch_size = 9, .shuffle = false})->next();
+  EXPECT_TRUE(torch::equal(all->masks[0], by_slice->masks));
+  EXPECT_TRUE(all->masks.any().item<bool>());
+  samples.frames = 3;
+  const auto few = make_task_loader(data_, samples, {.batch_size = 1})->next();
+  EXPECT_TRUE(torch::equal(few->masks[0], by_slice->masks.index_select(0, torch::tensor({1, 4, 7}))));
+}
+
+TEST_F(TaskLoader, MasksOfVolumesNeedLabels) {
+  store({make_volume("a", {3, 8, 8}, "int16", /*with_labels=*/false)});
+  const LabelledSamples samples{.unit = TaskUnit::volume, .volumes = {0}, .classes = {{3}}, .size = 8, .frames = 3};
+  EXPECT_THROW(make_task_loader(data_, samples, {.batch_size = 1}), Error);
+}
+
 }  // namespace
 }  // namespace ivory::data

@@ -107,6 +107,32 @@ TEST_F(StoreTest, TableHoldsMeasuredTrialsAndSaysWhyACellIsEmpty) {
   EXPECT_THAT(markdown, testing::HasSubstr("From scratch, IoU: not finished"));
 }
 
+// Task nodes: trials 1 and 2 from volumes, then from scratch.
+TEST_F(StoreTest, ComparedRowsAreTestedOverTheTrialsThatBothHave) {
+  auto experiment = experiment_;
+  experiment.trials = 4;
+  experiment.table.compare = "scratch";
+  const Plan plan = make_plan(experiment, {{"scans", "abc"}});
+  const Store store(folder_);
+  const std::vector<double> pre = {0.5, 0.7, 0.9}, scratch = {0.4, 0.5};  // differences of trials 1 and 2: 0.1, 0.2
+  for (size_t i = 0; i < pre.size(); ++i) finish(store, plan.nodes[2 + i], pre[i]);
+  for (size_t i = 0; i < scratch.size(); ++i) finish(store, plan.nodes[6 + i], scratch[i]);
+  const Table table = make_table(experiment, plan, store);
+  EXPECT_EQ(table.compared, "From scratch");
+  ASSERT_TRUE(table.cells[0][0].against);
+  EXPECT_NEAR(table.cells[0][0].against->difference, 0.15, 1e-12);
+  EXPECT_NEAR(table.cells[0][0].against->t, 3, 1e-9);  // 0.15 / (0.1 / √2 / √2)
+  EXPECT_FALSE(table.cells[1][0].against) << "the row itself";
+}
+
+TEST_F(StoreTest, OneCommonTrialIsNoTest) {
+  auto experiment = experiment_;
+  experiment.table.compare = "scratch";
+  const Store store(folder_);
+  for (const size_t node : {2u, 3u, 5u}) finish(store, plan_.nodes[node], 0.5);
+  EXPECT_FALSE(make_table(experiment, plan_, store).cells[0][0].against);
+}
+
 TEST_F(StoreTest, TableMarksGeneratedDataAndMissingOnes) {
   auto experiment = experiment_;
   experiment.data[0].layout = "phantom";

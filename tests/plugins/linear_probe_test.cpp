@@ -9,10 +9,11 @@
 namespace ivory {
 namespace {
 
-std::shared_ptr<Task> probe(int64_t min_pixels = 1) {
+std::shared_ptr<Task> probe(int64_t min_pixels = 1, const std::string& features = "slices", bool volumes = false) {
   torch::manual_seed(1);
-  const auto model = std::make_shared<Model>(std::make_shared<test::TinyImage>(), nullptr, LevelUse::all, 8, 4);
-  return test::make<Task>("linear-probe", {{"min_pixels", min_pixels}},
+  const auto inter = volumes ? std::make_shared<test::TinyTokens>(8) : nullptr;
+  const auto model = std::make_shared<Model>(std::make_shared<test::TinyImage>(), inter, LevelUse::all, 8, 4);
+  return test::make<Task>("linear-probe", {{"min_pixels", min_pixels}, {"features", features}},
                           {.model = model, .classes = {"a", "b"}, .volume_names = {}, .size = 32});
 }
 
@@ -66,6 +67,32 @@ TEST(LinearProbe, SeparatesBrightFromDarkSlices) {
   EXPECT_GT(scores.values[0].value, 0.95);
   EXPECT_EQ(scores.counts[0], (std::pair<std::string, int64_t>{"slices with a", 8}));
   EXPECT_EQ(scores.counts[1].second, 0);
+}
+
+// A volume of four frames, of which 0 and 2 are bright, is scored frame by frame.
+TEST(LinearProbe, TokensAreClassifiedFrameByFrame) {
+  const auto task = probe(1, "tokens", /*volumes=*/true);
+  EXPECT_EQ(task->needs().unit, TaskUnit::volume);
+  EXPECT_TRUE(task->needs().masks);
+  TaskBatch batch = batch_of(8);
+  batch.images = batch.images.view({2, 4, 1, 32, 32});
+  batch.masks = batch.masks.view({2, 4, 32, 32});
+  batch.volume = batch.position = torch::zeros({2}, torch::kInt64);
+  torch::optim::Adam optimiser(task->named_children()["head"]->parameters(), 0.05);
+  for (int step = 0; step < 400; ++step) {
+    optimiser.zero_grad();
+    task->loss(batch).backward();
+    optimiser.step();
+  }
+  task->evaluate(batch);
+  const auto scores = task->scores();
+  EXPECT_EQ(scores.counts[0], (std::pair<std::string, int64_t>{"slices with a", 4}));
+  EXPECT_EQ(scores.values[1].value, 1) << "8 frames in 8 dimensions are separable";
+}
+
+TEST(LinearProbe, TokensNeedAVolumeBackbone) {
+  EXPECT_EQ(test::bad_request_of([] { probe(1, "tokens"); }),
+            "task linear-probe: features = \"tokens\" are a volume backbone's, [model] names none");
 }
 
 TEST(LinearProbe, SmallRegionsMayCountAsAbsent) {

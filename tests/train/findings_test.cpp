@@ -25,7 +25,8 @@ TEST(Findings, ALossAtLnHIsSaidWithTheEpochsItLasted) {
   EXPECT_THAT(findings.after_epoch(seen(4.6)),
               ElementsAre(testing::AllOf(HasSubstr("objective 'swav': the loss 'swav' (4.6) sits at ln H = 4.605"),
                                          HasSubstr("for 1 epoch:"), HasSubstr("no better than a uniform guess"),
-                                         HasSubstr("use a smaller epsilon"))));
+                                         HasSubstr("use fewer prototypes for this batch size, views that overlap"),
+                                         HasSubstr("presets/small_medical.toml"))));
   EXPECT_THAT(findings.after_epoch(seen(4.64)), ElementsAre(HasSubstr("for 2 epochs:")));
   EXPECT_THAT(findings.after_epoch(seen(4.5)), IsEmpty());
   EXPECT_THAT(findings.after_epoch(seen(4.61)), ElementsAre(HasSubstr("for 1 epoch:")));

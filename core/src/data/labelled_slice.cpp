@@ -112,6 +112,23 @@ void render_labelled_slice(const DataSet& data, int64_t volume, int64_t slice, c
   tone_and_normalise(augmentation.tone, {image, static_cast<size_t>(size * size)});
 }
 
+void read_mask(const DataSet& data, int64_t volume, int64_t slice, const ClassTable& classes, int64_t size,
+               int64_t* mask) {
+  const VolumeInfo& info = data.info(volume);
+  const std::vector<int16_t>& labels = read_labels(data, volume, slice);
+  for (int64_t row = 0; row < size; ++row) {
+    const int64_t first = nearest(static_cast<double>(row), info.rows, size) * info.columns;
+    for (int64_t column = 0; column < size; ++column) {
+      const int64_t source = first + nearest(static_cast<double>(column), info.columns, size);
+      mask[row * size + column] = classes[labels[static_cast<size_t>(source)]];
+    }
+  }
+}
+
+int64_t slice_of_frame(int64_t frame, int64_t frames, int64_t slices) {
+  return nearest(static_cast<double>(frame), slices, frames);
+}
+
 bool holds_target(const DataSet& data, int64_t volume, int64_t slice, const ClassTable& classes) {
   return std::ranges::any_of(read_labels(data, volume, slice), [&](int16_t label) { return classes[label] != 0; });
 }

@@ -33,6 +33,12 @@ SliceAugmentation draw_augmentation(CounterRandom& random);
 void render_labelled_slice(const DataSet& data, int64_t volume, int64_t slice, const ClassTable& classes,
                            const SliceAugmentation& augmentation, int64_t size, float* image, int64_t* mask);
 
+// The mask alone, unchanged: [size, size].
+void read_mask(const DataSet& data, int64_t volume, int64_t slice, const ClassTable& classes, int64_t size,
+               int64_t* mask);
+// The slice of `slices` that is nearest to the middle of frame `frame` of `frames`.
+int64_t slice_of_frame(int64_t frame, int64_t frames, int64_t slices);
+
 bool holds_target(const DataSet& data, int64_t volume, int64_t slice, const ClassTable& classes);
 
 }  // namespace ivory::data

@@ -8,15 +8,18 @@
 namespace ivory::data {
 namespace {
 
+void check_labels(const DataSet& data, int64_t volume) {
+  IVORY_CHECK(data.info(volume).has_labels, "volume ", data.info(volume).name,
+              " has no labels, expected them for every volume of a split with masks");
+}
+
 class LabelledSliceRecipe : public Recipe<TaskBatch> {
  public:
   LabelledSliceRecipe(std::shared_ptr<const DataSet> data, const LabelledSamples& samples, const LoaderOptions& options)
       : data_(std::move(data)), samples_(samples), options_(options), classes_(samples.classes) {
     IVORY_CHECK(!samples_.slices.empty(), "the split holds no slices, expected at least one");
     IVORY_CHECK(samples_.size > 0, "slices of ", samples_.size, " pixels, expected a positive number");
-    for (const auto& [volume, slice] : samples_.slices)
-      IVORY_CHECK(data_->info(volume).has_labels, "volume ", data_->info(volume).name,
-                  " has no labels, expected them for every volume of a split with masks");
+    for (const auto& [volume, slice] : samples_.slices) check_labels(*data_, volume);
     if (samples_.balanced) divide();
   }
 
@@ -92,9 +95,14 @@ class LabelledVolumeRecipe : public Recipe<TaskBatch> {
         options_(options),
         cache_(std::move(data), samples.size, options.volume_cache_mib << 20) {
     IVORY_CHECK(!samples_.volumes.empty(), "the split holds no volumes, expected at least one");
-    IVORY_CHECK(samples_.volume_labels.size() == samples_.volumes.size(), "the split has ",
-                samples_.volume_labels.size(), " labels, expected one for each of its ", samples_.volumes.size(),
-                " volumes");
+    if (samples_.classes.empty()) {
+      IVORY_CHECK(samples_.volume_labels.size() == samples_.volumes.size(), "the split has ",
+                  samples_.volume_labels.size(), " labels, expected one for each of its ", samples_.volumes.size(),
+                  " volumes");
+    } else {
+      classes_.emplace(samples_.classes);
+      for (const int32_t volume : samples_.volumes) check_labels(*data_, volume);
+    }
     IVORY_CHECK(samples_.size > 0 && samples_.frames > 0, "volumes of ", samples_.frames, " slices of ", samples_.size,
                 " pixels, expected positive numbers");
   }
@@ -103,18 +111,24 @@ class LabelledVolumeRecipe : public Recipe<TaskBatch> {
   std::vector<Draw> draws(int64_t epoch) const override {
     return share(epoch_order(count(), options_, epoch), options_);
   }
-  int64_t bytes(int64_t samples) const override { return samples * voxels() * static_cast<int64_t>(sizeof(float)); }
+  int64_t bytes(int64_t samples) const override {
+    return samples * voxels() * static_cast<int64_t>(sizeof(float) + (classes_ ? sizeof(int64_t) : 0));
+  }
 
   TaskBatch allocate(std::span<const Draw> draws) const override {
     const auto batch_size = static_cast<int64_t>(draws.size());
     TaskBatch batch;
     batch.images = torch::empty({batch_size, samples_.frames, 1, samples_.size, samples_.size});  // [B, F, 1, S, S]
-    batch.labels = torch::empty({batch_size}, torch::kInt64);
+    if (classes_) {
+      batch.masks = torch::empty({batch_size, samples_.frames, samples_.size, samples_.size}, torch::kInt64);
+    } else {
+      batch.labels = torch::empty({batch_size}, torch::kInt64);
+    }
     batch.volume = torch::empty({batch_size}, torch::kInt64);
     batch.position = torch::zeros({batch_size}, torch::kInt64);
     for (int64_t i = 0; i < batch_size; ++i) {
       const auto sample = static_cast<size_t>(draws[static_cast<size_t>(i)].sample);
-      batch.labels.data_ptr<int64_t>()[i] = samples_.volume_labels[sample];
+      if (!classes_) batch.labels.data_ptr<int64_t>()[i] = samples_.volume_labels[sample];
       batch.volume.data_ptr<int64_t>()[i] = samples_.volumes[sample];
     }
     return batch;
@@ -124,10 +138,12 @@ class LabelledVolumeRecipe : public Recipe<TaskBatch> {
     CounterRandom random(options_.seed, static_cast<uint64_t>(epoch), static_cast<uint64_t>(draw.sample),
                          view_stream(draw, 0));
     VolumeTransform transform;
-    if (samples_.augment) transform = draw_transform(random, mild_views());
-    const auto volume = cache_.get(samples_.volumes[static_cast<size_t>(draw.sample)]);
+    if (samples_.augment && !classes_) transform = draw_transform(random, mild_views());
+    const int32_t id = samples_.volumes[static_cast<size_t>(draw.sample)];
+    const auto volume = cache_.get(id);
     render_volume(*volume, transform, samples_.frames, samples_.size, random,
                   {batch.images.data_ptr<float>() + position * voxels(), static_cast<size_t>(voxels())});
+    if (classes_) fill_masks(id, batch.masks.data_ptr<int64_t>() + position * voxels());
   }
 
  private:
@@ -136,6 +152,12 @@ class LabelledVolumeRecipe : public Recipe<TaskBatch> {
     views.anisotropy = views.noise = views.blur = views.bias_field = 0;
     return views;
   }
+  void fill_masks(int64_t volume, int64_t* masks) const {
+    for (int64_t frame = 0; frame < samples_.frames; ++frame) {
+      read_mask(*data_, volume, slice_of_frame(frame, samples_.frames, data_->info(volume).slices), *classes_,
+                samples_.size, masks + frame * samples_.size * samples_.size);
+    }
+  }
   int64_t count() const { return static_cast<int64_t>(samples_.volumes.size()); }
   int64_t voxels() const { return samples_.frames * samples_.size * samples_.size; }
 
@@ -143,6 +165,7 @@ class LabelledVolumeRecipe : public Recipe<TaskBatch> {
   LabelledSamples samples_;
   LoaderOptions options_;
   mutable VolumeCache cache_;
+  std::optional<ClassTable> classes_;  // of masks
 };
 
 }  // namespace

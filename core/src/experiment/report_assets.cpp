@@ -54,6 +54,7 @@ tbody tr + tr > * { border-top: 1px solid var(--faint); }
 .spread, .count { display: inline-block; text-align: left; color: var(--muted); }
 .spread { min-width: 3.4em; }
 .count { min-width: 1.9em; font-size: .82em; }
+.against { color: var(--muted); font-size: .82em; }
 thead button { font: inherit; color: inherit; background: none; border: 0; padding: 0; cursor: pointer; text-align: inherit;
                white-space: nowrap; }
 thead button::after { content: "↕"; color: var(--muted); opacity: .55; font-size: .8em; margin-left: .35em;

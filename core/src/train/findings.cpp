@@ -30,8 +30,9 @@ std::vector<std::string> Findings::after_epoch(const Observation& seen) {
         c10::str("objective '", seen.objective, "': the loss '", term, "' (", loss, ") sits at ln H = ", seen.plateau,
                  " for ", epochs, epochs == 1 ? " epoch" : " epochs",
                  ": predictions are no better than a uniform guess over the H prototypes, so nothing is "
-                 "learned yet; if it stays, use a smaller epsilon, a higher learning rate, or fewer "
-                 "prototypes for this batch size"));
+                 "learned yet; if it stays, use fewer prototypes for this batch size, views that overlap (crops of "
+                 "scale 0.4 to 1), less weight decay (1e-6), a smaller epsilon, or a higher learning rate after a "
+                 "short warm-up; experiments/presets/small_medical.toml does all of it"));
   }
   for (const auto& [name, value] : seen.diagnostics) {
     if (ends_with(name, "perplexity") && seen.plateau > 0) {
