@@ -110,7 +110,8 @@ std::vector<std::string> shared_patients(const std::array<NamedSplit, 3>& splits
 }
 
 // Patients of each split, in the order of a seeded permutation of their sorted names.
-std::array<std::vector<std::string>, 3> deal_patients(const config::SplitSpec& spec, const Volumes& volumes) {
+std::array<std::vector<std::string>, 3> deal_patients(const config::SplitSpec& spec, const Volumes& volumes,
+                                                      uint64_t trial_seed) {
   std::set<std::string> sorted;
   for (const VolumeInfo& info : volumes) {
     if (info.has_labels) sorted.insert(patient_of(info));
@@ -120,7 +121,7 @@ std::array<std::vector<std::string>, 3> deal_patients(const config::SplitSpec& s
   const int64_t needed = spec.validation_share > 0 ? 3 : 2;
   IVORY_CHECK(n >= needed, "splits by share need at least ", needed, " labelled patients, the data have ", n,
               "; list the splits instead");
-  CounterRandom random(spec.seed, 0, 0, 0);
+  CounterRandom random(spec.redraw ? mix(spec.seed, trial_seed) : spec.seed, 0, 0, 0);
   for (int64_t i = n - 1; i > 0; --i) std::swap(patients[i], patients[random.below(i + 1)]);
 
   const auto share = [&](double part) { return std::max<int64_t>(1, std::llround(part * static_cast<double>(n))); };
@@ -146,12 +147,12 @@ Split volumes_of(const std::vector<std::string>& patients, const Volumes& volume
 
 }  // namespace
 
-Splits make_splits(const config::SplitSpec& spec, const Volumes& volumes, TaskUnit unit) {
+Splits make_splits(const config::SplitSpec& spec, const Volumes& volumes, TaskUnit unit, uint64_t trial_seed) {
   Splits splits;
   const std::array<NamedSplit, 3> named = {
       {{"train", &splits.train}, {"validation", &splits.validation}, {"test", &splits.test}}};
   if (spec.train.empty() && spec.validation.empty() && spec.test.empty()) {
-    const auto patients = deal_patients(spec, volumes);
+    const auto patients = deal_patients(spec, volumes, trial_seed);
     for (size_t i = 0; i < named.size(); ++i) *named[i].split = volumes_of(patients[i], volumes);
   } else {
     splits.train = parse_list(spec.train, volumes, unit, "train");

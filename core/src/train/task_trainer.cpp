@@ -129,7 +129,7 @@ TaskTraining::TaskTraining(const config::TaskSpec& spec, const config::ModelSpec
   task_->train();
 
   const TaskNeeds needs = task_->needs();
-  splits_ = make_splits(spec.splits, volumes, needs.unit);
+  splits_ = make_splits(spec.splits, volumes, needs.unit, node.seed);
   for (const std::string& warning : splits_.warnings) spdlog::warn("{}: {}", node.label, warning);
   if (!has_validation()) spdlog::warn("{}: no validation split, so the last epoch's weights are tested", node.label);
   for (const config::ClassSpec& one : spec.classes) label_ids_.push_back(one.labels);
