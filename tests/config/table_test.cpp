@@ -129,7 +129,7 @@ rows = [
 }
 
 TEST(StageModel, IsThatOfTheStageBeforeWithWhatItSaysItself) {
-  const std::string text = replaced(complete(), "from = \"slices\"\n", "from = \"slices\"\nmodel = {frames = 8}\n") +
+  const std::string text = replaced(complete(), "from = \"slices\"\n", "from = \"slices\"\nmodel = {frames = 8, min_match = 0}\n") +
                            R"([[stage]]
 name = "third"
 from = "volumes"
@@ -148,7 +148,7 @@ model = {volume_backbone = {axis = "embedding"}, levels = "last"}
   EXPECT_EQ(experiment.model_of("third").volume_backbone->options.get<std::string>("axis"), "embedding");
   EXPECT_EQ(experiment.model_of("scratch").frames, 16);
   EXPECT_EQ(to_toml(parse_one(to_toml(experiment))), to_toml(experiment));
-  EXPECT_THAT(mistakes(replaced(text, "{frames = 8}", "{frame = 8}")),
+  EXPECT_THAT(mistakes(replaced(text, "{frames = 8,", "{frame = 8,")),
               Contains(HasSubstr("unknown key 'frame' in stage.volumes.model; did you mean 'frames'?")));
 }
 

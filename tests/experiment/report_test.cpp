@@ -139,6 +139,25 @@ TEST(Report, CellsSayWhatWasMeasuredAndWhyTheyAreEmpty) {
   EXPECT_THAT(html, HasSubstr("<li><sup>a</sup>its data set is missing</li>\n<li><sup>b</sup>not finished</li>"));
 }
 
+TEST(Report, ThePapersFiguresAreColumnsOfTheirOwn) {
+  Report report{.title = "r"};
+  report.table = {.caption = "T", .notes = {}, .columns = {"IoU"}, .rows = {"ours", "scratch", "theirs"}, .cells = {}};
+  report.table.cells = {{{{0.75}, ""}}, {{{0.5}, ""}}, {{{}, "not implemented yet"}}};
+  report.table.cells[0][0].rank = 1;
+  report.table.cells[0][0].paper = {{.mean = 74.5, .deviation = 0.25}};
+  report.table.cells[2][0].absent = true;
+  report.table.groups = {"new", "old", "old"};
+  report.table.source = "A paper";
+  const std::string html = to_html(report);
+  EXPECT_THAT(html,
+              HasSubstr("<th scope=\"col\">IoU</th><th scope=\"col\">paper</th><th scope=\"col\">difference</th>"));
+  EXPECT_THAT(html, HasSubstr("<strong>75.00</strong><span class=\"unseen\"> best</span>"));
+  EXPECT_THAT(html, HasSubstr("74.50 ± 0.25</td><td data-value=\"0.500000\">+0.50</td>"));
+  EXPECT_THAT(html, HasSubstr("not implemented yet</span></td><td></td><td></td></tr>"));
+  EXPECT_THAT(html, HasSubstr("<th scope=\"row\">ours <span class=\"against\">new</span></th>"));
+  EXPECT_THAT(html, HasSubstr("But for the paper's figures no number here was typed in"));
+}
+
 TEST(Report, APictureThatIsNotThereIsNamed) {
   EXPECT_THAT(sample(), HasSubstr("The picture nowhere.png could not be read."));
 }

@@ -141,7 +141,7 @@ class Writer {
     key("token_width", spec.token_width);
     key("frames", spec.frames);
     text("weights", spec.weights);
-    if (!spec.weights.empty()) key("min_match", spec.min_match);
+    if (!spec.weights.empty() || spec.min_match != ModelSpec().min_match) key("min_match", spec.min_match);
   }
 
   void stage(const StageSpec& spec) {

@@ -43,9 +43,11 @@ class Footnotes {
 
 // The mean, then spread and number of trials in columns of their own, so that the means stand in line.
 void write_measured(std::ostream& out, const Table& table, const Cell& cell) {
-  const char* const tag = cell.rank == 1 ? "strong" : cell.rank == 2 ? "u" : "span";
-  out << "<td data-value=\"" << cell.mean() << "\"><" << tag << ">" << number(cell.mean(), table) << "</" << tag << ">";
-  if (cell.rank > 0) out << "<span class=\"unseen\">" << (cell.rank == 1 ? " best" : " second best") << "</span>";
+  const std::string mean = number(cell.mean(), table);
+  out << "<td data-value=\"" << cell.mean() << "\">";
+  if (cell.rank == 0) out << mean;
+  if (cell.rank == 1) out << "<strong>" << mean << "</strong><span class=\"unseen\"> best</span>";
+  if (cell.rank == 2) out << "<u>" << mean << "</u><span class=\"unseen\"> second best</span>";
   if (table.unit == Unit::percent) {
     out << " <span class=\"spread\">";
     if (cell.trials.size() > 1) out << "± " << number(cell.deviation(), table);

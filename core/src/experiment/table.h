@@ -13,8 +13,8 @@
 namespace ivory::experiment {
 
 struct Cell {
-  std::vector<double> trials;       // one score per finished trial, in [0, 1]; or a number of parameters
-  std::string reason;               // why it is empty
+  std::vector<double> trials;  // one score per finished trial, in [0, 1]; or a number of parameters
+  std::string reason;          // why it is empty
   // Task and number of each trial: equal ones of two rows have the same splits and began with the same random numbers.
   std::vector<std::pair<std::string, int64_t>> pairs = {};
   std::optional<eval::PairedTest> against = {};      // the table's `compared` row, over the trials that both have
