@@ -91,7 +91,7 @@ Failure failure_of(const Body& body) {
 }
 
 inline void write_cache(const std::filesystem::path& folder, const std::vector<VolumeData>& volumes,
-                        Filter filter = Filter::lz4, const std::string& identity = "test") {
+                        Filter filter = Filter::bitshuffle, const std::string& identity = "test") {
   SliceCacheWriter writer(folder, identity, filter);
   for (const VolumeData& volume : volumes) writer.add(volume);
   writer.finish();

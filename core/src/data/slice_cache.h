@@ -50,7 +50,7 @@ class SliceCacheWriter {
  public:
   // Removes what a killed build left half-written. `identity` says what is ingested, and how: complete shards of the
   // same identity are used again, a finished cache of another one is taken apart.
-  SliceCacheWriter(std::filesystem::path folder, std::string identity, Filter filter = Filter::lz4);
+  SliceCacheWriter(std::filesystem::path folder, std::string identity, Filter filter = Filter::bitshuffle);
   ~SliceCacheWriter();
   // Volumes already complete from an earlier, killed build.
   bool has(const std::string& volume) const;
