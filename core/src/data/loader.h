@@ -39,7 +39,8 @@ struct LoaderOptions {
   uint64_t seed = 1;
   int64_t rank = 0, world_size = 1;
   bool shuffle = true;
-  bool drop_last = true;  // a data set smaller than one batch is repeated to fill it
+  int64_t shuffle_volumes = 0;  // slice loaders on slow storage: volumes read at a time; 0: any slice may follow any
+  bool drop_last = true;        // a data set smaller than one batch is repeated to fill it
 };
 
 // How crops of a slice are drawn and resampled.
@@ -68,13 +69,14 @@ std::unique_ptr<BatchSource<Batch>> make_volume_loader(std::shared_ptr<const Dat
 
 // One labelled sample list of a split. Slices and their masks come at size × size (masks by the nearest label id), so
 // predictions are merged to volumes, and scored, at that size. With shuffle and drop_last off every sample comes once,
-// in order. An epoch of balanced training has every slice with target once and as many without.
+// in order. An epoch of balanced training has every slice with target once and as many without. A volume comes with its
+// class, or with a mask of each frame where `classes` are given: then it is not augmented.
 struct LabelledSamples {
   TaskUnit unit = TaskUnit::slice;
   std::vector<std::array<int32_t, 2>> slices;  // (volume, slice); units of slices, which need masks
   std::vector<int32_t> volumes;                // units of volumes
   std::vector<std::vector<int64_t>> classes;   // label ids of class 1, 2, …; 0 is everything else
-  std::vector<int64_t> volume_labels;          // class of each volume in `volumes`
+  std::vector<int64_t> volume_labels;          // class of each volume in `volumes`, without `classes`
   bool balanced = false;                       // training: slices with and without target 1:1
   bool augment = false;                        // training: flip, small rotation, scale and intensity
   int64_t size = 224;

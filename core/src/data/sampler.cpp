@@ -39,6 +39,28 @@ std::vector<int64_t> epoch_order(int64_t count, const LoaderOptions& options, in
   return order;
 }
 
+std::vector<int64_t> block_order(std::span<const std::array<int32_t, 2>> samples, int64_t block, uint64_t seed,
+                                 uint64_t epoch) {
+  std::vector<int64_t> starts;  // of volumes
+  for (size_t i = 0; i < samples.size(); ++i)
+    if (i == 0 || samples[i][0] != samples[i - 1][0]) starts.push_back(static_cast<int64_t>(i));
+  const auto volumes = static_cast<int64_t>(starts.size());
+  starts.push_back(static_cast<int64_t>(samples.size()));
+  const std::vector<int64_t> order = permutation(volumes, mix(seed, 3), epoch);
+  std::vector<int64_t> all, members;
+  for (int64_t first = 0; first < volumes; first += block) {
+    members.clear();
+    for (int64_t i = first; i < std::min(first + block, volumes); ++i) {
+      const auto volume = static_cast<size_t>(order[static_cast<size_t>(i)]);
+      for (int64_t sample = starts[volume]; sample < starts[volume + 1]; ++sample) members.push_back(sample);
+    }
+    const auto mixed =
+        permutation(static_cast<int64_t>(members.size()), mix(mix(seed, 4), static_cast<uint64_t>(first)), epoch);
+    for (const int64_t place : mixed) all.push_back(members[static_cast<size_t>(place)]);
+  }
+  return all;
+}
+
 uint64_t view_stream(const Draw& draw, size_t view) {
   return static_cast<uint64_t>(draw.copy) << 32 | view;
 }

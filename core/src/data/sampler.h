@@ -1,6 +1,7 @@
 #pragma once
 // Which samples make up the batches of an epoch, for every process alike: a pure function of the seed and the epoch.
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -20,6 +21,11 @@ std::vector<int64_t> permutation(int64_t count, uint64_t seed, uint64_t epoch);
 
 // 0 … count - 1, in the epoch's random order when options.shuffle.
 std::vector<int64_t> epoch_order(int64_t count, const LoaderOptions& options, int64_t epoch);
+
+// Samples whose volumes (first number, ascending) are read `block` at a time: volumes in the epoch's random order, the
+// samples of each block of them mixed. One block of all volumes is a permutation like any other.
+std::vector<int64_t> block_order(std::span<const std::array<int32_t, 2>> samples, int64_t block, uint64_t seed,
+                                 uint64_t epoch);
 
 // CounterRandom's `view` for a view of a draw: repeated samples get other views.
 uint64_t view_stream(const Draw& draw, size_t view);

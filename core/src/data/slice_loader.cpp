@@ -26,7 +26,11 @@ class SliceRecipe : public Recipe<Batch> {
   int64_t batches() const override { return batch_count(data_->samples(SampleKind::slice), options_); }
 
   std::vector<Draw> draws(int64_t epoch) const override {
-    return share(epoch_order(data_->samples(SampleKind::slice), options_, epoch), options_);
+    const bool blocks = options_.shuffle && options_.shuffle_volumes > 0;
+    return share(blocks
+                     ? block_order(data_->slices, options_.shuffle_volumes, options_.seed, static_cast<uint64_t>(epoch))
+                     : epoch_order(data_->samples(SampleKind::slice), options_, epoch),
+                 options_);
   }
 
   int64_t bytes(int64_t samples) const override {
