@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Runs Ivory's benchmarks, each in one run with its peers, and writes their tables into docs/benchmarks.md.
 
-  measure.py BUILD [NAME…]      names: swav, loader, startup, plan, memory (default: all)
+  measure.py BUILD [NAME…]      names: swav, loader, multicrop, cache, startup, plan, memory (default: all)
 
-Peers: IVORY_PEERS names the folder of their programs (pair.py, swav_step.py, slice_loader.py), IVORY_PEERS_PYTHON a
+Peers: IVORY_PEERS names the folder of their programs (pair.py, swav_step.py, slice_loader.py, augment.py), IVORY_PEERS_PYTHON a
 Python that has what they import, IVORY_PEERS_DATA the folder that make_ct.py wrote. Without them Ivory is timed alone,
 and the table says so.
 """
@@ -46,18 +46,19 @@ def pair(rounds, threads, commands):
         rows = json.load(open(out.name))["peers"]
         for row in rows:
             text = pathlib.Path(logs, row["peer"].replace(" ", "_")).read_text().splitlines()
-            row["rss_mib"] = next(json.loads(t[7:])["rss_mib"] for t in text if t.startswith("RESULT "))
+            row["result"] = next(json.loads(t[7:]) for t in text if t.startswith("RESULT "))
     return rows
 
 
 def table(unit, rows):
     """How many times as fast as each peer Ivory was, round by round."""
-    lines = [f"| program | {unit}/s, best | median ms | Ivory is … times as fast (range over rounds) | peak MiB |",
-             "|---|---|---|---|---|"]
+    lines = [f"| program | {unit}/s, best | median ms | Ivory is … times as fast (range over rounds) | by CPU time | peak MiB |",
+             "|---|---|---|---|---|---|"]
     for row in rows:
         ratio = f"{row['ratio_to_ref_med']:.2f} ({row['ratio_min']:.2f}–{row['ratio_max']:.2f})"
+        cpu = f"{row['cpu_ms_min'] / rows[0]['cpu_ms_min']:.2f}"
         lines.append(f"| {row['peer']} | {row['rate_best']} | {row['ms_med']:.0f} | "
-                     f"{ratio if row is not rows[0] else '1'} | {row['rss_mib']} |")
+                     f"{ratio if row is not rows[0] else '1'} | {cpu} | {row['result']['rss_mib']} |")
     return lines
 
 
@@ -76,9 +77,35 @@ def swav(build):
 def loader(build):
     cache = pathlib.Path(DATA, "ivory-cache")
     commands = {"Ivory": f"{build}/bin/loader_benchmark --volumes {DATA}/nii_gz --cache {cache} --lockstep"}
-    for name in ("npy", "h5_blosc_lz4_bit", "h5_gzip4"):
+    for name in ("npy", "h5_blosc_lz4_bit", "h5_gzip4", "h5_gzip4_shuffle"):
         commands[name] = f"{PYTHON} slice_loader.py --format {name} --dir {DATA} --lockstep --warmup 3"
-    return ["", "One thread, batches of 64 slices 512² → 224²:", ""] + table("slices", pair(7, 1, commands))
+    rows = pair(15, 1, commands)
+    size = {row["peer"]: row["result"]["file_mb"] for row in rows}
+    return (["", "One thread, batches of 64 slices 512² → 224²:", ""] + table("slices", rows) +
+            ["", f"Size: the cache {size['Ivory']:.1f} MB, gzip 4 + shuffle {size['h5_gzip4_shuffle']:.1f} MB: "
+             f"{size['Ivory'] / size['h5_gzip4_shuffle']:.3f} times as large."])
+
+
+def multicrop(build):
+    cache = pathlib.Path(DATA, "ivory-cache")
+    commands = {"Ivory": f"{build}/bin/loader_benchmark --volumes {DATA}/nii_gz --cache {cache} --multi-crop --batch 16 "
+                         f"--batches 1 --lockstep"}
+    for name in ("pil", "tv2", "tv2_noaa"):
+        commands[name] = f"{PYTHON} augment.py --peer {name} --lockstep"
+    return ["", "One thread, 16 images a call:", ""] + table("images", pair(15, 1, commands))
+
+
+def cache(build):
+    peer = ROOT / "tests/benchmarks/cache_peer.py"
+    with tempfile.TemporaryDirectory() as folder:
+        some, out = pathlib.Path(folder, "some"), pathlib.Path(folder, "out")
+        some.mkdir()
+        for file in sorted(pathlib.Path(DATA, "nii_gz").iterdir())[:2]:
+            some.joinpath(file.name).symlink_to(file.resolve())
+        commands = {"Ivory": f"{build}/bin/cache_benchmark --volumes {some} --cache {out}/ivory --lockstep"}
+        for name in ("gzip4", "blosc_lz4", "bitshuffle"):
+            commands[name] = f"{PYTHON} {peer} --volumes {some} --cache {out}/{name} --filter {name} --lockstep --warmup 1"
+        return ["", "One thread, two volumes of 120 × 512 × 512 a call:", ""] + table("volumes", pair(7, 1, commands))
 
 
 def run_experiment(build, *arguments):
@@ -173,13 +200,13 @@ def replace(document, name, lines):
 
 def main():
     build, names = pathlib.Path(sys.argv[1]).resolve(), sys.argv[2:]
-    all_of_them = {f.__name__: f for f in (swav, loader, startup, plan, memory)}
+    all_of_them = {f.__name__: f for f in (swav, loader, multicrop, cache, startup, plan, memory)}
     unknown = [name for name in names if name not in all_of_them]
     if unknown:
         raise SystemExit(f"no benchmark is called {shlex.join(unknown)}; known: {', '.join(all_of_them)}")
     file = ROOT / "docs/benchmarks.md"
     for name in names or all_of_them:
-        if name in ("swav", "loader") and not PEERS:
+        if name in ("swav", "loader", "multicrop", "cache") and not PEERS:
             print(f"{name}: not run, IVORY_PEERS does not name the folder of the peers' programs", file=sys.stderr)
             continue
         print(f"{name} …", file=sys.stderr)

@@ -1,6 +1,7 @@
 // Batches of random slices from a slice cache, cropped, resized and flipped: what the slice loader does for a stage.
 // Peer: slice_loader.py (areas of 0.3 … 1, square, no anti-aliasing, batches of 64). The cache is built first, from the
-// folder of volumes that the peer reads.
+// folder of volumes that the peer reads. With --multi-crop SwAV's eight views of every slice; peer: augment.py, whose
+// images are decoded already.
 #include <ivory/error.h>
 
 #include <atomic>
@@ -18,7 +19,7 @@ namespace po = boost::program_options;
 struct Setting {
   std::string volumes, cache = "loader-cache";
   int64_t batch = 64, batches = 2, size = 224, workers = 0;
-  bool antialias = false;
+  bool antialias = false, multi_crop = false;
   ivory::benchmark::Schedule schedule;
 };
 
@@ -33,6 +34,7 @@ std::optional<Setting> parse(int argc, char** argv) {
   add("size", po::value(&s.size)->default_value(s.size), "pixels of the crops");
   add("workers", po::value(&s.workers)->default_value(s.workers), "loader threads; 0: in the calling thread");
   add("antialias", po::bool_switch(&s.antialias), "with the filter that stages use");
+  add("multi-crop", po::bool_switch(&s.multi_crop), "2 crops of 224 and 6 of 96 pixels, with all that a stage does");
   add("lockstep", po::bool_switch(&s.schedule.lockstep), "answer \"go\" lines on stdin");
   add("warmup", po::value(&s.schedule.warmup)->default_value(30), "untimed calls");
   add("repeats", po::value(&s.schedule.repeats)->default_value(20), "timed calls");
@@ -65,11 +67,17 @@ class Batches {
  public:
   Batches(const Setting& setting, std::shared_ptr<const ivory::data::DataSet> data) {
     ivory::SliceViewSpec views;
-    views.crops = {{1, setting.size, 0.3, 1.0}};
-    views.intensity = views.blur = 0;
+    ivory::data::CropSampling sampling;
+    if (setting.multi_crop) {
+      views.crops = {{2, 224, 0.14, 1.0}, {6, 96, 0.05, 0.14}};
+      views.intensity = 1, views.blur = 0.5;
+    } else {
+      views.crops = {{1, setting.size, 0.3, 1.0}};
+      views.intensity = views.blur = 0;
+      sampling = {.aspect = 1, .antialias = setting.antialias};
+    }
     const ivory::data::LoaderOptions options{.batch_size = setting.batch, .workers = setting.workers};
-    source_ =
-        ivory::data::make_slice_loader(std::move(data), views, options, {.aspect = 1, .antialias = setting.antialias});
+    source_ = ivory::data::make_slice_loader(std::move(data), views, options, sampling);
     source_->start(0, 0);
   }
 
@@ -91,9 +99,13 @@ int run(const Setting& setting) {
   const auto cache = std::make_shared<const ivory::data::SliceCache>(setting.cache);
   Batches batches(setting, std::make_shared<const ivory::data::DataSet>(
                                std::vector<std::shared_ptr<const ivory::data::SliceCache>>{cache}));
-  const nlohmann::json about = {{"bench", "slice_loader"},        {"peer", "ivory"},
-                                {"workers", setting.workers},     {"vols", cache->volumes().size()},
-                                {"antialias", setting.antialias}, {"file_mb", megabytes(setting.cache)}};
+  const nlohmann::json about = {{"bench", "slice_loader"},
+                                {"peer", "ivory"},
+                                {"workers", setting.workers},
+                                {"vols", cache->volumes().size()},
+                                {"antialias", setting.antialias},
+                                {"multi_crop", setting.multi_crop},
+                                {"file_mb", megabytes(setting.cache)}};
   return ivory::benchmark::time_calls(setting.schedule, about, static_cast<double>(setting.batch * setting.batches),
                                       [&] {
                                         for (int64_t i = 0; i < setting.batches; ++i) batches.next();
