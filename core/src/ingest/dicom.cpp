@@ -44,6 +44,7 @@ struct Slice {
   torch::Tensor pixels;  // [1, rows, columns]
   Geometry geometry;
   fs::path file;
+  std::string uid;      // SOP instance
   double position = 0;  // mm along the normal of the first slice
 };
 
@@ -71,13 +72,37 @@ std::vector<Slice> read_slices(const std::vector<fs::path>& files, Scan& scan) {
       scan.modality = one.modality;
       scan.notes = one.notes;
     }
-    slices.push_back({one.voxels, one.geometry, file});
+    slices.push_back({one.voxels, one.geometry, file, tag(*io, "0008|0018")});
     const auto& first = slices.front();
     IVORY_CHECK(slices.back().pixels.sizes() == first.pixels.sizes(), file.string(), ": is ",
                 size_text(slices.back().pixels), " pixels, other slices of the series ", size_text(first.pixels));
     slices.back().position = along(normal_of(first.geometry), one.geometry.origin);
   }
   return slices;
+}
+
+// Of sorted slices, all but the first of those at one position; says so.
+void drop_same_place(Series& series, std::vector<Slice>& slices, const fs::path& folder) {
+  std::vector<Slice> kept;
+  int64_t different = 0;
+  for (auto& slice : slices) {
+    const bool again = !kept.empty() && slice.position - kept.back().position <= geometry_tolerance;
+    if (again)
+      different += torch::equal(slice.pixels.view(torch::kUInt8), kept.back().pixels.view(torch::kUInt8)) ? 0 : 1;
+    if (!again) kept.push_back(slice);
+    series.slice[slice.uid] = static_cast<int64_t>(kept.size()) - 1;
+  }
+  if (kept.size() < slices.size()) {
+    series.scan.notes.push_back(
+        fmt::format("{} slices at the position of another one dropped", slices.size() - kept.size()));
+  }
+  if (different > 0) {
+    series.scan.warnings.push_back(
+        fmt::format("{}: {} slices lie at the position of another one and differ from it; the "
+                    "first by file name is kept",
+                    folder.string(), different));
+  }
+  slices = std::move(kept);
 }
 
 // Distances of neighbours: one value, else a sentence.
@@ -142,27 +167,41 @@ void apply_dicom_tags(itk::ImageIOBase& io, Scan& scan) {
     scan.notes.push_back(
         fmt::format("rescaled: value × {:g} + {:g}", dicom.GetRescaleSlope(), dicom.GetRescaleIntercept()));
   }
-  if (tag(io, "0028|0004") != "MONOCHROME1") return;
-  const auto range = extrema(scan.voxels);
-  scan.voxels = with_values(scan.voxels, [&](auto values) {
-    using T = std::remove_cv_t<typename decltype(values)::element_type>;
-    return mapped<T>(scan.voxels, [&](auto value) { return range[1] + range[0] - static_cast<double>(value); });
-  });
-  scan.notes.emplace_back("MONOCHROME1 inverted");
+  if (tag(io, "0028|0004") == "MONOCHROME1")
+    scan.notes.push_back("MONOCHROME1 inverted over " + tag(io, "0028|0101") + " bits");
+}
+
+std::string dicom_modality(const fs::path& file) {
+  const auto io = itk::GDCMImageIO::New();
+  io->SetFileName(file.string());
+  try {
+    io->ReadImageInformation();
+  } catch (const itk::ExceptionObject&) {
+    return "";  // a structured report, a damaged file: nothing that holds an image
+  }
+  return tag(*io, "0008|0060");
 }
 
 Scan read_dicom_series(const fs::path& folder) {
+  return read_series(folder, SamePlace::refused).scan;
+}
+
+Series read_series(const fs::path& folder, SamePlace same_place) {
   try {
     const auto files = series_files(folder);
-    if (files.size() == 1) return read_with_itk(files.front());
-    Scan scan;
+    if (files.size() == 1) return {read_with_itk(files.front()), {}};
+    Series series;
+    Scan& scan = series.scan;
     scan.files = files;
     auto slices = read_slices(files, scan);
-    std::stable_sort(slices.begin(), slices.end(),
-                     [](const Slice& a, const Slice& b) { return a.position < b.position; });
+    std::stable_sort(slices.begin(), slices.end(), [](const Slice& a, const Slice& b) {
+      return std::tie(a.position, a.file) < std::tie(b.position, b.file);
+    });
+    if (same_place == SamePlace::dropped) drop_same_place(series, slices, folder);
+    IVORY_CHECK(slices.size() > 1, folder.string(), ": all its slices lie at one position");
     scan.geometry = stack_geometry(slices, folder, scan.warnings);
     scan.voxels = stacked(slices);
-    return scan;
+    return series;
   } catch (const itk::ExceptionObject& error) {
     throw bad_request(folder.string(), ": cannot be read: ", reason(error));
   }

@@ -6,16 +6,13 @@
 #include <algorithm>
 #include <set>
 
-#include "ingest/layout_folder.h"
+#include "config/layouts.h"
+#include "ingest/layouts.h"
 
 namespace ivory::ingest {
 namespace {
 
 namespace fs = std::filesystem;
-
-Error missing(const config::DataSpec& spec, const std::string& what) {
-  return missing_data("data set '", spec.name, "': ", what, " is missing", spec.hint.empty() ? "" : "; " + spec.hint);
-}
 
 // Every file of a list has to be there before the first one is read: a cache of a part of it would pass for the whole.
 void check_listed(const config::DataSpec& spec) {
@@ -26,7 +23,7 @@ void check_listed(const config::DataSpec& spec) {
     }
   }
   if (absent.empty()) return;
-  throw missing(spec, absent.size() == 1
+  throw_missing(spec, absent.size() == 1
                           ? absent.front()
                           : fmt::format("{} and {} more of its files", absent.front(), absent.size() - 1));
 }
@@ -46,11 +43,30 @@ Sources by_layout(const config::DataSpec& spec, std::vector<std::string>& warnin
     check_listed(spec);
     return spec.volumes;
   }
-  if (!fs::exists(spec.path)) throw missing(spec, spec.path);
-  if (spec.layout == "msd") return list_msd(spec, warnings);
-  if (spec.layout == "nnunet") return list_nnunet(spec, warnings);
-  IVORY_CHECK(spec.layout == "folder", "data set '", spec.name, "': unknown layout '", spec.layout, "'");
-  return list_folder(spec);
+  if (!fs::exists(spec.path)) throw_missing(spec, spec.path);
+  const Layout* layout = find_layout(spec.layout);
+  IVORY_CHECK(layout, "data set '", spec.name, "': unknown layout '", spec.layout, "'");
+  return layout->list(spec, warnings);
+}
+
+// One sentence when the numbers are not the published ones: a part of a data set is used knowingly or by mistake.
+void compare_counts(const Sources& sources, const config::DataSpec& spec, std::vector<std::string>& warnings) {
+  const config::LayoutInfo* info = config::find_layout(spec.layout);
+  if (!info) return;
+  const auto found = static_cast<int64_t>(sources.size());
+  const int64_t labelled = std::ranges::count_if(sources, [](const auto& source) { return !source.label.empty(); });
+  std::string differ;
+  if (info->expected_volumes > 0 && info->expected_volumes != found) {
+    differ = fmt::format("{} volumes, {} were found", info->expected_volumes, found);
+  }
+  if (info->expected_labels > 0 && info->expected_labels != labelled) {
+    differ +=
+        fmt::format("{}{} with labels, {} were found", differ.empty() ? "" : "; ", info->expected_labels, labelled);
+  }
+  if (!differ.empty()) {
+    warnings.push_back(
+        fmt::format("data set '{}': layout \"{}\" was published with {}", spec.name, spec.layout, differ));
+  }
 }
 
 }  // namespace
@@ -58,7 +74,8 @@ Sources by_layout(const config::DataSpec& spec, std::vector<std::string>& warnin
 Sources list_volumes(const config::DataSpec& spec, std::vector<std::string>& warnings) {
   Sources sources = by_layout(spec, warnings);
   IVORY_CHECK(!sources.empty(), "data set '", spec.name, "': ", spec.path, " holds no volume in layout \"", spec.layout,
-              "\"");
+              "\" (ivory data describe ", spec.layout, " tells what it looks for)");
+  compare_counts(sources, spec, warnings);
   std::ranges::stable_sort(sources, {}, &config::VolumeSource::name);
   for (size_t i = 0; i < sources.size(); ++i) {
     auto& source = sources[i];

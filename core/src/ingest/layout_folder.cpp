@@ -1,9 +1,9 @@
-#include "ingest/layout_folder.h"
-
+// Any folder: what is a volume, and what a label, is seen from names.
 #include <algorithm>
 #include <map>
 
 #include "ingest/format.h"
+#include "ingest/layouts.h"
 
 namespace ivory::ingest {
 namespace {
@@ -75,23 +75,7 @@ std::string relative_name(const fs::path& image, const fs::path& root) {
   return image == root ? root.filename().string() : name.generic_string();
 }
 
-}  // namespace
-
-bool is_hidden(const fs::path& path) {
-  const std::string name = path.filename().string();
-  return name.starts_with('.') || name.starts_with('_');
-}
-
-std::vector<fs::path> entries(const fs::path& folder) {
-  std::vector<fs::path> found;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    if (!is_hidden(entry.path())) found.push_back(entry.path());
-  }
-  std::ranges::sort(found);
-  return found;
-}
-
-Sources list_folder(const config::DataSpec& spec) {
+Sources list(const config::DataSpec& spec, std::vector<std::string>&) {
   fs::path root = fs::path(spec.path).lexically_normal();
   if (!root.has_filename()) root = root.parent_path();
   Found found;
@@ -117,5 +101,9 @@ Sources list_folder(const config::DataSpec& spec) {
   }
   return sources;
 }
+
+}  // namespace
+
+const Layout layout_folder = {.name = "folder", .list = list};
 
 }  // namespace ivory::ingest

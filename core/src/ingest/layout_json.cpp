@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "ingest/format.h"
-#include "ingest/layout_folder.h"
+#include "ingest/layouts.h"
 
 namespace ivory::ingest {
 namespace {
@@ -91,8 +91,6 @@ std::map<std::string, fs::path> labels_of(const fs::path& folder) {
   return labels;
 }
 
-}  // namespace
-
 Sources list_msd(const config::DataSpec& spec, std::vector<std::string>& warnings) {
   const json description = read_description(spec);
   const std::string modality = modality_of(description, spec);
@@ -133,5 +131,10 @@ Sources list_nnunet(const config::DataSpec& spec, std::vector<std::string>& warn
   }
   return sources;
 }
+
+}  // namespace
+
+const Layout layout_msd = {.name = "msd", .list = list_msd};
+const Layout layout_nnunet = {.name = "nnunet", .list = list_nnunet};
 
 }  // namespace ivory::ingest

@@ -5,9 +5,8 @@
 #include <new>
 
 #include "data/hash.h"
-#include "ingest/geometry.h"
 #include "ingest/ingest.h"
-#include "ingest/phantom.h"
+#include "ingest/layouts.h"
 #include "ingest/resample.h"
 #include "ingest/volume.h"
 #include "ingest/voxels.h"
@@ -17,21 +16,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
-LabelledScan read_files(const config::VolumeSource& source) {
-  LabelledScan read{read_scan(source.image), {}};
-  Scan& image = read.image;
-  image.voxels = narrowed(image.voxels, image.notes);
-  check_values(image.voxels, source.image);
-  reorient(image);
-  if (source.label.empty()) return read;
-  Scan label = read_scan(source.label);
-  label.voxels = label_ids(label.voxels, source.label);
-  reorient(label);
-  check_same_grid(image, source.image, label, source.label);
-  image.files.insert(image.files.end(), label.files.begin(), label.files.end());
-  image.warnings.insert(image.warnings.end(), label.warnings.begin(), label.warnings.end());
-  read.labels = label.voxels;
-  return read;
+LabelledScan read_source(const config::VolumeSource& source, const config::DataSpec& spec) {
+  if (spec.layout == "phantom") return make_phantom(spec.phantom, source);
+  const Layout* known = find_layout(spec.layout);
+  const Layout& layout = known ? *known : layout_folder;  // "list" takes files as they are
+  if (layout.read) return layout.read(source, spec);
+  Scan image = read_scan(source.image);
+  std::optional<Scan> label;
+  if (!source.label.empty()) label = read_scan(source.label);
+  return combine(std::move(image), std::move(label), source, layout);
 }
 
 void resample_both(LabelledScan& scans, const config::DataSpec& spec) {
@@ -112,7 +105,7 @@ std::string hash_of_files(const std::vector<fs::path>& files) {
 
 ReadVolume read_with_warnings(const config::VolumeSource& source, const config::DataSpec& spec) {
   try {
-    LabelledScan scans = spec.layout == "phantom" ? make_phantom(spec.phantom, source) : read_files(source);
+    LabelledScan scans = read_source(source, spec);
     resample_both(scans, spec);
     ReadVolume read;
     read.warnings = scans.image.warnings;

@@ -1,0 +1,13 @@
+#pragma once
+// The first picture of a GIF, as grey values: ITK has no reader for it, and the masks of SCR are GIFs.
+
+#include <torch/torch.h>
+
+#include <filesystem>
+
+namespace ivory::ingest {
+
+// uint8 [1, rows, columns]. Throws bad_request on what is damaged, truncated, or covers a part of its canvas only.
+torch::Tensor read_gif(const std::filesystem::path& file);
+
+}  // namespace ivory::ingest
