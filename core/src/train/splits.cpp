@@ -36,9 +36,21 @@ bool parse_number(std::string_view text, int64_t& number) {
   return error == std::errc() && end == text.data() + text.size();
 }
 
-// "name" or "name:first-last".
-Range parse_entry(const std::string& entry, const Volumes& volumes, const std::string& split) {
-  if (const auto volume = find_volume(entry, volumes)) return {*volume, 0, volumes[*volume].slices - 1, true};
+// Whole volumes whose names begin so.
+std::vector<Range> begin_with(const std::string& prefix, const Volumes& volumes, const std::string& split) {
+  std::vector<Range> ranges;
+  for (size_t i = 0; i < volumes.size(); ++i) {
+    if (volumes[i].name.starts_with(prefix))
+      ranges.push_back({static_cast<int32_t>(i), 0, volumes[i].slices - 1, true});
+  }
+  IVORY_CHECK(!ranges.empty(), "split '", split, "': no volume's name begins with '", prefix, "'");
+  return ranges;
+}
+
+// "name", "name:first-last" or "beginning*".
+std::vector<Range> parse_entry(const std::string& entry, const Volumes& volumes, const std::string& split) {
+  if (const auto volume = find_volume(entry, volumes)) return {{*volume, 0, volumes[*volume].slices - 1, true}};
+  if (entry.ends_with('*')) return begin_with(entry.substr(0, entry.size() - 1), volumes, split);
   const size_t colon = entry.rfind(':'), dash = entry.rfind('-');
   Range range{-1, 0, 0, false};
   const bool ranged = colon != std::string::npos && dash != std::string::npos && dash > colon &&
@@ -57,21 +69,22 @@ Range parse_entry(const std::string& entry, const Volumes& volumes, const std::s
   const int64_t slices = volumes[*volume].slices;
   IVORY_CHECK(range.first <= range.last && range.last < slices, "split '", split, "': '", entry,
               "' is not within the volume's slices 0 to ", slices - 1);
-  return range;
+  return {range};
 }
 
 Split parse_list(const std::vector<std::string>& entries, const Volumes& volumes, TaskUnit unit,
                  const std::string& name) {
   Split split;
   for (const std::string& entry : entries) {
-    const Range range = parse_entry(entry, volumes, name);
-    IVORY_CHECK(volumes[range.volume].has_labels, "split '", name, "': volume '", volumes[range.volume].name,
-                "' has no labels");
-    IVORY_CHECK(unit == TaskUnit::slice || range.whole, "split '", name, "': '", entry,
-                "' is a range of slices, but this task takes whole volumes");
-    split.volumes.push_back(range.volume);
-    for (int64_t slice = range.first; slice <= range.last; ++slice) {
-      split.slices.push_back({range.volume, static_cast<int32_t>(slice)});
+    for (const Range& range : parse_entry(entry, volumes, name)) {
+      IVORY_CHECK(volumes[range.volume].has_labels, "split '", name, "': volume '", volumes[range.volume].name,
+                  "' has no labels");
+      IVORY_CHECK(unit == TaskUnit::slice || range.whole, "split '", name, "': '", entry,
+                  "' is a range of slices, but this task takes whole volumes");
+      split.volumes.push_back(range.volume);
+      for (int64_t slice = range.first; slice <= range.last; ++slice) {
+        split.slices.push_back({range.volume, static_cast<int32_t>(slice)});
+      }
     }
   }
   return split;
