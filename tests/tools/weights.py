@@ -78,7 +78,7 @@ def main(folder):
         for level, map_ in enumerate(expected):
             expect_close(features[f"level{level + 1}"], map_)
     run("features", folder / "images.npy", folder / "f.npy", *backbone, "--weights", folder / "in.safetensors",
-        "--level", "last")
+        "--kind", "pooled")
     expect_close(torch.from_numpy(numpy.load(folder / "f.npy")), ours["pooled"])
 
     # Out again, into a fresh torchvision network

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <optional>
 
 #include "data/resample.h"
 #include "data/volume_render.h"
@@ -12,23 +13,34 @@ int64_t bytes_of(const GreyVolume& volume) {
 
 }  // namespace
 
-GreyVolume decode_volume(const DataSet& data, int64_t id, int64_t size) {
-  const VolumeInfo& info = data.info(id);
+GreyVolume shrink_volume(const VolumeInfo& info, SliceReader read, int64_t size) {
   const int64_t factor = std::max<int64_t>(1, std::min(info.rows, info.columns) / size);
   const int64_t rows = info.rows / factor, columns = info.columns / factor;
   GreyVolume volume{.extent = {info.slices, rows, columns}, .spacing = info.spacing, .voxels = {}};
   volume.spacing[1] *= static_cast<double>(info.rows) / static_cast<double>(rows);
   volume.spacing[2] *= static_cast<double>(info.columns) / static_cast<double>(columns);
   volume.voxels.resize(static_cast<size_t>(info.slices * rows * columns));
-  const SliceCache& cache = data.cache(id);
-  const int64_t place = data.volumes[static_cast<size_t>(id)].volume;
   for (int64_t slice = 0; slice < info.slices; ++slice) {
-    const DecodedSlice decoded = cache.decode(place, slice);
-    resample([&](int64_t row, int64_t first, std::span<float> values) { decoded.read(row, first, values); },
+    resample([&](int64_t row, int64_t first, std::span<float> values) { read(slice, row, first, values); },
              {0, 0, info.rows, info.columns}, {.rows = rows, .columns = columns},
              volume.voxels.data() + slice * rows * columns);
   }
   return volume;
+}
+
+GreyVolume decode_volume(const DataSet& data, int64_t id, int64_t size) {
+  const SliceCache& cache = data.cache(id);
+  const int64_t place = data.volumes[static_cast<size_t>(id)].volume;
+  std::optional<DecodedSlice> decoded;
+  int64_t current = -1;
+  return shrink_volume(
+      data.info(id),
+      [&](int64_t slice, int64_t row, int64_t first, std::span<float> values) {
+        if (slice != current) decoded.emplace(cache.decode(place, slice));
+        current = slice;
+        decoded->read(row, first, values);
+      },
+      size);
 }
 
 std::shared_ptr<const GreyVolume> VolumeCache::get(int64_t volume) {

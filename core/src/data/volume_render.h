@@ -2,6 +2,7 @@
 // Views of a whole volume (method.md §5): one random transformation, applied alike to all slices; everything geometric
 // in one trilinear resampling.
 
+#include <c10/util/FunctionRef.h>
 #include <ivory/random.h>
 #include <ivory/views.h>
 
@@ -24,7 +25,11 @@ struct GreyVolume {
   std::vector<float> voxels;
 };
 
-// Planes more than twice as large as `size` are shrunk by a whole factor, with anti-aliasing.
+// Columns [first, first + out.size()) of a row of a slice, in [0, 1]; slices are read one after the other.
+using SliceReader = c10::function_ref<void(int64_t slice, int64_t row, int64_t first, std::span<float> out)>;
+
+// Planes more than twice as large as `size` are shrunk by a whole factor, with anti-aliasing. Of `info`: extent, spacing.
+GreyVolume shrink_volume(const VolumeInfo& info, SliceReader read, int64_t size);
 GreyVolume decode_volume(const DataSet& data, int64_t volume, int64_t size);
 
 // The volumes decoded last, up to a number of bytes.

@@ -1,0 +1,124 @@
+#include "feature_model.h"
+
+#include <ivory/error.h>
+
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "config/experiment.h"
+#include "experiment/cache_store.h"
+#include "experiment/run.h"
+#include "train/model_weights.h"
+#include "train/trainer.h"
+#include "train/weights_file.h"
+
+namespace ivory::tools {
+namespace {
+
+namespace fs = std::filesystem;
+namespace options = boost::program_options;
+
+constexpr char command[] = "ivory features";
+
+void warn_of_random_weights() {
+  std::cerr << "no weights are named: the features are those of random ones\n";
+}
+
+FeatureModel of_backbone(const Arguments& arguments) {
+  FeatureModel result{.slices = make_backbone(arguments, command), .model = nullptr, .input = arguments.get("INPUT")};
+  if (!arguments.has("weights")) {
+    warn_of_random_weights();
+    return result;
+  }
+  const auto file = train::load_weights_file(arguments.get("weights"));
+  std::cout << train::load_mapped(*result.slices, file.content.tensors, arguments.get<double>("min-match")).summary()
+            << "\n";
+  return result;
+}
+
+config::Experiment read_experiment(const Arguments& arguments, plugin::Registry& registry) {
+  const auto overrides =
+      arguments.has("set") ? arguments.get<std::vector<std::string>>("set") : std::vector<std::string>{};
+  auto points = config::load_experiments(arguments.get("experiment"), overrides, registry);
+  IVORY_CHECK(points.size() == 1, command, ": ", arguments.get("experiment"), " is a sweep of ", points.size(),
+              " points, expected one experiment");
+  IVORY_CHECK(!points.front().model.slice_backbone.name.empty(), command, ": ", arguments.get("experiment"),
+              " has no [model]");
+  return std::move(points.front());
+}
+
+fs::path weights_of_stage(const config::Experiment& experiment, const std::string& name) {
+  std::vector<std::string> known;
+  for (const auto& stage : experiment.stages) known.push_back(stage.name);
+  const auto data = experiment::open_data(experiment, /*build=*/false);
+  const auto plan = experiment::make_plan(experiment, data.content);
+  const experiment::Store store(experiment.output);
+  for (const auto& node : plan.nodes) {
+    if (node.kind != experiment::NodeKind::stage || node.name != name) continue;
+    if (store.record(node)) return store.folder(node) / "weights.safetensors";
+    throw missing_data(command, ": stage '", name, "' is not trained in ", experiment.output, "; run-experiment ",
+                       experiment.file.string(), " trains it");
+  }
+  const std::string close = nearest(name, known);
+  throw bad_request(command, ": ", experiment.file.string(), " has no stage '", name, "'",
+                    close.empty() ? "" : "; did you mean '" + close + "'?");
+}
+
+fs::path weights_of(const Arguments& arguments, const config::Experiment& experiment, const config::ModelSpec& model) {
+  if (arguments.has("weights")) return arguments.get("weights");
+  if (arguments.has("stage")) return weights_of_stage(experiment, arguments.get("stage"));
+  return model.weights;
+}
+
+fs::path input_of(const std::string& input, const config::Experiment& experiment) {
+  for (const auto& data : experiment.data) {
+    if (data.name == input && !fs::exists(input)) return experiment::cache_folder(data);
+  }
+  return input;
+}
+
+FeatureModel of_experiment(const Arguments& arguments) {
+  plugin::Registry registry = loaded(arguments);
+  const config::Experiment experiment = read_experiment(arguments, registry);
+  const config::ModelSpec& spec = experiment.model_of(arguments.has("stage") ? arguments.get("stage") : "");
+  const fs::path weights = weights_of(arguments, experiment, spec);
+  FeatureModel result;
+  result.model = train::build_model(spec, registry, experiment.seed);
+  result.slices = result.model->intra;
+  result.input = input_of(arguments.get("INPUT"), experiment);
+  if (weights.empty()) {
+    warn_of_random_weights();
+  } else {
+    train::load_weights(*result.model, weights, command, arguments.get<double>("min-match"));
+  }
+  return result;
+}
+
+}  // namespace
+
+void add_model_options(options::options_description& visible) {
+  add_backbone_options(visible);
+  visible.add_options()("experiment", options::value<std::string>(), "FILE whose [model] is taken instead")(
+      "stage", options::value<std::string>(), "NAME of the stage of the experiment whose weights are taken")(
+      "set", options::value<std::vector<std::string>>()->composing(),
+      "PATH=VALUE of the experiment (may be given several times)")("weights", options::value<std::string>(),
+                                                                   "any file that ivory weights show reads")(
+      "min-match", options::value<double>()->default_value(0.95), "share of the parameters that must match");
+}
+
+FeatureModel load_model(const Arguments& arguments) {
+  const bool named = arguments.has("backbone"), experiment = arguments.has("experiment");
+  IVORY_CHECK(named || experiment, command,
+              ": --backbone or --experiment is missing, as in --backbone resnet --option depth=50");
+  IVORY_CHECK(!named || !experiment, command, ": --backbone and --experiment exclude each other");
+  IVORY_CHECK(experiment || !(arguments.has("stage") || arguments.has("set")), command,
+              ": --stage and --set belong to --experiment FILE");
+  IVORY_CHECK(!experiment || !arguments.has("option"), command,
+              ": --option belongs to --backbone; --set changes the "
+              "experiment");
+  IVORY_CHECK(!(arguments.has("stage") && arguments.has("weights")), command,
+              ": --stage and --weights exclude each other: both say whose weights are taken");
+  return experiment ? of_experiment(arguments) : of_backbone(arguments);
+}
+
+}  // namespace ivory::tools

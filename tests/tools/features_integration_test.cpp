@@ -1,0 +1,239 @@
+// ivory features, through the program: of every kind of input, with the weights of a trained stage, against the same
+// model run here.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <cstdio>
+#include <fstream>
+
+#include "config/experiment.h"
+#include "eval/png.h"
+#include "ingest/volume_files.h"
+#include "plugin/registry.h"
+#include "support/quiet.h"
+#include "train/model_weights.h"
+#include "train/npy.h"
+#include "train/safetensors.h"
+#include "train/trainer.h"
+
+namespace ivory::tools {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+using train::NamedTensors;
+
+const char* const experiment = R"toml([experiment]
+name = "small"
+[data.scans]
+layout = "list"
+volumes = [{ name = "a", image = "a.nii" }, { name = "b", image = "b.nii" }]
+[model]
+slice_backbone = { name = "resnet", depth = 18 }
+volume_backbone = { name = "deformable-transformer", layers = 1, heads = 2, groups = 2, ffn = 16, downsampling = 2, kernel = 4 }
+token_width = 16
+frames = 4
+[[stage]]
+name = "slices"
+data = ["scans"]
+objectives = [{ name = "swav", prototypes = 4, head_width = 8, embedding_width = 4 }]
+steps = 1
+batch_size = 4
+[stage.views.slice]
+crops = [{ count = 2, size = 32, scale = [0.4, 1.0] }]
+[[stage]]
+name = "later"
+from = "slices"
+data = ["scans"]
+objectives = [{ name = "swav", prototypes = 4, head_width = 8, embedding_width = 4 }]
+steps = 1
+batch_size = 4
+[stage.views.slice]
+crops = [{ count = 2, size = 32, scale = [0.4, 1.0] }]
+)toml";
+
+struct Answer {
+  int code = -1;
+  std::string text;
+};
+
+class FeaturesProgram : public testing::Test {
+ protected:
+  // One training run for all tests.
+  static void SetUpTestSuite() {
+    folder_ = new data::testing::TemporaryFolder;
+    torch::manual_seed(4);
+    for (const char* name : {"a", "b"}) {
+      const auto voxels = torch::randint(-200, 800, {6, 40, 36}, torch::kInt16);
+      ingest::testing::write_nifti(folder_->path() / (std::string(name) + ".nii"), voxels);
+    }
+    std::ofstream(folder_->path() / "x.toml") << experiment;
+    const Answer trained = run("run-experiment x.toml");
+    ASSERT_EQ(trained.code, 0) << trained.text;
+    fs::remove_all(stage_folder("later"));
+  }
+  static void TearDownTestSuite() {
+    delete folder_;
+    folder_ = nullptr;
+  }
+
+  static Answer run(const std::string& command) {
+    const std::string folder = folder_->path().string();
+    const std::string line = "cd '" + folder + "' && export PATH='" + IVORY_BINARY_DIR + "/bin':$PATH IVORY_CACHE='" +
+                             folder + "/caches' OMP_NUM_THREADS=1 && " + command + " 2>&1";
+    Answer answer;
+    FILE* pipe = ::popen(line.c_str(), "r");
+    char buffer[4096];
+    while (const size_t count = std::fread(buffer, 1, sizeof buffer, pipe)) answer.text.append(buffer, count);
+    const int status = ::pclose(pipe);
+    answer.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    return answer;
+  }
+  static fs::path stage_folder(const std::string& name) {
+    for (const auto& entry : fs::directory_iterator(folder_->path() / "runs" / "store")) {
+      if (entry.path().filename().string().starts_with("stage-" + name + "-")) return entry.path();
+    }
+    return {};
+  }
+  static std::map<std::string, torch::Tensor> features(const std::string& arguments) {
+    const Answer answer = run("ivory features " + arguments + " --size 32");
+    EXPECT_EQ(answer.code, 0) << arguments << "\n" << answer.text;
+    if (answer.code != 0) return {};
+    const auto file = train::load_safetensors(folder_->path() / "out.safetensors");
+    return {file.tensors.begin(), file.tensors.end()};
+  }
+  static std::string refused(const std::string& arguments, int code = 2) {
+    const Answer answer = run("ivory features " + arguments);
+    EXPECT_EQ(answer.code, code) << arguments << "\n" << answer.text;
+    return answer.text;
+  }
+
+  // The experiment's model with the stage's weights, in evaluation mode.
+  static std::shared_ptr<Model> trained_model() {
+    const test::Quiet quiet;
+    plugin::Registry registry;
+    registry.discover();
+    const auto points = config::load_experiments(folder_->path() / "x.toml", {}, registry);
+    auto model = train::build_model(points.front().model, registry, 99);
+    train::load_weights(*model, stage_folder("slices") / "weights.safetensors", "test", 1);
+    model->eval();
+    return model;
+  }
+  // Both volumes as the task loader gives them without augmentation: [2, F, 1, 32, 32].
+  static torch::Tensor volumes() {
+    for (const auto& entry : fs::directory_iterator(folder_->path() / "caches")) {
+      data::LabelledSamples samples{
+          .unit = TaskUnit::volume, .volumes = {0, 1}, .volume_labels = {0, 0}, .size = 32, .frames = 4};
+      const auto loader = data::make_task_loader(data::testing::open_data_set(entry.path()), samples,
+                                                 {.batch_size = 2, .shuffle = false, .drop_last = false});
+      loader->start(0, 0);
+      return loader->next()->images;
+    }
+    return {};
+  }
+  // 1e-5: sums of up to 4608 products in fp32, in another order where batches have another size.
+  static void expect_close(const torch::Tensor& ours, const torch::Tensor& expected) {
+    ASSERT_TRUE(ours.defined());
+    ASSERT_EQ(ours.sizes(), expected.sizes());
+    EXPECT_LT((ours - expected).abs().max().item<double>(), 1e-5 * expected.abs().max().item<double>());
+  }
+
+  static data::testing::TemporaryFolder* folder_;
+};
+
+data::testing::TemporaryFolder* FeaturesProgram::folder_ = nullptr;
+
+TEST_F(FeaturesProgram, VolumesOfACacheWithTheWeightsOfAStage) {
+  const torch::NoGradGuard no_grad;
+  const auto expected = trained_model()->embed(volumes());
+  auto tokens = features("scans out.safetensors --experiment x.toml --stage slices --kind tokens --batch 3");
+  ASSERT_EQ(tokens.size(), 1u);
+  expect_close(tokens["tokens"], expected.tokens);  // [2, 4, 16]
+  const auto holistic = features("caches/scans-* out.safetensors --experiment x.toml --stage slices --kind holistic");
+  expect_close(holistic.at("holistic"), expected.pooled);  // [2, 16]
+}
+
+TEST_F(FeaturesProgram, AVolumeFileIsWhatItIsInACache) {
+  const std::string options = " out.safetensors --experiment x.toml --stage slices --kind ";
+  for (const std::string kind : {"tokens", "pooled"}) {
+    const auto of_cache = features("scans" + options + kind), of_file = features("b.nii" + options + kind);
+    ASSERT_EQ(of_cache.size(), 1u);
+    const auto& [name, whole] = *of_cache.begin();
+    expect_close(of_file.at(name), whole.narrow(0, whole.size(0) / 2, whole.size(0) / 2));
+  }
+}
+
+TEST_F(FeaturesProgram, SlicesOfAStageAreThoseOfItsBackbone) {
+  const auto of_stage = features("a.nii out.safetensors --experiment x.toml --stage slices");
+  const auto named = features("a.nii out.safetensors --backbone resnet --option depth=18 --weights '" +
+                              (stage_folder("slices") / "weights.safetensors").string() + "' --batch 4");
+  ASSERT_EQ(of_stage.size(), 6u) << "pooled, level0 … level4";
+  for (const auto& [name, tensor] : of_stage) expect_close(named.at(name), tensor);
+  EXPECT_EQ(of_stage.at("level4").sizes(), (std::vector<int64_t>{6, 512}));
+  const auto maps = features("a.nii out.safetensors --experiment x.toml --stage slices --kind maps");
+  EXPECT_EQ(maps.at("level1").sizes(), (std::vector<int64_t>{6, 64, 8, 8}));
+  expect_close(maps.at("level1").mean({2, 3}), of_stage.at("level1"));
+}
+
+TEST_F(FeaturesProgram, Tensors) {
+  const torch::NoGradGuard no_grad;
+  const auto volume = volumes()[0].squeeze(1);  // [4, 32, 32]
+  train::save_npy(folder_->path() / "volume.npy", volume);
+  train::save_safetensors(folder_->path() / "two.safetensors", {{{"volumes", torch::stack({volume, volume + 1})}}, {}});
+  const auto model = trained_model();
+  const std::string options = " out.safetensors --experiment x.toml --stage slices --kind ";
+  expect_close(features("volume.npy" + options + "holistic").at("holistic"),
+               model->embed(volume.unsqueeze(0).unsqueeze(2)).pooled);
+  expect_close(features("two.safetensors" + options + "tokens").at("tokens"),
+               model->embed(torch::stack({volume, volume + 1}).unsqueeze(2)).tokens);
+  expect_close(features("volume.npy" + options + "pooled").at("pooled"), model->slices(volume.unsqueeze(1)).pooled);
+  train::save_npy(folder_->path() / "short.npy", volume.narrow(0, 0, 3));
+  EXPECT_THAT(refused("short.npy" + options + "tokens"),
+              HasSubstr("short.npy: expected volumes [N, F, 1, H, W], [N, F, H, W] or [F, H, W] with F = 4 as in "
+                        "[model], got [3, 32, 32]"));
+}
+
+TEST_F(FeaturesProgram, AFolderOfImages) {
+  const fs::path images = folder_->path() / "images";
+  fs::create_directories(images);
+  torch::manual_seed(5);
+  for (const char* name : {"1.png", "2.png", "3.png"}) {
+    eval::write_png(images / name, torch::randint(0, 256, {1, 24, 20}, torch::kUInt8).expand({3, -1, -1}));
+  }
+  const std::string options = " out.safetensors --experiment x.toml --stage slices --kind ";
+  const auto all = features("images" + options + "pooled");
+  ASSERT_EQ(all.at("pooled").sizes(), (std::vector<int64_t>{3, 512}));
+  expect_close(features("images/2.png" + options + "pooled").at("pooled"), all.at("pooled").narrow(0, 1, 1));
+  EXPECT_EQ(features("images" + options + "tokens").at("tokens").sizes(), (std::vector<int64_t>{1, 4, 16}));
+  eval::write_png(images / "4.png", torch::randint(0, 256, {3, 30, 20}, torch::kUInt8));
+  EXPECT_THAT(refused("images" + options + "tokens"), HasSubstr("slices of one volume have one size"));
+}
+
+TEST_F(FeaturesProgram, OtherFormats) {
+  const std::string options = " --experiment x.toml --stage slices --kind ";
+  const auto holistic = features("scans out.safetensors" + options + "holistic").at("holistic");
+  ASSERT_EQ(run("ivory features scans out.npy --size 32" + options + "holistic").code, 0);
+  EXPECT_TRUE(torch::equal(train::load_npy(folder_->path() / "out.npy"), holistic));
+  ASSERT_EQ(run("ivory features scans out.npy --size 32" + options + "levels").code, 0);
+  EXPECT_TRUE(fs::exists(folder_->path() / "out.level3.npy"));
+  EXPECT_EQ(run("ivory features scans out.h5 --size 32" + options + "tokens").code, 0);
+}
+
+TEST_F(FeaturesProgram, SaysWhatIsWrong) {
+  const std::string model = "scans out.h5 --experiment x.toml ";
+  EXPECT_THAT(refused("a.nii out.h5 --backbone resnet --kind tokens"), HasSubstr("--kind tokens needs --experiment"));
+  EXPECT_THAT(refused(model + "--kind token"), HasSubstr("levels, pooled, maps, tokens or holistic, got 'token'"));
+  EXPECT_THAT(refused(model + "--backbone resnet"), HasSubstr("exclude each other"));
+  EXPECT_THAT(refused(model + "--stage slces"), HasSubstr("has no stage 'slces'; did you mean 'slices'?"));
+  EXPECT_THAT(refused(model + "--stage later", 3), HasSubstr("stage 'later' is not trained in runs"));
+  EXPECT_THAT(refused(model + "--stage slices --weights x"), HasSubstr("exclude each other"));
+  EXPECT_THAT(refused("a.nii out.h5 --backbone resnet --stage slices"), HasSubstr("belong to --experiment"));
+  EXPECT_THAT(refused("nothing out.h5 --experiment x.toml", 3), HasSubstr("nothing does not exist"));
+  std::ofstream(folder_->path() / "no_inter.toml")
+      << "[experiment]\nname = \"x\"\n[model]\nslice_backbone = { name = \"resnet\", depth = 18 }\n";
+  EXPECT_THAT(refused("a.nii out.h5 --experiment no_inter.toml --kind tokens"), HasSubstr("names no volume_backbone"));
+}
+
+}  // namespace
+}  // namespace ivory::tools
