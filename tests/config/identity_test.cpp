@@ -32,11 +32,21 @@ TEST(ConfigIdentity, KeyOrderCommentsAndNotesChangeNothing) {
 
 TEST(ConfigIdentity, MachineSettingsAndLabelsChangeNothing) {
   const std::vector<std::string> settings = {
-      "stage.slices.workers=3",      "stage.slices.prefetch_mib=7",    "stage.slices.checkpoint_every=5",
-      "stage.slices.keep_last=9",    "task.organs.workers=0",          "experiment.note=hello",
-      "experiment.output=elsewhere", "experiment.name=other",          "data.head.hint=buy it",
-      "data.head.cache=/fast/disk",  "table.caption=Table 1",          "experiment.threads=2",
-      "stage.volumes.name=renamed",  "task.organs.from=[\"scratch\"]",
+      "stage.slices.workers=3",
+      "stage.slices.prefetch_mib=7",
+      "stage.slices.checkpoint_every=5",
+      "stage.slices.keep_last=9",
+      "task.organs.workers=0",
+      "experiment.note=hello",
+      "experiment.output=elsewhere",
+      "experiment.name=other",
+      "data.head.hint=buy it",
+      "data.head.cache=/fast/disk",
+      "table.caption=Table 1",
+      "experiment.threads=2",
+      "stage.slices.probes=[{task = \"organs\", every = 2}]",
+      "stage.volumes.name=renamed",
+      "task.organs.from=[\"scratch\"]",
   };
   for (const auto& setting : settings) {
     if (setting.starts_with("stage.volumes.name")) {
@@ -83,6 +93,7 @@ TEST(ConfigIdentity, AChangedValueChangesItsPartAlone) {
       {"task.organs.classes.left.labels=[36]", "tasks"},
       {"task.organs.splits.train=[\"ch2:0-58\"]", "tasks"},
       {"task.organs.splits={train = 0.5}", "tasks"},
+      {"task.organs.splits={train = 0.5, redraw = true}", "tasks"},
       {"task.organs.size=64", "tasks"},
       {"task.organs.evaluate_every=2", "tasks"},
       {"task.organs.optimiser.weight_decay=0.5", "tasks"},
@@ -131,8 +142,9 @@ void expect_round_trip(const Experiment& experiment) {
 TEST(ConfigResolved, LoadsToTheSameValues) {
   expect_round_trip(parse_one(complete()));
   expect_round_trip(parse_one(complete(), {"data.source=phantom", "data.head.phantom.labels=[37, 38, 39]"}));
-  expect_round_trip(parse_one(complete(), {"task.organs.splits={train = 0.5, validation = 0.1, seed = 3}",
-                                           "stage.slices.schedule={name = \"constant\"}", "model.weights=w.pt"}));
+  expect_round_trip(
+      parse_one(complete(), {"task.organs.splits={train = 0.5, validation = 0.1, seed = 3, redraw = true}",
+                             "stage.slices.schedule={name = \"constant\"}", "model.weights=w.pt"}));
   expect_round_trip(parse_one("[data.a]\npath = \"/d\"\n"));
   expect_round_trip(parse(complete() + "[sweep]\nparameters = {\"experiment.note\" = [\"two\\nlines\"]}").at(0));
 }

@@ -68,11 +68,17 @@ class TinyStage {
   }
 
   plugin::Registry& registry() { return registry_; }
+  const config::ModelSpec& model() const { return model_; }
   config::StageSpec& stage() { return stage_; }
   std::filesystem::path folder() const { return folder_.path() / "node"; }
+  std::shared_ptr<const data::DataSet> data() const { return data::testing::open_data_set(folder_.path() / "cache"); }
+  // `task` must outlive the training.
+  void probe(const config::TaskSpec& task, int64_t every) {
+    probes_.push_back({.task = &task, .every = every, .data = data()});
+  }
   StageResult train() {
     const NodeContext context{.folder = folder(), .label = "stage tiny", .identity = "tiny", .seed = 2};
-    return train_stage(stage_, model_, {}, data::testing::open_data_set(folder_.path() / "cache"), registry_, context);
+    return train_stage(stage_, model_, {}, data(), registry_, context, {}, probes_);
   }
   // The lines of metrics.jsonl of one kind.
   std::vector<nlohmann::json> metrics(const std::string& kind) const {
@@ -91,6 +97,7 @@ class TinyStage {
   plugin::Registry registry_;
   config::ModelSpec model_;
   config::StageSpec stage_;
+  std::vector<OnlineProbe> probes_;
 };
 
 }  // namespace ivory::train

@@ -17,6 +17,16 @@ std::set<std::string> used_data(const config::Experiment& experiment) {
   return used;
 }
 
+std::shared_ptr<const data::DataSet> joined_data(const std::vector<std::string>& names, const OpenData& data) {
+  std::vector<std::shared_ptr<const data::SliceCache>> caches;
+  for (const auto& name : names) {
+    const auto found = data.caches.find(name);
+    if (found == data.caches.end()) return nullptr;
+    caches.push_back(found->second);
+  }
+  return std::make_shared<const data::DataSet>(std::move(caches));
+}
+
 }  // namespace
 
 OpenData open_data(const config::Experiment& experiment, bool build) {
@@ -35,6 +45,20 @@ OpenData open_data(const config::Experiment& experiment, bool build) {
     }
   }
   return opened;
+}
+
+std::shared_ptr<const data::DataSet> data_set_of(const Node& node, const OpenData& data) {
+  return joined_data(node.data, data);
+}
+
+std::vector<train::OnlineProbe> probes_of(const Node& node, const OpenData& data) {
+  std::vector<train::OnlineProbe> probes;
+  for (size_t i = 0; i < node.probes.size(); ++i) {
+    const config::TaskSpec& task = *node.probes[i];
+    auto set = joined_data({task.data}, data);
+    if (set) probes.push_back({.task = &task, .every = node.stage->probes[i].every, .data = std::move(set)});
+  }
+  return probes;
 }
 
 }  // namespace ivory::experiment

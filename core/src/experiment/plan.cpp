@@ -80,6 +80,7 @@ class Planner {
   }
 
   size_t add(Node node, const nlohmann::json& spec) {
+    node.smoke = experiment_.smoke;
     node.model = &experiment_.model_of(node.kind == NodeKind::stage ? node.name : node.from);
     node.identity = identify(node, spec);
     plan_.nodes.push_back(std::move(node));
@@ -98,7 +99,7 @@ class Planner {
                             {"seed", node.seed},
                             {"data", nlohmann::json::array()},
                             {"inputs", nlohmann::json::array()}};
-    if (experiment_.smoke) whole["smoke"] = true;
+    if (node.smoke) whole["smoke"] = true;
     for (const auto& name : node.data) {
       const auto found = content_.find(name);
       if (found == content_.end()) return "";
@@ -127,7 +128,8 @@ std::string Node::label() const {
 }
 
 std::string Node::folder_name() const {
-  return (kind == NodeKind::stage ? "stage-" : "task-") + name + "-" + identity.substr(0, 12);
+  const std::string prefix = smoke ? "smoke-" : "";
+  return prefix + (kind == NodeKind::stage ? "stage-" : "task-") + name + "-" + identity.substr(0, 12);
 }
 
 Plan make_plan(const config::Experiment& experiment, const std::map<std::string, std::string>& content) {

@@ -25,10 +25,11 @@ struct Node {
   const config::StageSpec* stage = nullptr;
   const config::TaskSpec* task = nullptr;
   const config::ModelSpec* model = nullptr;
+  bool smoke = false;
   std::vector<const config::TaskSpec*> probes;  // the tasks of stage->probes
 
   std::string label() const;        // "stage slices", "task head, from scratch, trial 2 of 3"
-  std::string folder_name() const;  // "stage-slices-0123456789ab"
+  std::string folder_name() const;  // "stage-slices-0123456789ab", of a smoke run "smoke-stage-…"
 };
 
 struct Plan {

@@ -10,6 +10,7 @@
 #include "data/loader.h"
 #include "experiment/plan.h"
 #include "experiment/store.h"
+#include "train/trainer.h"
 
 namespace ivory::plugin {
 class Registry;
@@ -33,6 +34,16 @@ ExitCode run(const config::Experiment& experiment, const plugin::Registry& regis
 
 // Opens the caches; with `build`, missing ones are built first.
 OpenData open_data(const config::Experiment& experiment, bool build);
+
+// A node's data; null where a cache is missing.
+std::shared_ptr<const data::DataSet> data_set_of(const Node& node, const OpenData& data);
+
+// Of a stage, those whose caches are there.
+std::vector<train::OnlineProbe> probes_of(const Node& node, const OpenData& data);
+
+// Throws bad_request with every mistake that the settings and data of what is to be trained show before it is trained.
+void check_before_training(const Plan& plan, const OpenData& data, const Store& store,
+                           const plugin::Registry& registry);
 
 // What --dry-run prints: nodes, what is done, what is missing, memory and cost.
 std::string describe_plan(const config::Experiment& experiment, const plugin::Registry& registry);

@@ -110,7 +110,7 @@ std::vector<Remark> findings_of(const json& record, const std::vector<json>& ste
   const json last = record.value("last", json::object());
   const auto objectives = objectives_of(record);
   for (const auto& [term, series] : series_of(steps, "terms")) {
-    if (!last.contains(term)) continue;
+    if (!last.contains(term) || !last[term].is_number()) continue;  // NaN is null in JSON
     const double loss = last[term];
     for (const auto& objective : objectives) {
       if (!belongs(term, objective, objectives.size())) continue;
@@ -121,7 +121,7 @@ std::vector<Remark> findings_of(const json& record, const std::vector<json>& ste
                                number(objective.plateau), ", what a uniform guess over the prototypes costs.")});
       }
       for (const auto& [name, value] : last.items()) {
-        if (!name.ends_with(baseline) || !belongs(name, objective, objectives.size())) continue;
+        if (!name.ends_with(baseline) || !value.is_number() || !belongs(name, objective, objectives.size())) continue;
         remarks.push_back({str("The loss ", bare(term), " was ", number(loss), " in the last epoch, ",
                                relation(loss, value), " the baseline ", bare(name), " (", number(value), ").")});
       }
@@ -147,6 +147,25 @@ std::vector<Remark> warnings_of(const std::vector<json>& epochs) {
         {str(earlier, " of ", epochs.size(), " epochs before the last had warnings: see metrics.jsonl.")});
   }
   return remarks;
+}
+
+// Validation scores of the online probes; empty without any.
+LineChart probe_chart(const std::vector<json>& epochs) {
+  LineChart chart{.title = "Frozen features on validation data", .x_label = "epoch", .y_label = "percent"};
+  std::map<std::string, Series> by_task;
+  for (const auto& line : epochs) {
+    const json probes = line.value("probes", json::object());
+    for (const auto& [task, scores] : probes.items()) {
+      const std::string primary = scores.value("primary", "");
+      if (!scores.contains(primary) || !scores[primary].is_number()) continue;
+      Series& series = by_task[task];
+      series.name = str(task, ", ", primary);
+      series.x.push_back(line.at("epoch").get<double>() + 1);
+      series.y.push_back(100 * scores[primary].get<double>());
+    }
+  }
+  for (auto& [task, series] : by_task) chart.series.push_back(std::move(series));
+  return chart;
 }
 
 std::vector<PictureGroup> prototypes_of(const json& pictures, const fs::path& folder) {
@@ -199,8 +218,10 @@ ReportSection stage_section(const Node& node, const json& record, const fs::path
   section.facts.emplace_back("training", duration_text(record.value("seconds", 0.0)));
   const auto steps = read_metrics(folder, "step");
   section.remarks = findings_of(record, steps);
-  for (auto& warning : warnings_of(read_metrics(folder, "epoch"))) section.remarks.push_back(std::move(warning));
+  const auto epochs = read_metrics(folder, "epoch");
+  for (auto& warning : warnings_of(epochs)) section.remarks.push_back(std::move(warning));
   add_curves(section, record, steps);
+  if (auto probes = probe_chart(epochs); !probes.series.empty()) section.curves.push_back(std::move(probes));
   const json pictures = record.value("pictures", json::object());
   section.dots = attention_of(pictures, folder);
   section.pictures = prototypes_of(pictures, folder);

@@ -1,6 +1,8 @@
 // The report's section of a task: rows and trials side by side.
 #include <c10/util/StringUtil.h>
 
+#include <algorithm>
+
 #include "experiment/estimate.h"
 #include "experiment/html.h"
 #include "experiment/report_content.h"
@@ -133,8 +135,10 @@ ReportSection task_section(const RunState& state, const config::TaskSpec& task) 
   for (const auto& count : counts) {
     section.facts.emplace_back("test " + count.at(0).get<std::string>(), html::number(count.at(1).get<double>()));
   }
-  section.curves = {loss_chart(state, trials)};
-  if (auto chart = validation_chart(state, trials); !chart.series.empty()) section.curves.push_back(std::move(chart));
+  for (auto& chart : {loss_chart(state, trials), validation_chart(state, trials)}) {
+    const auto drawn = [](const Series& series) { return !series.x.empty(); };  // a task that trains nothing has none
+    if (std::any_of(chart.series.begin(), chart.series.end(), drawn)) section.curves.push_back(chart);
+  }
   section.table = score_table(state, task, trials);
   for (const auto& from : task.from) {
     const auto first = std::find_if(trials.begin(), trials.end(), [&](const Trial& t) { return t.node->from == from; });

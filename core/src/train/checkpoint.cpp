@@ -96,7 +96,7 @@ void CheckpointStore::save(const Checkpoint& checkpoint, bool best) {
   write_durable(temporary.path / "state.json", record.dump(1) + "\n");
 
   const fs::path target = folder_ / name;
-  if (fs::exists(target)) {  // damaged, or it would have been resumed from
+  if (fs::exists(target)) {  // damaged, or of an epoch whose end was interrupted
     fs::rename(target, folder_ / (".tmp-old-" + name));
   }
   rename_durable(temporary.path, target);

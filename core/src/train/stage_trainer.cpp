@@ -9,12 +9,13 @@
 #include "train/findings.h"
 #include "train/machine.h"
 #include "train/model_weights.h"
+#include "train/online_probes.h"
 #include "train/train_loop.h"
 
 namespace ivory::train {
 namespace {
 
-constexpr uint64_t objective_seed = 2, loader_seed = 3;
+constexpr uint64_t objective_seed = 2, loader_seed = 3, visit_seed = 4;
 
 const char* name_of(SampleKind kind) {
   return kind == SampleKind::slice ? "slices" : "volumes";
@@ -69,8 +70,12 @@ void set_trained(torch::nn::Module& module, bool trained) {
 class Stage : public Trainee {
  public:
   Stage(const config::StageSpec& spec, const config::ModelSpec& model_spec, std::shared_ptr<const data::DataSet> data,
-        const plugin::Registry& registry, const NodeContext& node)
-      : spec_(spec), node_(node), data_(std::move(data)), model_(build_model(model_spec, registry, node.seed)) {
+        const plugin::Registry& registry, const NodeContext& node, const std::vector<OnlineProbe>& probes)
+      : spec_(spec),
+        node_(node),
+        data_(std::move(data)),
+        model_(build_model(model_spec, registry, node.seed)),
+        probes_(probes, model_spec, registry, node) {
     create_objectives(model_spec, registry);
     choose_trained_parts();
     for (Part& part : parts_) add_source(part.objective->kind());
@@ -145,6 +150,7 @@ class Stage : public Trainee {
   const NodeContext& node_;
   std::shared_ptr<const data::DataSet> data_;
   std::shared_ptr<Model> model_;
+  OnlineProbes probes_;
   Collective alone_;
   std::vector<Part> parts_;
   std::vector<Source> sources_;
@@ -244,6 +250,7 @@ void Stage::fill(Part& part) {
 
 void Stage::for_each_batch(SampleKind kind, int64_t epoch, const std::function<void(const Batch&)>& visit) const {
   data::LoaderOptions options = loader_options(kind);
+  options.seed = mix(node_.seed, visit_seed);  // other views than those that the epoch trains on
   options.shuffle = false;
   options.drop_last = false;
   const auto loader = make_loader(kind, options);
@@ -317,8 +324,11 @@ Diagnostics Stage::diagnostics() {
   return all;
 }
 
-EpochEnd Stage::after_epoch(const Position&, const std::map<std::string, double>& means, bool) {
+EpochEnd Stage::after_epoch(const Position& at, const std::map<std::string, double>& means, bool last) {
   EpochEnd end;
+  if (auto scores = probes_.after_epoch(*model_, at.epoch, last); !scores.empty()) {
+    end.metrics = {{"probes", std::move(scores)}};
+  }
   for (const Part& part : parts_) {
     Observation seen{.objective = part.name,
                      .plateau = part.objective->plateau(),
@@ -337,12 +347,20 @@ EpochEnd Stage::after_epoch(const Position&, const std::map<std::string, double>
 
 }  // namespace
 
+void check_stage(const config::StageSpec& spec, const config::ModelSpec& model_spec,
+                 std::shared_ptr<const data::DataSet> data, const plugin::Registry& registry,
+                 const std::vector<OnlineProbe>& probes) {
+  const NodeContext nowhere{.label = "stage " + spec.name};
+  const Stage stage(spec, model_spec, std::move(data), registry, nowhere, probes);
+}
+
 StageResult train_stage(const config::StageSpec& spec, const config::ModelSpec& model_spec,
                         const std::filesystem::path& initial_weights, std::shared_ptr<const data::DataSet> data,
-                        const plugin::Registry& registry, const NodeContext& context, const StageVisitor& visit) {
-  Stage stage(spec, model_spec, std::move(data), registry, context);
+                        const plugin::Registry& registry, const NodeContext& context, const StageVisitor& visit,
+                        const std::vector<OnlineProbe>& probes) {
+  Stage stage(spec, model_spec, std::move(data), registry, context, probes);
   const auto weights = initial_weights.empty() ? std::filesystem::path(model_spec.weights) : initial_weights;
-  if (!weights.empty()) load_weights(stage.joint_model(), weights, context.label);
+  if (!weights.empty()) load_weights(stage.joint_model(), weights, context.label, model_spec.min_match);
   stage.move_to_device();
   TrainLoop loop(stage, spec.train, context);
   const LoopResult result = loop.run();

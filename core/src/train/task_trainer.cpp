@@ -4,11 +4,13 @@
 #include <spdlog/spdlog.h>
 
 #include <cctype>
+#include <limits>
 
 #include "eval/png.h"
 #include "plugin/registry.h"
 #include "train/machine.h"
 #include "train/model_weights.h"
+#include "train/online_probes.h"
 #include "train/splits.h"
 #include "train/train_loop.h"
 
@@ -64,8 +66,10 @@ nlohmann::json to_json(const Scores& scores) {
 
 class TaskTraining : public Trainee {
  public:
-  TaskTraining(const config::TaskSpec& spec, const config::ModelSpec& model_spec, const fs::path& initial_weights,
-               std::shared_ptr<const data::DataSet> data, const plugin::Registry& registry, const NodeContext& node);
+  TaskTraining(const config::TaskSpec& spec, std::shared_ptr<Model> model, std::shared_ptr<const data::DataSet> data,
+               const plugin::Registry& registry, const NodeContext& node);
+  // What is odd about the splits, to the log.
+  void warn() const;
 
   torch::nn::Module& model() override { return *task_; }
   NamedTensors extra_state() const override { return {}; }
@@ -85,8 +89,12 @@ class TaskTraining : public Trainee {
   }
   EpochEnd after_epoch(const Position& at, const std::map<std::string, double>&, bool last) override;
 
+  // What a task without parameters to train has instead: one look at the training split. Throws Interrupted when a stop
+  // was requested.
+  void fit();
   bool has_validation() const { return !splits_.validation.volumes.empty(); }
-  Scores validate() { return evaluate(splits_.validation, nullptr); }
+  Scores validate() { return validated_ = evaluate(splits_.validation, nullptr); }
+  const Scores& validated() const { return validated_; }  // the last time
   // The only read of the test split.
   Scores test(std::vector<Picture>& pictures) { return evaluate(splits_.test, &pictures); }
 
@@ -94,6 +102,8 @@ class TaskTraining : public Trainee {
   data::LabelledSamples samples(const Split& split, bool training) const;
   data::LoaderOptions loader_options(bool training) const;
   TaskBatch to_device(TaskBatch batch) const;
+  // Every sample of the split once, as it is, in evaluation mode.
+  void for_each_batch(const Split& split, const std::function<void(const TaskBatch&, int64_t batches)>& visit);
   Scores evaluate(const Split& split, std::vector<Picture>* pictures);
 
   const config::TaskSpec& spec_;
@@ -107,14 +117,13 @@ class TaskTraining : public Trainee {
   std::unique_ptr<Loader> loader_;
   int64_t epoch_ = 0;
   TaskBatch batch_;  // of this step, on the device
+  Scores validated_;
 };
 
-TaskTraining::TaskTraining(const config::TaskSpec& spec, const config::ModelSpec& model_spec,
-                           const fs::path& initial_weights, std::shared_ptr<const data::DataSet> data,
-                           const plugin::Registry& registry, const NodeContext& node)
-    : spec_(spec), node_(node), frames_(model_spec.frames), data_(std::move(data)) {
-  const auto model = build_model(model_spec, registry, node.seed);
-  if (!initial_weights.empty()) load_weights(*model, initial_weights, node.label);
+TaskTraining::TaskTraining(const config::TaskSpec& spec, std::shared_ptr<Model> model,
+                           std::shared_ptr<const data::DataSet> data, const plugin::Registry& registry,
+                           const NodeContext& node)
+    : spec_(spec), node_(node), frames_(model->frames()), data_(std::move(data)) {
   Task::Context context{.model = model, .classes = {}, .volume_names = {}, .size = spec.size};
   for (const config::ClassSpec& one : spec.classes) context.classes.push_back(one.name);
   std::vector<data::VolumeInfo> volumes;
@@ -130,8 +139,6 @@ TaskTraining::TaskTraining(const config::TaskSpec& spec, const config::ModelSpec
 
   const TaskNeeds needs = task_->needs();
   splits_ = make_splits(spec.splits, volumes, needs.unit, node.seed);
-  for (const std::string& warning : splits_.warnings) spdlog::warn("{}: {}", node.label, warning);
-  if (!has_validation()) spdlog::warn("{}: no validation split, so the last epoch's weights are tested", node.label);
   for (const config::ClassSpec& one : spec.classes) label_ids_.push_back(one.labels);
   if (!needs.masks) {
     for (const Split* split : {&splits_.train, &splits_.validation, &splits_.test}) {
@@ -139,6 +146,11 @@ TaskTraining::TaskTraining(const config::TaskSpec& spec, const config::ModelSpec
     }
   }
   loader_ = data::make_task_loader(data_, samples(splits_.train, true), loader_options(true));
+}
+
+void TaskTraining::warn() const {
+  for (const std::string& warning : splits_.warnings) spdlog::warn("{}: {}", node_.label, warning);
+  if (!has_validation()) spdlog::warn("{}: no validation split, so the last epoch's weights are tested", node_.label);
 }
 
 NamedTensors TaskTraining::parameters() const {
@@ -204,25 +216,36 @@ EpochEnd TaskTraining::after_epoch(const Position& at, const std::map<std::strin
   return {.score = scores.values.front().value, .metrics = {{"validation", to_json(scores)}}, .warnings = {}};
 }
 
-Scores TaskTraining::evaluate(const Split& split, std::vector<Picture>* pictures) {
+void TaskTraining::for_each_batch(const Split& split,
+                                  const std::function<void(const TaskBatch&, int64_t batches)>& visit) {
   const torch::NoGradGuard no_grad;
   const Autocast autocast(node_.device, spec_.train.precision == "bf16");
   task_->eval();
   const auto loader = data::make_task_loader(data_, samples(split, false), loader_options(false));
-  const int64_t batches = loader->batches();
-  const int64_t every = std::max<int64_t>(1, batches / picture_count);
   loader->start(0, 0);
-  for (int64_t i = 0; auto batch = loader->next(); ++i) {
-    const TaskBatch moved = to_device(std::move(*batch));
-    task_->evaluate(moved);
-    if (!pictures) continue;
-    const auto wanted = picture_count - static_cast<int64_t>(pictures->size());
-    if (i % every != every / 2 || wanted <= 0) continue;
-    // In the middle of evenly spaced batches, where organs are likelier than at a volume's ends.
-    const int64_t share = std::max<int64_t>(1, picture_count / batches);
-    for (Picture& picture : task_->pictures(moved, std::min(wanted, share))) pictures->push_back(std::move(picture));
-  }
+  while (auto batch = loader->next()) visit(to_device(std::move(*batch)), loader->batches());
   task_->train();
+}
+
+void TaskTraining::fit() {
+  for_each_batch(splits_.train, [this](const TaskBatch& batch, int64_t) {
+    if (stop_requested()) throw Interrupted(node_.label + ": stopped; run the same command again to start it anew");
+    task_->loss(batch);
+  });
+}
+
+Scores TaskTraining::evaluate(const Split& split, std::vector<Picture>* pictures) {
+  int64_t index = 0;
+  for_each_batch(split, [&](const TaskBatch& batch, int64_t batches) {
+    task_->evaluate(batch);
+    const int64_t every = std::max<int64_t>(1, batches / picture_count), i = index++;
+    if (!pictures || i % every != every / 2) return;
+    // In the middle of evenly spaced batches, where organs are likelier than at a volume's ends.
+    const auto wanted = picture_count - static_cast<int64_t>(pictures->size());
+    const int64_t share = std::min(wanted, std::max<int64_t>(1, picture_count / batches));
+    if (share <= 0) return;
+    for (Picture& picture : task_->pictures(batch, share)) pictures->push_back(std::move(picture));
+  });
   return task_->scores();
 }
 
@@ -239,18 +262,56 @@ std::vector<SavedPicture> write_pictures(const std::vector<Picture>& pictures, c
 
 }  // namespace
 
+void check_task(const config::TaskSpec& spec, const config::ModelSpec& model_spec,
+                std::shared_ptr<const data::DataSet> data, const plugin::Registry& registry) {
+  const NodeContext nowhere{.label = "task " + spec.name};
+  const TaskTraining training(spec, build_model(model_spec, registry, nowhere.seed), std::move(data), registry,
+                              nowhere);
+}
+
+Scores probe_task(const config::TaskSpec& spec, const std::shared_ptr<Model>& model,
+                  std::shared_ptr<const data::DataSet> data, const plugin::Registry& registry,
+                  const NodeContext& context, bool check_only) {
+  config::TaskSpec quick = spec;
+  quick.evaluate_every = std::numeric_limits<int64_t>::max();  // after the last epoch
+  TaskTraining training(quick, model, std::move(data), registry, context);
+  for (const torch::Tensor& parameter : model->parameters()) {
+    IVORY_CHECK(!parameter.requires_grad(), context.label, ": task plugin '", spec.plugin.name,
+                "' trains the backbone, a probe leaves it as it is; use knn or linear-probe");
+  }
+  IVORY_CHECK(training.has_validation(), context.label,
+              ": the task has no validation split, on which a probe is scored");
+  if (check_only) return {};
+  if (training.parameters().empty()) {
+    training.fit();
+    return training.validate();
+  }
+  TrainLoop(training, quick.train, context).run();
+  return training.validated();
+}
+
 TaskResult train_task(const config::TaskSpec& spec, const config::ModelSpec& model_spec,
                       const fs::path& initial_weights, std::shared_ptr<const data::DataSet> data,
                       const plugin::Registry& registry, const NodeContext& context) {
-  TaskTraining training(spec, model_spec, initial_weights, std::move(data), registry, context);
-  TrainLoop loop(training, spec.train, context);
-  const LoopResult trained = loop.run();
+  const auto model = build_model(model_spec, registry, context.seed);
+  if (!initial_weights.empty()) load_weights(*model, initial_weights, context.label, model_spec.min_match);
+  TaskTraining training(spec, model, std::move(data), registry, context);
+  training.warn();
   TaskResult result;
-  result.best_epoch = trained.best ? trained.best->epoch : (trained.steps - 1) / training.steps_per_epoch();
-  result.seconds = trained.seconds;
-  if (trained.best) {
-    loop.restore_best();
-    result.validation = training.validate();
+  if (training.parameters().empty()) {
+    const auto began = std::chrono::steady_clock::now();
+    training.fit();
+    if (training.has_validation()) result.validation = training.validate();
+    result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+  } else {
+    TrainLoop loop(training, spec.train, context);
+    const LoopResult trained = loop.run();
+    result.best_epoch = trained.best ? trained.best->epoch : (trained.steps - 1) / training.steps_per_epoch();
+    result.seconds = trained.seconds;
+    if (trained.best) {
+      loop.restore_best();
+      result.validation = training.validate();
+    }
   }
   std::vector<Picture> pictures;
   result.test = training.test(pictures);

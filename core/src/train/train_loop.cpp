@@ -103,7 +103,6 @@ TrainLoop::TrainLoop(Trainee& trainee, const config::TrainSpec& spec, const Node
       context_(context),
       per_epoch_(trainee.steps_per_epoch()),
       total_(spec.steps > 0 ? spec.steps : spec.epochs * per_epoch_),
-      checkpoints_(context.folder / "checkpoints", context.identity, spec.keep_last),
       optimiser_(make_optimiser(spec.optimiser, trainee.parameters())),
       schedule_(spec.schedule, peak_learning_rate(spec.optimiser, spec.batch_size), per_epoch_, total_),
       progress_(context.label, total_) {
@@ -112,7 +111,10 @@ TrainLoop::TrainLoop(Trainee& trainee, const config::TrainSpec& spec, const Node
               ": accumulate = ", spec.accumulate, " must divide batch_size = ", spec.batch_size);
   IVORY_CHECK(spec.precision == "fp32" || spec.precision == "bf16", context.label, ": precision '", spec.precision,
               "' is unknown; known are: fp32, bf16");
-  remove_unfinished(context.folder);
+  if (!context.folder.empty()) {
+    checkpoints_.emplace(context.folder / "checkpoints", context.identity, spec.keep_last);
+    remove_unfinished(context.folder);
+  }
   if (context.device.is_cpu()) keep_freed_memory();
 }
 
@@ -126,6 +128,10 @@ double TrainLoop::elapsed() const {
   return seconds_before_ + seconds_since(began_);
 }
 
+std::string TrainLoop::last_good() const {
+  return checkpoints_ ? checkpoints_->last_good() : "none";
+}
+
 void TrainLoop::seed(uint64_t stream, int64_t index) const {
   torch::manual_seed(mix(mix(context_.seed, stream), static_cast<uint64_t>(index)));
 }
@@ -137,6 +143,7 @@ LoopResult TrainLoop::run() {
   resume();
   epoch_began_ = elapsed();
   epoch_first_step_ = step_;
+  if (closing_) close_epoch();
   if (step_ < total_) trainee_.seek(step_);
   while (step_ < total_) {
     train_epoch();
@@ -147,7 +154,8 @@ LoopResult TrainLoop::run() {
 }
 
 void TrainLoop::resume() {
-  const auto checkpoint = checkpoints_.newest();
+  if (!checkpoints_) return;
+  const auto checkpoint = checkpoints_->newest();
   if (checkpoint) {
     restore(*checkpoint);
     const json& state = checkpoint->state;
@@ -155,10 +163,11 @@ void TrainLoop::resume() {
     seconds_before_ = state.at("seconds");
     means_.from_json(state.at("means"));
     epoch_begun_ = state.value("epoch_begun", step_ % per_epoch_ != 0);
+    closing_ = state.value("closing", false);
     for (const auto& [name, mean] : state.at("last").items()) last_[name] = number(mean);
     if (state.contains("best")) {
       best_ = Best{state["best"].at("score"), state["best"].at("epoch"), state["best"].at("step")};
-      checkpoints_.mark_best(best_->step);
+      checkpoints_->mark_best(best_->step);
     }
     spdlog::info("{}: goes on from step {} of {} ({})", context_.label, step_, total_, checkpoint->path.string());
   }
@@ -172,7 +181,7 @@ void TrainLoop::restore(const Checkpoint& checkpoint) {
 }
 
 void TrainLoop::restore_best() {
-  restore(checkpoints_.best());
+  restore(checkpoints_->best());
 }
 
 void TrainLoop::train_epoch() {
@@ -200,7 +209,7 @@ void TrainLoop::train_step() {
     gradient_norm = clip_gradients(optimiser_->parameters(), spec_.clip_norm);
     if (!std::isfinite(gradient_norm)) {
       throw run_failed(context_.label, ": the gradient's norm is ", not_finite(gradient_norm), " at step ", step_ + 1,
-                       "; the last good checkpoint: ", checkpoints_.last_good());
+                       "; the last good checkpoint: ", last_good());
     }
   }
   const double lr = schedule_.at(step_);
@@ -209,7 +218,7 @@ void TrainLoop::train_step() {
   const Position trained = position();
   ++step_;
   trainee_.after_step({.step = step_, .epoch = trained.epoch});
-  log_step(loss, lr, gradient_norm);
+  if (metrics_) log_step(loss, lr, gradient_norm);
 }
 
 // Sums the gradients of every part over the micro-batches, graph by graph, and leaves the mean terms in terms_.
@@ -229,7 +238,7 @@ double TrainLoop::forward_backward() {
         const double value = term.item<double>();
         if (!std::isfinite(value)) {
           throw run_failed(context_.label, ": loss term '", name, "' is ", not_finite(value), " at step ", step_ + 1,
-                           " (epoch ", position().epoch + 1, "); the last good checkpoint: ", checkpoints_.last_good(),
+                           " (epoch ", position().epoch + 1, "); the last good checkpoint: ", last_good(),
                            "; a lower learning rate, a longer warm-up or precision = \"fp32\" may help");
         }
         terms_[name] += value / static_cast<double>(count);
@@ -270,25 +279,31 @@ void TrainLoop::log_step(double loss, double lr, double gradient_norm) {
 
 void TrainLoop::close_epoch() {
   progress_.clear();
+  const double seconds = elapsed() - epoch_began_;
   last_ = means_.values();
-  means_.clear();
-  epoch_begun_ = false;
   const int64_t epoch = (step_ - 1) / per_epoch_;
   const bool last = step_ == total_;
-  seed(Stream::in_epoch_start, ~step_);
-  const EpochEnd end = trainee_.after_epoch({.step = step_, .epoch = epoch}, last_, last);
+  EpochEnd end;
+  closing_ = true;
+  try {
+    seed(Stream::in_epoch_start, ~step_);
+    end = trainee_.after_epoch({.step = step_, .epoch = epoch}, last_, last);
+  } catch (const Interrupted&) {
+    stop();
+  }
+  closing_ = epoch_begun_ = false;
+  means_.clear();
   const bool better = end.score && std::isfinite(*end.score) && (!best_ || *end.score > best_->score);
   if (better) best_ = Best{*end.score, epoch, step_};
-  metrics_->write(log_epoch(end));
+  if (metrics_) log_epoch(end, seconds);
   if (better || last || (epoch + 1) % std::max<int64_t>(1, spec_.checkpoint_every) == 0) save(better);
   epoch_began_ = elapsed();
   epoch_first_step_ = step_;
   waited_ = 0;
 }
 
-json TrainLoop::log_epoch(const EpochEnd& end) {
+void TrainLoop::log_epoch(const EpochEnd& end, double seconds) {
   const int64_t epoch = (step_ - 1) / per_epoch_;
-  const double seconds = elapsed() - epoch_began_;
   const auto steps = static_cast<double>(step_ - epoch_first_step_);
   const double rate = steps * static_cast<double>(trainee_.images_per_step()) / std::max(seconds, 1e-9);
   const double left = elapsed() / static_cast<double>(step_) * static_cast<double>(total_ - step_);
@@ -304,7 +319,7 @@ json TrainLoop::log_epoch(const EpochEnd& end) {
                epochs, step_, total_, terms_text(last_), score, rate, line["rss_mib"].get<double>(),
                duration_text(left));
   for (const std::string& warning : end.warnings) spdlog::warn("{}: {}", context_.label, warning);
-  return line;
+  metrics_->write(std::move(line));
 }
 
 // A gradient can overflow behind a loss that is finite.
@@ -312,35 +327,34 @@ void TrainLoop::check_finite() const {
   for (const auto& [name, p] : optimiser_->parameters()) {
     if (p.isfinite().all().item<bool>()) continue;
     throw run_failed(context_.label, ": parameter '", name, "' holds NaN or infinity at step ", step_,
-                     "; the last good checkpoint: ", checkpoints_.last_good(),
+                     "; the last good checkpoint: ", last_good(),
                      "; a lower learning rate, a longer warm-up or clip_norm may help");
   }
 }
 
 void TrainLoop::save(bool best) {
   check_finite();
-  json state = {{"epoch", step_ / per_epoch_},
-                {"batch", step_ % per_epoch_},
-                {"epoch_begun", epoch_begun_},
-                {"seed", context_.seed},
-                {"seconds", elapsed()},
-                {"means", means_.to_json()},
-                {"last", last_}};
+  if (!checkpoints_) return;
+  json state = {{"epoch", step_ / per_epoch_}, {"batch", step_ % per_epoch_},
+                {"epoch_begun", epoch_begun_}, {"closing", closing_},
+                {"seed", context_.seed},       {"seconds", elapsed()},
+                {"means", means_.to_json()},   {"last", last_}};
   if (best_) state["best"] = {{"score", best_->score}, {"epoch", best_->epoch}, {"step", best_->step}};
   metrics_->sync();
-  checkpoints_.save({.step = step_,
-                     .state = std::move(state),
-                     .weights = state_of(trainee_.model()),
-                     .extra = joined(trainee_.extra_state(), with_prefix("optimiser.", optimiser_->state())),
-                     .path = {}},
-                    best);
+  checkpoints_->save({.step = step_,
+                      .state = std::move(state),
+                      .weights = state_of(trainee_.model()),
+                      .extra = joined(trainee_.extra_state(), with_prefix("optimiser.", optimiser_->state())),
+                      .path = {}},
+                     best);
   saved_step_ = step_;
 }
 
 void TrainLoop::stop() {
   progress_.clear();
   if (saved_step_ != step_ && step_ > 0) save(false);
-  const std::string saved = step_ > 0 ? "saved " + checkpoints_.last_good() : "nothing to save yet";
+  if (!checkpoints_) throw Interrupted(context_.label + ": stopped");
+  const std::string saved = step_ > 0 ? "saved " + last_good() : "nothing to save yet";
   throw Interrupted(fmt::format("{}: stopped at step {} of {}, {}; run the same command again to continue",
                                 context_.label, step_, total_, saved));
 }

@@ -90,9 +90,10 @@ class TrainLoop {
  public:
   TrainLoop(Trainee& trainee, const config::TrainSpec& spec, const NodeContext& context);
   ~TrainLoop();
-  // From the last checkpoint to the end. Throws Interrupted when a stop was requested.
+  // From the last checkpoint to the end. Throws Interrupted when a stop was requested; also in after_epoch, which is
+  // then called again when training goes on.
   LoopResult run();
-  // Copies the best checkpoint's tensors into the trainee.
+  // Copies the best checkpoint's tensors into the trainee; not of a node without a folder.
   void restore_best();
 
  private:
@@ -109,13 +110,14 @@ class TrainLoop {
   double elapsed() const;  // seconds over all sessions
   void seed(uint64_t stream, int64_t index) const;
   void log_step(double loss, double lr, double gradient_norm);
-  nlohmann::json log_epoch(const EpochEnd& end);
+  void log_epoch(const EpochEnd& end, double seconds);
+  std::string last_good() const;  // checkpoint, for messages
 
   Trainee& trainee_;
   const config::TrainSpec& spec_;
   const NodeContext& context_;
   int64_t per_epoch_, total_;
-  CheckpointStore checkpoints_;
+  std::optional<CheckpointStore> checkpoints_;  // none, and no metrics, of a node without a folder
   std::unique_ptr<Optimiser> optimiser_;
   Schedule schedule_;
   std::unique_ptr<MetricsLog> metrics_;
@@ -124,6 +126,7 @@ class TrainLoop {
   int64_t step_ = 0;
   int64_t saved_step_ = -1;
   bool epoch_begun_ = false;             // before_epoch was called for the epoch in progress
+  bool closing_ = false;                 // its steps are done, its after_epoch was interrupted
   Means means_;                          // of the epoch in progress
   std::map<std::string, double> last_;   // of the last epoch that ended
   std::map<std::string, double> terms_;  // of this step

@@ -34,9 +34,10 @@ class Interrupted : public Error {
 
 // What a node (a stage, or one trial of one task from one row) trains in and with.
 struct NodeContext {
-  std::filesystem::path folder;  // metrics.jsonl, checkpoints/, events…, pictures/ go here
-  std::string label;             // "stage slices", "task hippocampus, from scratch, trial 2": progress and log
-  std::string identity;          // hash of the configuration: a checkpoint of another one is refused
+  // metrics.jsonl, checkpoints/, events…, pictures/ go here. Empty (of online probes): nothing is kept or shown.
+  std::filesystem::path folder;
+  std::string label;     // "stage slices", "task hippocampus, from scratch, trial 2": progress and log
+  std::string identity;  // hash of the configuration: a checkpoint of another one is refused
   uint64_t seed = 1;
   torch::Device device = torch::kCPU;
 };
@@ -53,10 +54,17 @@ struct StageResult {
 // what it does to them changes no result.
 using StageVisitor =
     std::function<void(Model&, const std::vector<std::pair<std::string, std::shared_ptr<Objective>>>&)>;
+// A task on frozen features that is evaluated every so many epochs of a stage. It changes no result.
+struct OnlineProbe {
+  const config::TaskSpec* task;  // must outlive the training
+  int64_t every = 1;             // epochs
+  std::shared_ptr<const data::DataSet> data;
+};
 // `initial_weights`: safetensors of the stage before, or empty.
 StageResult train_stage(const config::StageSpec& spec, const config::ModelSpec& model_spec,
                         const std::filesystem::path& initial_weights, std::shared_ptr<const data::DataSet> data,
-                        const plugin::Registry& registry, const NodeContext& context, const StageVisitor& visit = {});
+                        const plugin::Registry& registry, const NodeContext& context, const StageVisitor& visit = {},
+                        const std::vector<OnlineProbe>& probes = {});
 
 struct SavedPicture {
   std::filesystem::path file;  // PNG
@@ -72,6 +80,13 @@ struct TaskResult {
 TaskResult train_task(const config::TaskSpec& spec, const config::ModelSpec& model_spec,
                       const std::filesystem::path& initial_weights, std::shared_ptr<const data::DataSet> data,
                       const plugin::Registry& registry, const NodeContext& context);
+
+// Makes all that would be trained and throws what is wrong with its settings and data; nothing is trained or written.
+void check_stage(const config::StageSpec& spec, const config::ModelSpec& model_spec,
+                 std::shared_ptr<const data::DataSet> data, const plugin::Registry& registry,
+                 const std::vector<OnlineProbe>& probes = {});
+void check_task(const config::TaskSpec& spec, const config::ModelSpec& model_spec,
+                std::shared_ptr<const data::DataSet> data, const plugin::Registry& registry);
 
 // Removes what only a resume needs. Call it once the node is recorded as done.
 void discard_checkpoints(const NodeContext& context);
