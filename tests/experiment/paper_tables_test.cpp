@@ -117,6 +117,7 @@ TEST(PaperTables, SmokeRunsShareStagesAmongThemselvesAndWithNothingElse) {
   const Plan unmarked = plan_of(experiment);
   for (size_t i = 0; i < marked.nodes.size(); ++i) {
     EXPECT_NE(marked.nodes[i].identity, unmarked.nodes[i].identity) << "of the same values, but no smoke run";
+    EXPECT_THAT(marked.nodes[i].folder_name(), testing::StartsWith("smoke-")) << "no measured rate of a real run";
   }
   for (const auto& [name, identity] : real) EXPECT_NE(identity, smoke.at(name)) << name;
 }
@@ -145,6 +146,23 @@ TEST(PaperTables, EveryRowOfThePaperIsThere) {
     for (const auto& [name, figures] : table.paper) expected.insert(name);
     EXPECT_EQ(rows, expected) << "table " << number;
     EXPECT_THAT(table.source, testing::EndsWith("Table " + std::to_string(number)));
+  }
+}
+
+TEST(PaperTables, WithoutMeasurementsOnlyThePaperSpeaks) {
+  const auto experiment = load("table4.toml");
+  const Table table = make_table(experiment, plan_of(experiment), Store("/nowhere"));
+  EXPECT_EQ(table.compared, "");
+  const auto swav =
+      static_cast<size_t>(std::find(table.rows.begin(), table.rows.end(), "Joint (SwAV)") - table.rows.begin());
+  ASSERT_LT(swav, table.rows.size());
+  EXPECT_EQ(table.cells[swav][0].reason, "not finished");
+  EXPECT_EQ(table.cells[swav][2].reason, "not implemented yet");
+  EXPECT_TRUE(table.cells[swav][2].absent);
+  EXPECT_EQ(paper_text(table.cells[swav][0]), "84.89 ± 0.68");
+  EXPECT_EQ(difference_text(table.cells[swav][0], table.unit), "");
+  for (const auto& row : table.cells) {
+    for (const auto& cell : row) EXPECT_EQ(cell.rank, 0);
   }
 }
 

@@ -91,6 +91,7 @@ std::optional<eval::PairedTest> test_against(const Cell& cell, const Cell& basel
 }
 
 void compare_rows(Table& table, const config::TableSpec& spec) {
+  if (spec.compare.empty()) return;
   const auto row =
       std::find_if(spec.rows.begin(), spec.rows.end(), [&](const auto& r) { return r.from == spec.compare; });
   if (row == spec.rows.end()) return;
