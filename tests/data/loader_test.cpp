@@ -55,6 +55,13 @@ TEST_P(Loader, ProcessesWithAPartOfTheBatchEachSeeOneProcesssBatches) {
   }
 }
 
+TEST_P(Loader, ABatchSmallerThanTheNumberOfProcessesIsRefused) {
+  const int64_t batch = 3, processes = 4;
+  const auto failure = failure_of([&] { loader({.batch_size = batch / processes, .world_size = processes}); });
+  EXPECT_EQ(failure.code, ExitCode::bad_request);
+  EXPECT_EQ(failure.message, "a batch of 0 samples for each of 4 processes, expected at least one for each");
+}
+
 TEST_P(Loader, ARestartInMidEpochGoesOnWithTheSameBatches) {
   const LoaderOptions options{.batch_size = 1, .workers = 2};
   const auto whole = loader(options).epoch(5);

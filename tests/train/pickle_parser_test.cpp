@@ -69,6 +69,13 @@ TEST(Pickle, AListMayHoldItself) {
   EXPECT_EQ(root(read).items[0], read.root);
 }
 
+TEST(Pickle, OneTupleGivenToManyCallsDoesNotFillTheMemory) {
+  std::string bytes = "\x80\x02("s + std::string(100'000, 'N') + "tq\0"s + "cbuiltins\nset\nq\x01"s;
+  for (int i = 0; i < 200; ++i) bytes += "h\x01h\0R0"s;
+  EXPECT_THAT(bad_request_of([&] { parse_pickle(bytes + "N.", "w.pth: "); }),
+              HasSubstr("its calls have more than 16,000,000 arguments"));
+}
+
 TEST(Pickle, RefusesWhatRunsCode) {
   for (const char* name : {"posix\nsystem", "os\nsystem", "subprocess\nPopen", "builtins\neval", "__builtin__\nexec",
                            "importlib.util\nfind_spec", "os.path\nexpanduser"}) {

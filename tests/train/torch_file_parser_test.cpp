@@ -106,7 +106,7 @@ TEST_P(TorchLayouts, FindsTheNetwork) {
 INSTANTIATE_TEST_SUITE_P(
     Published, TorchLayouts,
     testing::Values(Layout{"plain.pth", ""}, Layout{"legacy.pth", ""}, Layout{"checkpoint.pth", "state_dict.module."},
-                    Layout{"swav.pth.tar", "module."},
+                    Layout{"unet.pth", "encoder."}, Layout{"swav.pth.tar", "module."},
                     Layout{"vissl.torch", "classy_state_dict.base_model.model.trunk._feature_blocks."},
                     Layout{"twice.pth", "state_dict.module.encoder_q."}));
 
@@ -155,6 +155,15 @@ TEST(TorchFileHarm, OneSentenceEach) {
   EXPECT_EQ(load_error("foreign.pth"),
             "the file and the network have no key in common: the file has 'encoder.blocks.0.weight', …; the network "
             "has 'conv1.weight', …");
+}
+
+TEST(TorchFileHarm, MemoryIsNotTakenForWhatIsClaimed) {
+  const auto error = [](const std::string& name) {
+    return bad_request_of([&] { load_weights_file(IVORY_SOURCE_DIR "/tests/fuzz/corpus/weights/" + name + ".pth"); });
+  };
+  EXPECT_THAT(error("bomb_version"), HasSubstr("record 'version' claims 4194304 bytes, expected a few"));
+  EXPECT_THAT(error("doubling"), HasSubstr("its pickle names the same values again and again"));
+  EXPECT_THAT(error("parameter_of_itself"), HasSubstr("is described in a way that torch.save does not use"));
 }
 
 TEST(TorchFileHarm, EveryTruncationIsAnError) {

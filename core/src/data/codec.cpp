@@ -22,6 +22,12 @@ Planes planes_of(const uint8_t* bytes, bool shuffled, size_t width, size_t count
   return planes;
 }
 
+// The most bytes that one byte of a chunk stands for: a slice that is larger is refused before memory is taken for it.
+size_t densest(Filter filter) {
+  constexpr size_t lz4 = 255, deflate = 1032, zstd = 1 << 17;  // Zstd: a block of 128 KiB of one value
+  return filter == Filter::deflate ? deflate : filter == Filter::zstd ? zstd : lz4;
+}
+
 // Copies or decompresses one block of an LZ4 chunk; false when it is damaged.
 bool expand_block(std::span<const uint8_t> stored, std::span<uint8_t> out) {
   if (stored.size() == out.size()) {
@@ -146,6 +152,8 @@ std::span<uint8_t> Decoder::chunk_buffer(size_t bytes) {
 }
 
 Planes Decoder::open(Filter filter, std::span<const uint8_t> chunk, size_t width, size_t count) {
+  IVORY_CHECK(filter == Filter::none || width * count <= densest(filter) * chunk.size(), "a slice of ", chunk.size(),
+              " bytes of ", to_text(filter), ", expected enough for ", width * count, " unpacked");
   if (filter == Filter::bitshuffle) return bitshuffle_.open(chunk, width, count);
   bitshuffle_.close();
   if (filter == Filter::lz4) return decode_lz4(chunk, width, count);

@@ -7,6 +7,7 @@
 
 #include "data/codec.h"
 #include "data/hash.h"
+#include "data/json_text.h"
 
 namespace ivory::data {
 namespace {
@@ -136,7 +137,7 @@ std::string to_text(const Manifest& manifest) {
 
 Manifest parse_manifest(const std::string& text, const std::string& where) {
   try {
-    return manifest_from(json::parse(text));
+    return manifest_from(parse_json(text));
   } catch (const Error& error) {
     throw Error(error.code(), where + ": " + error.what());
   } catch (const std::exception& error) {

@@ -2,6 +2,8 @@
 // Worker threads that fill batches sample by sample, ahead of their use and within a bound of memory. What a batch
 // holds depends on the recipe alone, not on who fills it or when.
 
+#include <ivory/error.h>
+
 #include <condition_variable>
 #include <deque>
 #include <exception>
@@ -31,6 +33,8 @@ class Prefetcher : public BatchSource<T> {
  public:
   Prefetcher(std::unique_ptr<const Recipe<T>> recipe, const LoaderOptions& options)
       : recipe_(std::move(recipe)), batch_size_(options.batch_size), limit_(options.prefetch_mib << 20) {
+    IVORY_CHECK(batch_size_ > 0, "a batch of ", batch_size_, " samples for each of ", options.world_size,
+                " processes, expected at least one for each");
     for (int64_t i = 0; i < options.workers; ++i) threads_.emplace_back([this] { work(); });
   }
   ~Prefetcher() override {

@@ -53,7 +53,9 @@ double skew(const Matrix3& d) {
   for (int a = 0; a < 3; ++a) {
     for (int b = 0; b < 3; ++b) {
       const double product = d[a] * d[b] + d[3 + a] * d[3 + b] + d[6 + a] * d[6 + b];
-      largest = std::max(largest, std::abs(product - (a == b ? 1 : 0)));
+      const double off = std::abs(product - (a == b ? 1 : 0));
+      if (std::isnan(off)) return off;
+      largest = std::max(largest, off);
     }
   }
   return largest;

@@ -1,8 +1,6 @@
 #include "ingest/itk_io.h"
 
-#include <fmt/format.h>
 #include <ivory/error.h>
-#include <unistd.h>
 
 #include <cmath>
 
@@ -58,20 +56,6 @@ std::array<int64_t, 3> size_of(const itk::ImageIOBase& io, const fs::path& file)
   return size;
 }
 
-// A damaged header may announce any size: what a file of these bytes cannot hold, and what this machine cannot, is
-// refused before memory is taken for it.
-void check_size(double bytes, const Scan& scan, const fs::path& file) {
-  double on_disk = 0;
-  for (const auto& part : scan.files) on_disk += static_cast<double>(fs::file_size(part));
-  constexpr double densest = 1100;  // deflate reaches 1032 : 1
-  const double memory = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
-  IVORY_CHECK(bytes <= densest * on_disk + (1 << 20), file.string(),
-              fmt::format(": the header announces {:.3g} MB of voxels, which a file of {:.3g} MB cannot hold",
-                          bytes / 1e6, on_disk / 1e6));
-  IVORY_CHECK(bytes <= memory / 2, file.string(),
-              fmt::format(": needs {:.1f} GB, over half of this machine's memory", bytes / 1e9));
-}
-
 torch::Tensor grey(const torch::Tensor& pixels) {  // [slices, rows, columns, 2 … 4]
   const auto type = pixels.scalar_type();
   const int64_t channels = pixels.size(3);
@@ -112,9 +96,9 @@ torch::Tensor read_information_and_voxels(itk::ImageIOBase& io, const fs::path& 
     const auto size = size_of(io, file);
     const auto type = type_of(io, file);
     const auto channels = static_cast<int64_t>(io.GetNumberOfComponents());
-    check_size(static_cast<double>(size[0]) * static_cast<double>(size[1]) * static_cast<double>(size[2]) *
-                   static_cast<double>(channels) * static_cast<double>(c10::elementSize(type)),
-               scan, file);
+    check_announced_size(static_cast<double>(size[0]) * static_cast<double>(size[1]) * static_cast<double>(size[2]) *
+                             static_cast<double>(channels) * static_cast<double>(c10::elementSize(type)),
+                         scan, file);
     itk::ImageIORegion region(io.GetNumberOfDimensions());
     for (unsigned i = 0; i < io.GetNumberOfDimensions(); ++i) region.SetSize(i, io.GetDimensions(i));
     io.SetIORegion(region);

@@ -3,10 +3,11 @@
 #include <ivory/error.h>
 
 #include <algorithm>
-#include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "data/files.h"
+#include "data/json_text.h"
 #include "ingest/format.h"
 #include "ingest/layouts.h"
 
@@ -22,8 +23,12 @@ json read_description(const config::DataSpec& spec) {
     throw missing_data("data set '", spec.name, "': ", file.string(), " is missing, which layout \"", spec.layout,
                        "\" needs", spec.hint.empty() ? "" : "; " + spec.hint);
   }
-  std::ifstream in(file);
-  const json description = json::parse(in, nullptr, /*allow_exceptions=*/false);
+  json description;
+  try {
+    description = data::parse_json(data::read_text(file));
+  } catch (const Error& error) {
+    throw Error(error.code(), file.string() + ": is no JSON object: " + error.what());
+  }
   IVORY_CHECK(description.is_object(), file.string(), ": is no JSON object");
   return description;
 }
@@ -33,7 +38,8 @@ std::string modality_of(const json& description, const config::DataSpec& spec) {
   if (!spec.modality.empty()) return spec.modality;
   for (const char* key : {"channel_names", "modality"}) {
     if (!description.contains(key) || !description[key].is_object()) continue;
-    const std::string channel = description[key].value("0", "");
+    const auto first = description[key].find("0");
+    const std::string channel = first != description[key].end() && first->is_string() ? first->get<std::string>() : "";
     return channel == "CT" || channel == "ct" ? "ct" : channel == "X-ray" || channel == "xray" ? "xray" : "mr";
   }
   return "";

@@ -38,6 +38,13 @@ class Stream {
     return done;
   }
 
+  // Over so many bytes, or to the end of the file.
+  void skip(int64_t bytes) {
+    std::array<char, 1 << 16> passed;
+    const int64_t most = static_cast<int64_t>(passed.size());
+    while (bytes > 0 && read(passed.data(), std::min(bytes, most)) > 0) bytes -= most;
+  }
+
   // To the end, which verifies the checksum. A little padding behind the voxels is usual.
   void finish() {
     std::array<char, 1 << 16> rest;
@@ -142,15 +149,15 @@ void swap_values(torch::Tensor& voxels) {
   for (int64_t i = 0; i < voxels.numel(); ++i, at += width) std::reverse(at, at + width);
 }
 
-torch::Tensor read_voxels(Stream& stream, const Header& header) {
+torch::Tensor read_voxels(Stream& stream, const Header& header, const Scan& scan) {
   const auto size = dimensions(header);
   const auto type = type_of(header);
   const auto bytes = size[0] * size[1] * size[2] * static_cast<int64_t>(c10::elementSize(type));
   const auto offset = static_cast<double>(header.get<float>(108));
   IVORY_CHECK(offset >= Header::size && offset < 1 << 28, header.name(), ": the voxels begin at byte ", offset,
               " according to the header, expected 352 or more");
-  std::string extension(static_cast<size_t>(offset) - Header::size, '\0');
-  stream.read(extension.data(), static_cast<int64_t>(extension.size()));
+  check_announced_size(static_cast<double>(bytes), scan, header.name());
+  stream.skip(static_cast<int64_t>(offset) - Header::size);
   torch::Tensor voxels = torch::empty({size[2], size[1], size[0]}, type);
   const int64_t got = stream.read(voxels.mutable_data_ptr(), bytes);
   IVORY_CHECK(got == bytes, header.name(), ": is truncated, the header announces ", bytes,
@@ -248,7 +255,7 @@ Scan read_nifti(const fs::path& file) {
   Scan scan;
   scan.files = {file};
   scan.geometry = geometry_of(header, scan.warnings);
-  scan.voxels = rescaled(read_voxels(stream, header), header.get<float>(112), header.get<float>(116), scan.notes);
+  scan.voxels = rescaled(read_voxels(stream, header, scan), header.get<float>(112), header.get<float>(116), scan.notes);
   return scan;
 }
 

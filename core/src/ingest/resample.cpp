@@ -1,6 +1,7 @@
 #include "ingest/resample.h"
 
 #include <fmt/format.h>
+#include <ivory/error.h>
 
 #include <algorithm>
 #include <cmath>
@@ -86,10 +87,14 @@ torch::Tensor nearest(const torch::Tensor& voxels, const Grid& grid, const Vecto
 }  // namespace
 
 Grid wanted_grid(const Scan& scan, const Vector3& spacing, int64_t max_size) {
+  constexpr int64_t longest = 1 << 20;  // as a slice cache takes
   const Sizes old = size_of(scan.voxels);
   Grid grid{old, scan.geometry.spacing};
   const auto set = [&](int axis, double mm) {
     const double extent = static_cast<double>(old[axis]) * scan.geometry.spacing[axis];
+    IVORY_CHECK(extent / mm <= longest, scan.files.empty() ? "the volume" : scan.files.front().string(), ": is ",
+                extent, " mm long, which makes more than ", longest, " voxels of ", mm,
+                " mm: is its header's spacing right?");
     grid.spacing[axis] = mm;
     grid.size[axis] = std::max<int64_t>(1, std::lround(extent / mm));
   };

@@ -34,6 +34,10 @@ struct Scan {
 // such path) with one sentence; never reads past a damaged header's real data.
 Scan read_scan(const std::filesystem::path& path);
 
+// Throws bad_request when voxels of so many bytes cannot be in scan.files, or in this machine's memory: a damaged
+// header may announce any size. To be called before memory is taken for them. `file` begins the sentence.
+void check_announced_size(double bytes, const Scan& scan, const std::filesystem::path& file);
+
 // The readers behind it.
 Scan read_nifti(const std::filesystem::path& file);
 Scan read_with_itk(const std::filesystem::path& file);  // MetaImage, NRRD, PNG, JPEG, TIFF, a single DICOM file

@@ -71,7 +71,9 @@ fs::path data_file(const fs::path& file, const std::string& value, const std::st
   if (value == local) return file;
   if (value.starts_with("LIST") || value.find('%') != std::string::npos) return {};
   const fs::path data = fs::path(value).is_absolute() ? fs::path(value) : file.parent_path() / value;
-  if (!fs::is_regular_file(data)) throw missing_data(file.string(), ": its data file ", data.string(), " is missing");
+  std::error_code none;  // of a name that no file can have
+  if (!fs::is_regular_file(data, none))
+    throw missing_data(file.string(), ": its data file ", data.string(), " is missing");
   return data;
 }
 

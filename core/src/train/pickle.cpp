@@ -7,6 +7,7 @@
 #include <cstring>
 #include <limits>
 #include <unordered_map>
+#include <unordered_set>
 
 namespace ivory::train {
 namespace {
@@ -16,6 +17,7 @@ using Kind = Node::Kind;
 
 // A node takes about 200 bytes: what a pickle of a gigantic model holds, and no more.
 constexpr size_t max_nodes = 4'000'000;
+constexpr size_t max_arguments = 4 * max_nodes;  // over all calls: one tuple may be given to many of them
 
 constexpr std::string_view refused_modules[] = {
     "os",     "posix",     "nt",     "subprocess", "pty",      "sys",        "shutil",  "runpy",
@@ -136,7 +138,7 @@ class Machine {
     const std::string whole = printable(module + "." + name);
     IVORY_CHECK(!is_refused(module, name), where_, "its pickle calls ", whole,
                 ", which runs programs or code and has no place among weights; nothing was run");
-    if (std::find(pickle_.globals.begin(), pickle_.globals.end(), whole) == pickle_.globals.end()) {
+    if (known_globals_.insert(whole).second) {
       if (pickle_.globals.size() >= 1000) fail("it names more than 1000 classes and functions");
       pickle_.globals.push_back(whole);
     }
@@ -146,7 +148,12 @@ class Machine {
     if (callee->kind != Kind::global && callee->kind != Kind::call) fail("a call of what is no function");
     Node* node = push(Kind::call);
     node->text = callee->text;
-    if (arguments) node->items = arguments->items;
+    node->items = copied(arguments);
+  }
+  const std::vector<Node::Ref>& copied(const Node* arguments) {
+    arguments_ += arguments->items.size();
+    if (arguments_ > max_arguments) fail("its calls have more than 16,000,000 arguments");
+    return arguments->items;
   }
   void remember(uint64_t slot) { memo_[slot] = top(); }
   void recall(uint64_t slot) {
@@ -163,6 +170,8 @@ class Machine {
   std::vector<Node*> stack_;
   std::vector<size_t> marks_;  // stack sizes
   std::unordered_map<uint64_t, Node*> memo_;
+  std::unordered_set<std::string> known_globals_;
+  size_t arguments_ = 0;
 };
 
 bool Machine::step_scalar(uint8_t code) {
@@ -322,7 +331,7 @@ bool Machine::step_object(uint8_t code) {
     }
     case 'Q': {
       const Node* id = pop();
-      push(Kind::persistent)->items = id->items;
+      push(Kind::persistent)->items = copied(id);
       return true;
     }
     case 'R':

@@ -10,6 +10,7 @@
 
 #include "train/files.h"
 #include "train/torch_tensors.h"
+#include "train/zip_directory.h"
 
 namespace ivory::train {
 namespace fs = std::filesystem;
@@ -52,6 +53,7 @@ std::string_view text_of(const torch::Tensor& bytes) {
 }
 
 TorchFile load_archive(const fs::path& file, const std::string& where) try {
+  check_zip_directory(file, where);
   Archive archive(file, where);
   IVORY_CHECK(archive.has("data.pkl"), where, "it is a zip archive without data.pkl, so torch.save did not write it");
   if (archive.has("byteorder")) {
@@ -90,8 +92,9 @@ class LegacyStorages {
   torch::Tensor read(const std::string& key) const {
     const auto found = places_.find(key);
     IVORY_CHECK(found != places_.end(), where_, "storage '", key.substr(0, 40), "' is not in the file");
-    const auto made = torch::empty({static_cast<int64_t>(found->second.size())}, torch::kUInt8);
-    std::memcpy(made.data_ptr(), found->second.data(), found->second.size());
+    const std::string_view bytes = found->second;
+    const auto made = torch::empty({static_cast<int64_t>(bytes.size())}, torch::kUInt8);
+    if (!bytes.empty()) std::memcpy(made.data_ptr(), bytes.data(), bytes.size());
     return made;
   }
 

@@ -13,7 +13,8 @@ using Node = PickleNode;
 using Kind = Node::Kind;
 
 constexpr int max_depth = 64;
-constexpr int64_t max_visits = 4'000'000;
+// Shared values may be walked again under other names, a few times over: more is made to fill the memory.
+constexpr int64_t max_visits = 4'000'000, visits_per_value = 16, free_visits = 1000;
 constexpr int64_t max_expanded = 1 << 24;  // elements of a tensor that repeats its storage (stride 0)
 constexpr size_t max_metadata = 64;
 
@@ -67,7 +68,10 @@ bool is_known(const std::string& name) {
 
 class Walker {
  public:
-  Walker(const StorageReader& storage, const std::string& where) : storage_(storage), where_(where) {}
+  Walker(const StorageReader& storage, size_t values, const std::string& where)
+      : storage_(storage),
+        where_(where),
+        most_visits_(std::min(max_visits, free_visits + visits_per_value * static_cast<int64_t>(values))) {}
 
   void walk(const Node& node, const std::string& path, int depth);
   TorchFile take() { return std::move(found_); }
@@ -95,6 +99,7 @@ class Walker {
   TorchFile found_;
   std::unordered_set<std::string> names_;
   std::unordered_map<const Node*, torch::Tensor> tensors_;
+  const int64_t most_visits_;
   int64_t visits_ = 0;
 };
 
@@ -155,7 +160,9 @@ torch::Tensor Walker::tensor(const Node& call, const std::string& path) {
 bool Walker::rebuild(const Node& call, const std::string& path) {
   if (call.text.starts_with("torch._utils._rebuild_parameter")) {
     if (call.items.empty() || call.items[0]->kind != Kind::call) malformed(path);
-    return rebuild(*call.items[0], path);
+    const Node& inner = *call.items[0];
+    if (inner.text.starts_with("torch._utils._rebuild_parameter")) malformed(path);  // perhaps the parameter itself
+    return rebuild(inner, path);
   }
   if (call.text != "torch._utils._rebuild_tensor" && !call.text.starts_with("torch._utils._rebuild_tensor_v")) {
     return false;
@@ -180,7 +187,8 @@ void Walker::walk_object(const Node& node, const std::string& path, int depth) {
 }
 
 void Walker::walk(const Node& node, const std::string& path, int depth) {
-  IVORY_CHECK(depth < max_depth && ++visits_ < max_visits, where_, "its pickle nests too deeply at '", path, "'");
+  IVORY_CHECK(depth < max_depth, where_, "its pickle nests too deeply at '", path, "'");
+  IVORY_CHECK(++visits_ < most_visits_, where_, "its pickle names the same values again and again, as at '", path, "'");
   switch (node.kind) {
     case Kind::integer:
       return note(path, std::to_string(node.integer));
@@ -211,7 +219,7 @@ void Walker::walk(const Node& node, const std::string& path, int depth) {
 }  // namespace
 
 TorchFile named_tensors(const Pickle& pickle, const StorageReader& storage, const std::string& where) {
-  Walker walker(storage, where);
+  Walker walker(storage, pickle.nodes.size(), where);
   walker.walk(*pickle.root, "", 0);
   TorchFile found = walker.take();
   for (const auto& name : pickle.globals) {
