@@ -32,6 +32,12 @@ if(IVORY_SANITIZE)
   add_link_options(-fsanitize=${IVORY_SANITIZE})
 endif()
 
+# Every edge of our own code tells libFuzzer that it was taken; tests/fuzz links the fuzzer itself (docs/fuzzing.md).
+option(IVORY_FUZZ "Build the fuzz targets with libFuzzer" OFF)
+if(IVORY_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
 # LibTorch ships headers of another fmt than the one that Debian's spdlog was built with; Debian's come first.
 find_path(IVORY_FMT_INCLUDE fmt/format.h PATHS /usr/include NO_DEFAULT_PATH REQUIRED)
 file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/fmt)

@@ -1,0 +1,308 @@
+"""Inputs that the fuzz targets begin with: tests/fuzz/corpus/{cache,config,nifti,pickle,safetensors,weights}.
+
+Run by hand: python3 tests/fuzz/make_corpus.py (Python's own library is all it needs). What a run of a fuzz target found
+is kept beside them as found-* (docs/fuzzing.md); this script does not touch those. The pickles of torch.save come from
+tests/reference/torch_files.py.
+"""
+import gzip
+import io
+import json
+import pathlib
+import struct
+import zipfile
+import zlib
+
+corpus = pathlib.Path(__file__).parent / "corpus"
+
+
+def write(folder, name, content):
+    (corpus / folder).mkdir(parents=True, exist_ok=True)
+    (corpus / folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+# --- safetensors: uint64 length of the header, header, data
+
+
+def tensors(header, data=b"", length=None):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text) if length is None else length) + text + data
+
+
+def tensor(dtype, shape, begin, end):
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+def safetensors():
+    two = {"a": tensor("F32", [2, 1], 0, 8), "b": tensor("I64", [], 8, 16), "__metadata__": {"format": "pt"}}
+    write("safetensors", "two", tensors(two, bytes(16)))
+    kinds = {"BOOL": 1, "U8": 1, "I8": 1, "I16": 2, "U16": 2, "F16": 2, "BF16": 2, "I32": 4, "U32": 4, "F64": 8, "U64": 8,
+             "C64": 8, "F8_E4M3": 1, "F8_E5M2": 1}
+    header, at = {}, 0
+    for name, width in kinds.items():
+        header[name] = tensor(name, [3], at, at + 3 * width)
+        at += 3 * width
+    write("safetensors", "kinds", tensors(header, b"\x37" * at))
+    write("safetensors", "empty", tensors({}))
+    write("safetensors", "empty_tensor", tensors({"a": tensor("F32", [0, 3], 0, 0)}))
+    write("safetensors", "overlap", tensors({"a": tensor("F32", [2], 0, 8), "b": tensor("F32", [1], 4, 8)}, bytes(8)))
+    write("safetensors", "out_of_range", tensors({"a": tensor("F32", [3], 0, 12)}, bytes(8)))
+    write("safetensors", "hole", tensors({"a": tensor("F32", [1], 4, 8)}, bytes(8)))
+    write("safetensors", "overflow", tensors({"a": tensor("F32", [0, 2**62, 2**62], 0, 0)}))
+    write("safetensors", "unknown_dtype", tensors({"a": tensor("F4", [1], 0, 4)}, bytes(4)))
+    write("safetensors", "long_header", tensors({}, length=100_000_001))
+    write("safetensors", "nested", tensors(b'{"a":' + b"[" * 2000))
+    write("safetensors", "twice", tensors(b'{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},'
+                                          b'"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}', b"x"))
+
+
+# --- pickle and weights: what only a hostile file holds (see torch_files.py for the others)
+
+
+def archive(records, version=b"3\n", method=zipfile.ZIP_STORED):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as file:
+        for name, content in records.items():
+            file.writestr(zipfile.ZipInfo("archive/" + name), content)
+        file.writestr(zipfile.ZipInfo("archive/version"), version, compress_type=method)
+    return out.getvalue()
+
+
+def weights():
+    parameter = b"\x80\x02ctorch._utils\n_rebuild_parameter\n)R"
+    itself = parameter + b"q\x00h\x00a."  # a parameter of itself
+    write("pickle", "parameter_of_itself", itself)
+    write("weights", "parameter_of_itself.pth", archive({"data.pkl": itself}))
+    many = b"\x80\x02(" + b"N" * 1000 + b"tq\x00cbuiltins\nset\nq\x01" + b"h\x01h\x00R0" * 300 + b"N."
+    write("pickle", "arguments_again_and_again", many)
+    doubling = b"\x80\x02}q\x000"  # a dictionary twice in another one, twice in another one, …
+    for i in range(40):
+        doubling += b"}(X\x01\0\0\0ah" + bytes([i]) + b"X\x01\0\0\0bh" + bytes([i]) + b"uq" + bytes([i + 1]) + b"0"
+    write("weights", "doubling.pth", archive({"data.pkl": doubling + b"h\x28."}))
+    nothing = b"\x80\x02}."
+    write("weights", "nothing.pth", archive({"data.pkl": nothing}))
+    write("weights", "bomb_version.pth", archive({"data.pkl": nothing}, version=bytes(1 << 22), method=zipfile.ZIP_DEFLATED))
+    write("weights", "not_a_version.pth", archive({"data.pkl": nothing}, version=b"three"))
+    write("weights", "two.safetensors", tensors({"a": tensor("F32", [2], 0, 8)}, bytes(8)))
+
+
+# --- config: the file, then settings, each after a zero byte
+
+COMPLETE = """[experiment]
+name = "tiny"
+seed = 7
+trials = 3
+[data.head]
+layout = "list"
+modality = "mr"
+window = [0, 200]
+spacing = [0, 0, 1.5]
+volumes = [{name = "ch2", image = "ch2.nii.gz", label = "aal.nii.gz"}, {name = "b", image = "b.nii", patient = "p2"}]
+[model]
+slice_backbone = {name = "resnet", depth = 18}
+volume_backbone = {name = "deformable-transformer", axis = "slice"}
+token_width = 64
+frames = 16
+[[stage]]
+name = "slices"
+data = ["head"]
+objectives = [{name = "swav", weight = 0.5, prototypes = 30, heads = [4, 4]}]
+epochs = 2
+batch_size = 16
+accumulate = 2
+[stage.views.slice]
+crops = [{count = 2, size = 64, scale = [0.2, 1]}]
+[stage.optimiser]
+lr = 0.2
+larc = true
+[stage.schedule]
+warmup_epochs = 1
+[[stage]]
+name = "volumes"
+from = "slices"
+data = ["head"]
+objectives = [{name = "agreement-3d"}]
+steps = 20
+[stage.views.volume]
+size = 64
+[stage.optimiser]
+name = "adamw"
+betas = [0.9, 0.95]
+[[task]]
+name = "organs"
+plugin = {name = "segmentation", dice = 2}
+from = ["volumes", "scratch"]
+data = "head"
+classes = [{name = "left", labels = [37]}, {name = "right", labels = [38, 39]}]
+splits = {train = ["ch2:0-59"], validation = ["ch2:70-90"], test = ["b"]}
+epochs = 5
+"""
+
+SMALL = """[experiment]
+name = "small"
+[data.scans]
+layout = "phantom"
+phantom = {volumes = 2, size = [8, 24, 24], labels = [1], seed = 1}
+[model]
+slice_backbone = {name = "resnet"}
+[[stage]]
+name = "slices"
+data = ["scans"]
+objectives = [{name = "swav"}]
+steps = 1
+batch_size = 4
+"""
+
+
+def config():
+    write("config", "complete.toml", COMPLETE)
+    write("config", "small.toml", SMALL)
+    write("config", "settings", SMALL + "\0stage.slices.steps=3\0data.scans.phantom.seed=9\0experiment.name=\"other\"")
+    write("config", "sweep.toml", SMALL + '[sweep]\nparameters = {"stage.slices.steps" = [1, 2]}\nseeds = [1, 2]\n')
+    write("config", "trials.toml", SMALL + '[sweep]\nmode = "list"\ntrials = [{"experiment.seed" = 3}]\n')
+    write("config", "environment.toml", SMALL.replace('"small"', '"${NAME:-small}$${x}"'))
+    write("config", "extends.toml", 'extends = "nowhere.toml"\n' + SMALL)
+    write("config", "plugins.toml", 'plugins = ["nowhere.so"]\n' + SMALL)
+    write("config", "table.toml", COMPLETE + '[table]\ncaption = "C"\nrows = [{label = "Ours", from = "volumes"}]\n'
+          'columns = [{label = "Dice", task = "organs", score = "dice"}]\n')
+    write("config", "nested.toml", "a = " + "[" * 200 + "]" * 200)
+    write("config", "dotted.toml", "a" + ".a" * 200 + " = 1")
+    write("config", "odd_values.toml", "a = 1e400\nb = nan\nc = 0xFF\nd = 1979-05-27T07:32:00Z\n'' = '''\nx'''\n")
+
+
+# --- cache: see cache_fuzz.cpp for the layout of an input
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+def lz4_chunk(planes):
+    """Stored planes, which need no compression."""
+    out = struct.pack(">QI", sum(map(len, planes)), len(planes[0]))
+    for plane in planes:
+        out += struct.pack(">I", len(plane)) + plane
+    return out
+
+
+def lz4_run(value, count):
+    """`count` times one byte: a literal, then a match of distance 1."""
+    block = bytes([0x1F, value, 1, 0, count - 6 - 19, 0x50]) + bytes([value]) * 5
+    return struct.pack(">QII", count, count, len(block)) + block
+
+
+def bitshuffled(values):
+    """Uint8 values in one block of eight at a time, as literals of LZ4; the rest as it is."""
+    whole = len(values) // 8 * 8
+    out = struct.pack(">QI", len(values), 8)
+    for at in range(0, whole, 8):
+        out += struct.pack(">I", 9) + b"\x80" + values[at:at + 8]
+    return out + values[whole:]
+
+
+def zstd_frame(content):
+    """One raw block in one segment."""
+    return b"\x28\xb5\x2f\xfd\x20" + bytes([len(content)]) + struct.pack("<I", len(content) << 3 | 1)[:3] + content
+
+
+def cache_input(chunks, filter, dtype, shape, sealed=True, labels=None, **changes):
+    shard, tables = bytearray(SIGNATURE), []
+    for group in [chunks] + ([labels] if labels else []):
+        places = b""
+        for chunk in group:
+            places += struct.pack("<QQQ", len(shard), len(chunk), 0)
+            shard += chunk
+        tables.append(len(shard))
+        shard += places
+    info = {"name": "a", "patient": "p", "modality": "ct", "source_file": "a.nii", "source_hash": "00", "orientation": "LPS",
+            "spacing": [1, 1, 1], "origin": [0, 0, 0], "direction": [1, 0, 0, 0, 1, 0, 0, 0, 1], "window": [0, 200],
+            "dtype": dtype, "shape": shape, "has_labels": bool(labels), "content_hash": "00", "notes": ""}
+    info.update(changes)
+    volume = {"info": info, "shard": "a.h5", "shard_bytes": len(shard), "filter": filter,
+              "image_index": {"address": tables[0], "xxh3_64": "0"}}
+    if labels:
+        volume.update(labels_index={"address": tables[1], "xxh3_64": "0"}, label_dtype="uint8")
+    document = {"format": "ivory-slice-cache", "version": 1, "xxh3_128": "0",
+                "cache": {"identity": "i", "content_hash": "0", "volumes": [volume]}}
+    return raw_cache_input(json.dumps(document).encode(), bytes(shard), sealed)
+
+
+def raw_cache_input(manifest, shard, sealed):
+    return bytes([int(sealed)]) + struct.pack("<H", len(manifest)) + manifest + shard
+
+
+def cache():
+    slices = [bytes(range(12)), bytes(range(12, 24))]
+    shape = [2, 3, 4]
+    write("cache", "none", cache_input(slices, "none", "uint8", shape))
+    write("cache", "labels", cache_input(slices, "none", "uint8", shape, labels=slices))
+    write("cache", "float", cache_input([bytes(48)] * 2, "none", "float32", shape))
+    write("cache", "deflate", cache_input([zlib.compress(s) for s in slices], "deflate", "uint8", shape))
+    write("cache", "deflate16", cache_input([zlib.compress(s + s) for s in slices], "deflate", "int16", shape))
+    write("cache", "lz4", cache_input([lz4_chunk([s, s]) for s in slices], "lz4", "int16", shape))
+    write("cache", "lz4_run", cache_input([lz4_run(7, 64)], "lz4", "uint8", [1, 8, 8]))
+    write("cache", "zstd", cache_input([zstd_frame(s + s) for s in slices], "zstd", "uint16", shape))
+    write("cache", "bitshuffle", cache_input([bitshuffled(s) for s in slices], "bitshuffle", "uint8", shape))
+    write("cache", "bitshuffle_run", cache_input([lz4_run(7, 64)], "bitshuffle", "uint8", [1, 8, 8]))
+    write("cache", "bitshuffle16", cache_input([lz4_run(9, 128)], "bitshuffle", "int16", [1, 8, 8]))
+    write("cache", "unsealed", cache_input(slices, "none", "uint8", shape, sealed=False))
+    huge = [1, 1 << 14, 1 << 14]  # as many pixels as a manifest may announce, of a few bytes
+    write("cache", "huge_lz4", cache_input([struct.pack(">QII", 1 << 30, 1 << 28, 4) + b"abcd"], "lz4", "float32", huge))
+    write("cache", "huge_zstd", cache_input([zstd_frame(b"abcd")], "zstd", "float32", huge))
+    write("cache", "huge_bitshuffle", cache_input([struct.pack(">QII", 1 << 30, 1 << 28, 4) + b"abcd"], "bitshuffle",
+                                                  "float32", huge))
+    write("cache", "huge_deflate", cache_input([zlib.compress(b"abcd")], "deflate", "float32", huge))
+    write("cache", "shape", cache_input(slices, "none", "uint8", [1 << 62, 1 << 62, 4]))
+    write("cache", "window", cache_input(slices, "none", "uint8", shape, window=[0, 1e-320]))
+    write("cache", "no_json", raw_cache_input(b"no manifest", SIGNATURE, False))
+    deep = b'{"format":"ivory-slice-cache","version":1,"xxh3_128":"","cache":' + b"[" * 60000
+    write("cache", "nested", raw_cache_input(deep[:30000] + b"]" * (30000 - deep.index(b"[")) + b"}", b"", False))
+
+
+# --- NIfTI-1
+
+
+def nifti(voxels, shape, code, order="<", **fields):
+    header = bytearray(352)
+
+    def put(offset, kind, *values):
+        struct.pack_into(order + kind, header, offset, *values)
+
+    put(0, "i", 348)
+    put(40, "8h", len(shape), *shape, *[1] * (7 - len(shape)))
+    put(70, "hh", code, 8)
+    put(76, "8f", 1, 1, 1, 2, 1, 1, 1, 1)
+    put(108, "3f", 352, fields.get("slope", 0), fields.get("intercept", 0))
+    put(123, "b", 2)
+    put(252, "hh", fields.get("qform", 0), fields.get("sform", 1))
+    put(256, "6f", *fields.get("quaternion", [0, 0, 0]), 1, 2, 3)
+    put(280, "12f", *fields.get("affine", [1, 0, 0, 5, 0, 1, 0, 6, 0, 0, 2, 7]))
+    header[344:348] = b"n+1\0"
+    if "offset" in fields:
+        put(108, "f", fields["offset"])
+    return bytes(header) + voxels
+
+
+def nifti_files():
+    voxels = bytes(range(24))
+    shape = [2, 3, 4]
+    nan, big = float("nan"), 3e38
+    write("nifti", "uint8.nii", nifti(voxels, shape, 2))
+    write("nifti", "int16.nii", nifti(voxels * 2, shape, 4, slope=2, intercept=-1000))
+    write("nifti", "float64.nii", nifti(struct.pack("<24d", *range(24)), shape, 64, slope=0.5))
+    write("nifti", "big_endian.nii", nifti(voxels * 4, shape, 16, order=">"))
+    write("nifti", "compressed.nii.gz", gzip.compress(nifti(voxels, shape, 2), mtime=0))
+    write("nifti", "compressed_cut.nii.gz", gzip.compress(nifti(voxels, shape, 2), mtime=0)[:-12])
+    write("nifti", "qform.nii", nifti(voxels, shape, 2, qform=1, sform=0, quaternion=[0, 0, 1]))
+    write("nifti", "no_form.nii", nifti(voxels, shape, 2, sform=0))
+    write("nifti", "nan_quaternion.nii", nifti(voxels, shape, 2, qform=1, sform=0, quaternion=[nan, 0, 0]))
+    write("nifti", "nan_affine.nii", nifti(voxels, shape, 2, affine=[nan] * 12))
+    write("nifti", "far_affine.nii", nifti(voxels, shape, 2, affine=[big, 0, 0, big, 0, big, 0, big, 0, 0, big, -big]))
+    write("nifti", "sheared.nii", nifti(voxels, shape, 2, qform=1, affine=[1, 0.5, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0]))
+    write("nifti", "planar.nii", nifti(voxels, [6, 4], 2))
+    write("nifti", "four.nii", nifti(voxels, [2, 3, 2, 2], 2))
+    write("nifti", "huge.nii", nifti(b"", [32767, 32767, 32767], 64))
+    write("nifti", "large.nii", nifti(b"", [2048, 2048, 512], 64))
+    write("nifti", "far_voxels.nii", nifti(voxels, shape, 2, offset=2.6e8))
+    write("nifti", "truncated.nii", nifti(voxels[:5], shape, 2))
+
+
+for make in (safetensors, weights, config, cache, nifti_files):
+    make()
