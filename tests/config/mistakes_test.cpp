@@ -25,7 +25,7 @@ TEST(ConfigMistakes, UnknownKeysNameTheNearest) {
   EXPECT_THAT(
       mistakes_with("seed = 7", "zzz = 7"),
       ElementsAre("x.toml:4:1: unknown key 'zzz' in experiment; known: name, note, seed, trials, device, threads, "
-                  "output"));
+                  "output, smoke"));
 }
 
 struct Case {
@@ -96,6 +96,10 @@ TEST(ConfigMistakes, NamesThatAreNotThere) {
   EXPECT_THAT(mistakes(complete() + "[table]\nrows = [{from = \"slces\"}]\ncolumns = [{task = \"organ\"}]"),
               ElementsAre("x.toml:59:10: unknown stage 'slces'; did you mean 'slices'?",
                           "x.toml:60:13: unknown task 'organ'; did you mean 'organs'?"));
+  EXPECT_THAT(mistakes(complete() + "[table]\ncompare = \"scrach\""),
+              ElementsAre("x.toml:59:1: unknown row 'scrach'; did you mean 'scratch'?"));
+  EXPECT_THAT(mistakes(complete() + "[table]\nrows = [{from = \"volumes\"}]\ncompare = \"scratch\""),
+              ElementsAre(testing::HasSubstr("x.toml:60:1: unknown row 'scratch'")));
 }
 
 TEST(ConfigMistakes, NamesThatAreThereTwice) {
