@@ -48,6 +48,11 @@ TEST(ConfigValues, TableDefaultsToARowPerFromAndAColumnPerTask) {
   EXPECT_EQ(table.columns[0].task, "organs");
 }
 
+TEST(ConfigValues, TableMayCompareItsRowsWithOne) {
+  EXPECT_EQ(parse_one(complete()).table.compare, "");
+  EXPECT_EQ(parse_one(complete() + "[table]\ncompare = \"scratch\"").table.compare, "scratch");
+}
+
 TEST(ConfigValues, TableRowsAreLabelledByTheirStageUnlessTold) {
   const auto table = parse_one(complete() + R"([table]
 rows = [{from = "scratch", label = "none"}, {from = "slices"}]
