@@ -42,8 +42,8 @@ std::vector<int64_t> draw(int64_t frames, int64_t count, ivory::CounterRandom ra
 // Weights [F, F] that give every masked slice from the unmasked ones by linear interpolation of its nearest unmasked
 // neighbours (the nearest one alone at the ends); zero rows elsewhere.
 Tensor neighbour_weights(const std::vector<int64_t>& masked, int64_t frames) {
-  auto weights = torch::zeros({frames, frames});
-  auto w = weights.accessor<float, 2>();
+  auto weights = torch::zeros({frames, frames}, torch::kDouble);
+  auto w = weights.accessor<double, 2>();
   const auto is_masked = [&](int64_t i) { return std::binary_search(masked.begin(), masked.end(), i); };
   for (const int64_t i : masked) {
     int64_t left = i, right = i;
@@ -51,7 +51,7 @@ Tensor neighbour_weights(const std::vector<int64_t>& masked, int64_t frames) {
     while (right < frames && is_masked(right)) ++right;
     if (left < 0) left = right;
     if (right >= frames) right = left;
-    const float share = left == right ? 0.5F : static_cast<float>(i - left) / static_cast<float>(right - left);
+    const double share = left == right ? 0.5 : static_cast<double>(i - left) / static_cast<double>(right - left);
     w[i][left] += 1 - share;
     w[i][right] += share;
   }
@@ -74,7 +74,7 @@ class MaskedEmbedding : public ivory::Objective {
 
   void before_training(ivory::Model& model, const ivory::StageContext& stage) override {
     seed_ = ivory::mix(stage.seed, mask_stream);
-    if (target_set.item<int64_t>() != 0) return;  // resumed
+    if (target_set.item<int64_t>() != 0) return;  // once: the copy stays
     const torch::NoGradGuard no_grad;
     target_weight.copy_(model.projection->weight);
     target_bias.copy_(model.projection->bias);
@@ -130,11 +130,19 @@ class MaskedEmbedding : public ivory::Objective {
     decoder->bias.copy_(sum / count);
   }
 
-  // P'(features): [B, F, widths] → [B, F, D], in fp32 at least.
+  // P'(features): [B, F, widths] → [B, F, D], computed in fp32 at least: tokens of one volume differ by far less than
+  // their size, so that half precision would round away what is to be predicted.
   Tensor target_of(const Tensor& features) const {
-    return torch::linear(features, target_weight, target_bias)
-        .to(torch::promoteTypes(torch::kFloat, features.scalar_type()));
+    const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
+    return torch::linear(precise(features), target_weight, target_bias);
   }
+
+  Tensor decoded(const Tensor& tokens) {
+    const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
+    return decoder(precise(tokens));
+  }
+
+  static Tensor precise(const Tensor& x) { return x.to(torch::promoteTypes(torch::kFloat, x.scalar_type())); }
 
   int64_t masked_count(int64_t frames) const {
     const auto count = static_cast<int64_t>(std::ceil(ratio_ * static_cast<double>(frames) - 1e-9));
@@ -164,7 +172,7 @@ class MaskedEmbedding : public ivory::Objective {
 
     const Tensor tokens = model.project(features);
     const Tensor masked_tokens = torch::where(mask, mask_token.to(tokens.scalar_type()), tokens);
-    const Tensor predicted = decoder(model.volumes(masked_tokens).tokens).to(target.scalar_type());  // [B, F, D]
+    const Tensor predicted = decoded(model.volumes(masked_tokens).tokens);  // [B, F, D]
     IVORY_CHECK(predicted.sizes() == target.sizes(), "masked-embedding needs volumes of the model's ", model.frames(),
                 " slices, but got ", frames);
     return error(predicted, target, mask);

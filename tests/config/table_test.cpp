@@ -129,8 +129,9 @@ rows = [
 }
 
 TEST(StageModel, IsThatOfTheStageBeforeWithWhatItSaysItself) {
-  const std::string text = replaced(complete(), "from = \"slices\"\n", "from = \"slices\"\nmodel = {frames = 8, min_match = 0}\n") +
-                           R"([[stage]]
+  const std::string text =
+      replaced(complete(), "from = \"slices\"\n", "from = \"slices\"\nmodel = {frames = 8, min_match = 0}\n") +
+      R"([[stage]]
 name = "third"
 from = "volumes"
 data = ["head"]

@@ -72,6 +72,15 @@ TEST(ConfigValues, RelativePathsBeginAtTheFileThatNamesThem) {
   EXPECT_EQ(overridden[0].model.weights, (std::filesystem::current_path() / "w.pt").string());
 }
 
+TEST(ConfigValues, TasksBeginWithTheModelsWeightsOnlyWhereThereAreAny) {
+  const std::string text = replaced(complete(), "\"scratch\"]", "\"weights\"]");
+  EXPECT_EQ(mistakes(text).size(), 1);
+  const Experiment experiment = parse_one(text, {"model.weights=w.pt", "model.min_match=0.5"});
+  EXPECT_EQ(experiment.tasks[0].from[1], "weights");
+  EXPECT_EQ(experiment.model.min_match, 0.5);
+  EXPECT_EQ(parse_one(complete()).model.min_match, 0.95);
+}
+
 TEST(ConfigValues, PatientsDefaultToTheVolume) {
   const auto volumes = parse_one(complete()).data[0].volumes;
   EXPECT_EQ(volumes[0].patient, "ch2");
@@ -96,7 +105,7 @@ TEST(ConfigValues, EnvironmentIsPutIntoTexts) {
 }
 
 TEST(ConfigValues, UnsetVariablesAreMistakesUnlessTheDataAreGenerated) {
-  const std::string text = replaced(complete(), "ch2.nii.gz", "${IVORY_TEST_UNSET}/ch2.nii.gz");
+  const std::string text = replaced(complete(), "ch2.nii.gz", "${IVORY_TEST_UNSET}/ch2${IVORY_TEST_UNSET}.nii.gz");
   EXPECT_THAT(mistakes(text),
               ElementsAre("x.toml:13:18: environment variable 'IVORY_TEST_UNSET' is not set; set it, or write "
                           "${IVORY_TEST_UNSET:-fallback}"));

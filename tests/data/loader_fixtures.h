@@ -91,6 +91,7 @@ inline AnyLoader make_loader(Kind kind, const std::shared_ptr<const DataSet>& da
       return AnyLoader(make_task_loader(data, samples, options));
     default:
       samples.unit = TaskUnit::volume;
+      samples.classes.clear();  // a label for each volume; with masks of their frames volumes are not augmented
       for (size_t i = 0; i < data->volumes.size(); ++i) {
         samples.volumes.push_back(static_cast<int32_t>(i));
         samples.volume_labels.push_back(static_cast<int64_t>(i % 2));

@@ -43,8 +43,8 @@ const Settings fitting = {{"prototypes", int64_t{1000}}};
 
 TEST(Lint, IsSilentWhenAllFits) {
   EXPECT_THAT(lint(stage("swav", fitting), 100'000), IsEmpty());
-  EXPECT_THAT(lint(stage("swav", fitting), 0), IsEmpty());                                       // data not there yet
-  EXPECT_THAT(lint(stage("swav", {{"queue_length", int64_t{3840}}}, 256), 100'000), IsEmpty());  // the 256 recipe
+  EXPECT_THAT(lint(stage("swav", fitting), 0), IsEmpty());  // data not there yet
+  EXPECT_THAT(lint(stage("swav", {{"queue_length", int64_t{3840}}}, 256), 100'000), IsEmpty());
   EXPECT_THAT(lint(stage("swav", {}, 4096), 1'000'000), IsEmpty());
   EXPECT_THAT(lint(stage("deepcluster-v2", {{"clusters", std::vector<int64_t>{30, 30}}}), 500), IsEmpty());
   auto other = stage("swav", {});

@@ -58,10 +58,26 @@ TEST(Plan, InitialWeightsCountByTheirContent) {
   };
   const std::string first = write("a.safetensors", "one");
   EXPECT_EQ(write("b.safetensors", "one"), first);
-  EXPECT_NE(write("a.safetensors", "two"), first);
+  EXPECT_NE(write("a.safetensors", "other"), first);
   auto experiment = small_experiment();
   experiment.model.weights = folder / "nowhere.safetensors";
   EXPECT_THROW(make_plan(experiment, content), ivory::Error);
+}
+
+TEST(Plan, WeightsOfAFileChangeWhatBeginsWithThemAndNothingElse) {
+  const auto file = std::filesystem::path(testing::TempDir()) / "begin.safetensors";
+  std::ofstream(file) << "weights";
+  auto experiment = small_experiment();
+  experiment.tasks[0].from = {"weights", "scratch"};
+  const Plan without = make_plan(small_experiment(), content);
+  experiment.model.weights = file;
+  const Plan with = make_plan(experiment, content);
+  const auto of = [&](const std::string& beginning) {
+    return identity(with, "task organs, from " + beginning + ", trial 1");
+  };
+  EXPECT_EQ(of("scratch"), identity(without, "task organs, from scratch, trial 1"));
+  EXPECT_NE(of("weights"), of("scratch"));
+  EXPECT_TRUE(with.nodes.back().inputs.empty());
 }
 
 TEST(Plan, AChangedStageChangesWhatDependsOnItAndNothingElse) {

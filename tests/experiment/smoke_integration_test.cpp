@@ -51,7 +51,7 @@ columns = [{ label = "IoU", task = "organs", score = "iou" }]
 [smoke]
 "experiment.trials" = 2
 "data.*.phantom.volumes" = 3
-"data.*.phantom.size" = [6, 32, 32]
+"data.*.phantom.size" = [8, 32, 32]
 "stage.*.steps" = 2
 "stage.*.batch_size" = 4
 "stage.*.objectives.swav" = { name = "swav", prototypes = 4, head_width = 16, embedding_width = 8 }

@@ -213,5 +213,14 @@ TEST_F(TextHeader, AbsurdSizesTakeNoMemory) {
   EXPECT_THAT(failure("a.mha").message, HasSubstr("cannot hold"));
 }
 
+// GDCM ends the process on such a file: it must not see it.
+TEST_F(TextHeader, DicomThatEndsInItsFirstGroup) {
+  for (const auto& rest : {std::string(), std::string("\2\0\0\0UL\4\0\xff\0\0\0", 12)}) {
+    write_bytes(file_named("a.dcm"), std::string(128, '\0') + "DICM" + rest);
+    EXPECT_EQ(failure("a.dcm").code, ExitCode::bad_request);
+    EXPECT_THAT(failure("a.dcm").message, HasSubstr("a.dcm: is truncated in its first group"));
+  }
+}
+
 }  // namespace
 }  // namespace ivory::ingest

@@ -178,7 +178,7 @@ TEST(MaskedEmbedding, LossAndBaselinesByHand) {
   }
   EXPECT_NEAR(loss, expected, 1e-9 * expected);
   EXPECT_NEAR(diagnostic(*s.objective, "mean_token_error"), mean_error, 1e-9);
-  EXPECT_NEAR(diagnostic(*s.objective, "neighbour_error"), neighbour_error, 1e-6);  // weights are float32
+  EXPECT_NEAR(diagnostic(*s.objective, "neighbour_error"), neighbour_error, 1e-9);
   EXPECT_NEAR(diagnostic(*s.objective, "ratio"), expected / mean_error, 1e-6 * expected / mean_error);
 }
 

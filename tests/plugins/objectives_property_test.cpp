@@ -17,6 +17,10 @@ using torch::Tensor;
 
 constexpr int64_t batch_size = 3;
 
+// A code is a target: autograd holds it, a difference quotient moves it. A huge ε makes codes uniform, so that both
+// agree; with real codes clustering_property_test.cpp holds them fixed.
+constexpr double uniform_codes = 1e6;
+
 struct Case {
   std::string name;
   ivory::test::Settings settings;
@@ -42,8 +46,10 @@ class TinyBackbone : public ivory::Backbone {
 
 class EveryObjective : public testing::TestWithParam<Case> {
  protected:
-  void prepare(torch::Dtype dtype, bool tiny) {
+  void prepare(torch::Dtype dtype, bool tiny, bool uniform = false) {
     dtype_ = dtype;
+    auto settings = GetParam().settings;
+    if (uniform && settings.front().first == "prototypes") settings.emplace_back("epsilon", uniform_codes);
     model = ivory::test::small_model(8, 16, dtype);
     if (tiny) {
       model =
@@ -51,7 +57,7 @@ class EveryObjective : public testing::TestWithParam<Case> {
       model->to(dtype);
     }
     torch::manual_seed(2);
-    objective = ivory::test::make<Objective>(GetParam().name, GetParam().settings,
+    objective = ivory::test::make<Objective>(GetParam().name, settings,
                                              {.slice_width = model->intra->info().width,
                                               .feature_width = model->feature_width(),
                                               .token_width = 16,
@@ -89,7 +95,7 @@ class EveryObjective : public testing::TestWithParam<Case> {
 };
 
 TEST_P(EveryObjective, HasTheNumericalGradients) {
-  prepare(torch::kDouble, /*tiny=*/true);
+  prepare(torch::kDouble, /*tiny=*/true, /*uniform=*/true);
   const auto f = [&] { return loss(batch()); };
   for (const char* name : GetParam().own) {
     EXPECT_LT(ivory::test::gradient_error(f, objective->named_parameters()[name], 15), 1e-5) << name;
@@ -126,28 +132,18 @@ const std::vector<const char*> slices = {"intra.conv.weight", "intra.norm.weight
 const std::vector<const char*> volumes = {"intra.conv.weight", "projection.weight",
                                           "inter.layers.0.attention.offset_depthwise.weight", "inter.positions"};
 
-// A code is a target: autograd holds it, a difference quotient moves it. A huge ε makes codes uniform, so that both
-// agree; with real codes clustering_property_test.cpp holds them fixed.
-constexpr double uniform_codes = 1e6;
-
 INSTANTIATE_TEST_SUITE_P(
     OfTheMethod, EveryObjective,
     testing::Values(
         Case{"swav",
-             {{"prototypes", int64_t{4}},
-              {"head_width", int64_t{24}},
-              {"embedding_width", int64_t{6}},
-              {"epsilon", uniform_codes}},
+             {{"prototypes", int64_t{4}}, {"head_width", int64_t{24}}, {"embedding_width", int64_t{6}}},
              {"head.0.weight", "head.1.bias", "head.3.weight", "clustering.prototypes.weight"},
              slices},
         Case{"deepcluster-v2",
              {{"clusters", std::vector<int64_t>{3, 2}}, {"head_width", int64_t{24}}, {"embedding_width", int64_t{6}}},
              head,
              slices},
-        Case{"agreement-3d",
-             {{"prototypes", int64_t{4}}, {"epsilon", uniform_codes}},
-             {"clustering.prototypes.weight"},
-             volumes},
+        Case{"agreement-3d", {{"prototypes", int64_t{4}}}, {"clustering.prototypes.weight"}, volumes},
         Case{"agreement-3d",
              {{"codes", std::string("deepcluster-v2")}, {"clusters", std::vector<int64_t>{3, 2}}},
              {},

@@ -78,6 +78,22 @@ TEST_P(ResNetReference, FollowsTorchvision) {
   }
 }
 
+// The kernels that training on a CPU runs in: single precision, channels-last (Winograd, batch norm of our own).
+TEST_P(ResNetReference, FollowsTorchvisionInSinglePrecisionChannelsLast) {
+  const auto golden = ivory::test::golden("resnet" + std::to_string(GetParam()));
+  auto net = resnet(GetParam());
+  fill_by_name(*net);
+  for (auto& parameter : net->parameters()) {
+    if (parameter.dim() == 4) parameter.set_data(parameter.contiguous(torch::MemoryFormat::ChannelsLast));
+  }
+  const auto images = fill({2, 1, 64, 64}, 7).to(torch::kFloat).contiguous(torch::MemoryFormat::ChannelsLast);
+  net->eval();
+  const auto evaluated = all_features(*net, images);
+  for (size_t i = 0; i < evaluated.size(); ++i) {
+    ivory::test::expect_summary(evaluated[i].to(torch::kDouble), golden["eval"][i], 1e-5, "level " + std::to_string(i));
+  }
+}
+
 TEST_P(ResNetReference, HasTorchvisionsNamesAndShapes) {
   const auto golden = ivory::test::golden("resnet" + std::to_string(GetParam()))["parameters"];
   const auto net = resnet(GetParam());

@@ -1,6 +1,6 @@
-"""Makes metrics.json: scores by scikit-learn and numpy for tests/eval/metrics_test.cpp.
+"""Makes metrics.json: scores by scikit-learn and numpy for tests/eval/metrics_reference_test.cpp.
 
-Needs numpy and scikit-learn (1.9.1 was used): python tests/reference/metrics.py
+Needs numpy and scikit-learn (requirements.txt): python tests/reference/metrics.py
 """
 import json
 import pathlib

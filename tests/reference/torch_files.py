@@ -55,6 +55,11 @@ def layouts():
     tiny.load_state_dict(network())
     torch.save({"epoch": 12, "arch": "tiny", "state_dict": network("module."), "optimizer": optimiser.state_dict()},
                folder / "checkpoint.pth")
+    # segmentation_models_pytorch: a U-Net around the encoder
+    unet = network("encoder.")
+    unet["decoder.blocks.0.conv1.0.weight"] = values(2, 4, 3, 3)
+    unet["segmentation_head.0.weight"] = values(1, 2, 3, 3)
+    torch.save(unet, folder / "unet.pth")
     # facebookresearch/swav: DistributedDataParallel over encoder, projection head and prototypes
     swav = network("module.")
     swav["module.projection_head.0.weight"] = values(8, 4)

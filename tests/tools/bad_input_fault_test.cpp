@@ -16,8 +16,8 @@ namespace fs = std::filesystem;
 using ingest::testing::nifti_bytes;
 using ingest::testing::write_bytes;
 using testing::AllOf;
-
 using testing::HasSubstr;
+using testing::Not;
 
 const std::string programs = std::string(IVORY_BINARY_DIR) + "/bin/";
 
@@ -30,10 +30,10 @@ class BadInput : public testing::Test {
  protected:
   BadInput() { fs::create_directories(folder_.path()); }
 
-  Answer run(const std::string& program, const std::string& arguments) const {
+  Answer run(const std::string& program, const std::string& arguments,
+             const std::string& streams = " 2>&1 >/dev/null") const {
     const std::string command = "cd '" + folder_.path().string() + "' && IVORY_CACHE='" + folder_.path().string() +
-                                "/caches' OMP_NUM_THREADS=1 '" + programs + program + "' " + arguments +
-                                " 2>&1 >/dev/null";
+                                "/caches' OMP_NUM_THREADS=1 '" + programs + program + "' " + arguments + streams;
     Answer answer;
     FILE* pipe = ::popen(command.c_str(), "r");
     char buffer[4096];
@@ -91,6 +91,20 @@ TEST_F(BadInput, MistakesInTheFile) {
   EXPECT_FALSE(fs::exists(folder_.path() / "runs")) << "nothing is written for a request that is wrong";
 }
 
+// The data, and what plugins say of each other, are looked at before the first stage: nothing is trained in vain.
+TEST_F(BadInput, MistakesThatOnlyTheDataShowComeBeforeTraining) {
+  const std::string task =
+      "\n[[task]]\nname = \"organ\"\nplugin = { name = \"segmentation\", decoder_channels = [8, 8, 4, 4, 4] }\n"
+      "from = [\"slices\"]\ndata = \"scans\"\nclasses = [{ name = \"organ\", labels = [1] }]\n"
+      "splits = { train = [\"phantom-000\"], validation = [\"phantom-001:0-3\"], test = [\"phantom-001:4-99\"] }\n"
+      "[[task]]\nname = \"kind\"\nplugin = { name = \"classification-3d\" }\nfrom = [\"slices\"]\ndata = \"scans\"\n"
+      "classes = [{ name = \"organ\", labels = [1] }]\n";
+  const Answer answer = run_with("scale = [0.4, 1.0] }]\n", "scale = [0.4, 1.0] }]\n" + task);
+  EXPECT_EQ(answer.code, 2);
+  EXPECT_THAT(answer.errors, AllOf(HasSubstr("task organ: split 'test': "), HasSubstr("4-99"), HasSubstr("task kind: "),
+                                   HasSubstr("x.toml:"), Not(HasSubstr("step 1/1"))));
+}
+
 TEST_F(BadInput, AnUnknownPluginListsTheKnownOnesAndTheFolders) {
   const Answer answer = run_with("\"resnet\"", "\"convnext\"");
   EXPECT_EQ(answer.code, 2);
@@ -112,6 +126,10 @@ TEST_F(BadInput, MissingDataSayWhereToGetThem) {
   EXPECT_EQ(answer.code, 3);
   EXPECT_THAT(answer.errors, AllOf(HasSubstr("data set 'scans'"), HasSubstr("nowhere is missing"),
                                    HasSubstr("ask the archive for it")));
+  const Answer plan = run("run-experiment", "x.toml --dry-run", " 2>&1");
+  EXPECT_EQ(plan.code, 0);
+  EXPECT_THAT(plan.errors, AllOf(HasSubstr("data scans: cannot be read: "), HasSubstr("nowhere is missing"),
+                                 HasSubstr("ask the archive for it"), HasSubstr("stage slices: waits for its data")));
 }
 
 // One volume that cannot be used, in a data set of its own.
@@ -168,6 +186,43 @@ TEST_F(BadVolume, IsSkippedAndNamedBesideGoodOnes) {
   EXPECT_THAT(answer.errors, AllOf(HasSubstr("b.nii skipped"), HasSubstr("1 of 2 volumes were skipped")));
 }
 
+TEST_F(BadVolume, IsNamedInEveryRunUntilItIsRepaired) {
+  write_bytes(scan_, nifti_bytes(voxels_, geometry_));
+  const fs::path other = folder_.path() / "scans" / "b.nii";
+  write_bytes(other, "no volume at all");
+  EXPECT_EQ(ingest().code, 0);
+  EXPECT_THAT(ingest().errors, AllOf(HasSubstr("is without"), HasSubstr("b.nii"), HasSubstr("ivory cache build")));
+  EXPECT_EQ(run("ivory", "cache build x.toml").code, 3) << "not only the first time";
+  write_bytes(other, nifti_bytes(voxels_ + 1, geometry_));
+  EXPECT_EQ(run("ivory", "cache build x.toml").code, 0);
+  EXPECT_THAT(ingest().errors, Not(HasSubstr("is without")));
+}
+
+TEST_F(BadVolume, ThatChangedAfterItWasReadIsReadAgain) {
+  write_bytes(scan_, nifti_bytes(voxels_, geometry_));
+  EXPECT_EQ(ingest().code, 0);
+  geometry_.spacing[2] = 3;
+  write_bytes(scan_, nifti_bytes(torch::cat({voxels_, voxels_}), geometry_));
+  EXPECT_THAT(ingest().errors, HasSubstr("a.nii changed after it was read"));
+  EXPECT_EQ(run("ivory", "cache build x.toml").code, 0);
+  const Answer after = ingest();
+  EXPECT_EQ(after.code, 0);
+  EXPECT_THAT(after.errors, AllOf(Not(HasSubstr("changed")), Not(HasSubstr("done already"))))
+      << "other data, trained anew";
+}
+
+TEST_F(BadInput, ACacheFolderOfOtherSettings) {
+  const auto named = [&](const char* window) {
+    return run_with("layout = \"phantom\"\n", std::string("layout = \"phantom\"\ncache = \"c\"\n") + window);
+  };
+  EXPECT_EQ(named("").code, 0);
+  const Answer answer = named("window = [0, 1]\n");
+  EXPECT_EQ(answer.code, 2);
+  EXPECT_THAT(answer.errors, AllOf(HasSubstr("the cache"), HasSubstr("was built from other data or settings than")));
+  EXPECT_EQ(run("ivory", "cache build x.toml").code, 0) << "it is built again";
+  EXPECT_EQ(named("window = [0, 1]\n").code, 0);
+}
+
 TEST_F(BadInput, ATruncatedOrForeignShard) {
   ASSERT_EQ(run("ivory", "cache build x.toml").code, 2) << "there is no x.toml yet";
   run_with("", "", "--dry-run");
@@ -209,7 +264,9 @@ TEST_F(BadInput, RequestsThatAreNoExperiment) {
       {"", "no experiment file"},
       {"nowhere.toml", "cannot read experiment nowhere.toml: No such file or directory"},
       {".", "cannot read experiment .: Is a directory"},
-      {"binary.toml", "binary.toml:1:"},
+      {"binary.toml", "binary.toml:1:5: not valid TOML: a binary file, expected text"},
+      {"empty.toml", "empty.toml: nothing to run: it declares no [[stage]] and no [[task]]"},
+      {"/dev/null", "/dev/null: nothing to run"},
       {"--setting x=1", "unrecognised option '--setting'"},
       {"empty.toml --set stage.slices.epochs=3", "stage.slices"},
   };

@@ -4,19 +4,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <ivory/nn/clustering.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <map>
-#include <thread>
 
 #include "support/errors.h"
+#include "support/gloo_group.h"
 #include "train/launch.h"
 
 namespace ivory::train {
 namespace {
 
+using test::in_group;
 using testing::HasSubstr;
 using torch::Tensor;
 
@@ -88,32 +86,6 @@ TEST(Launch, IncompleteOrForeignVariables) {
                 launched_with({{"RANK", "2"}, {"LOCAL_RANK", "0"}, {"WORLD_SIZE", "2"}});
               }),
               HasSubstr("RANK = 2 must be below WORLD_SIZE = 2"));
-}
-
-int64_t free_port() {
-  const int socket_of = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  bind(socket_of, reinterpret_cast<sockaddr*>(&address), size);
-  getsockname(socket_of, reinterpret_cast<sockaddr*>(&address), &size);
-  close(socket_of);
-  return ntohs(address.sin_port);
-}
-
-// body(group) in `size` threads that have joined one group.
-void in_group(int64_t size, const std::function<void(const Collective&)>& body) {
-  const int64_t port = free_port();
-  std::vector<std::thread> members;
-  for (int64_t rank = 0; rank < size; ++rank) {
-    members.emplace_back([=] {
-      const auto group = join({.rank = rank, .world_size = size, .port = port});
-      body(*group);
-      group->barrier();  // rank 0 serves the store: nobody leaves before all are done
-    });
-  }
-  for (auto& member : members) member.join();
 }
 
 TEST(GlooGroup, SumsGathersBroadcasts) {

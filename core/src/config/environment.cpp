@@ -1,4 +1,5 @@
 #include <cstdlib>
+#include <set>
 
 #include "config/tree.h"
 
@@ -62,7 +63,7 @@ class Expansion {
     const char* set = std::getenv(name.c_str());
     if (set && (*set || fallback == std::string::npos)) return set;
     if (fallback != std::string::npos) return reference.substr(fallback + 2);
-    if (!(in_data && generated_)) {
+    if (!(in_data && generated_) && missing_.insert(name).second) {
       diagnostics_.add(blame,
                        "environment variable '" + name + "' is not set; set it, or write ${" + name + ":-fallback}");
     }
@@ -71,6 +72,7 @@ class Expansion {
 
   const bool generated_;
   Diagnostics& diagnostics_;
+  std::set<std::string> missing_;  // told of already
 };
 
 }  // namespace

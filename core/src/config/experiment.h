@@ -131,8 +131,8 @@ struct StageSpec {
   std::vector<ObjectiveUse> objectives;
   SliceViewSpec slice_views;
   VolumeViewSpec volume_views;
-  int64_t volume_batch_size = 0;  // when slices and volumes are trained together; 0: batch_size
-  std::vector<ProbeUse> probes;   // they change no result, and so no identity
+  int64_t volume_batch_size = 0;   // when slices and volumes are trained together; 0: batch_size
+  std::vector<ProbeUse> probes;    // they change no result, and so no identity
   std::optional<ModelSpec> model;  // where it is not [model], here or in the stages that it begins from
   TrainSpec train;
   Location where;
@@ -184,10 +184,10 @@ struct TableRow {
 struct TableColumn {
   std::string label;
   std::string task;
-  std::string score = {};               // empty: the task's primary one
+  std::string score = {};                // empty: the task's primary one
   std::vector<std::string> others = {};  // further tasks whose trials belong to it
-  std::string reference = {};           // its column in the reference file; empty: none
-  std::string missing = {};             // as of a row
+  std::string reference = {};            // its column in the reference file; empty: none
+  std::string missing = {};              // as of a row
 };
 enum class TableKind { scores, parameters };
 struct TableSpec {
@@ -227,8 +227,8 @@ struct Experiment {
 };
 
 // Reads, merges and validates; one experiment per point of the sweep. Throws ConfigError with every mistake, by line.
-// `plugins = […]` are loaded into the registry before options are checked. With `smoke`: on generated volumes, with what
-// [smoke] sets (below the overrides).
+// `plugins = […]` are loaded into the registry before options are checked. With `smoke`: on generated volumes, with
+// what [smoke] sets (below the overrides).
 std::vector<Experiment> load_experiments(const std::filesystem::path& file, const std::vector<std::string>& overrides,
                                          plugin::Registry& registry, bool smoke = false);
 // The same from a text, for tests.

@@ -91,8 +91,9 @@ nlohmann::json identity(const DataSpec& spec) {
                        {"modality", volume.modality},
                        {"patient", volume.patient}});
   }
-  json whole = {{"layout", spec.layout},     {"path", spec.path},     {"volumes", volumes},
-                {"modality", spec.modality}, {"window", spec.window}, {"spacing", spec.spacing},
+  json whole = {{"layout", spec.layout},     {"path", spec.path},
+                {"volumes", volumes},        {"modality", spec.modality},
+                {"window", spec.window},     {"spacing", spec.spacing},
                 {"max_size", spec.max_size}, {"ingest_version", ingest_version}};
   if (const LayoutInfo* layout = find_layout(spec.layout); layout && layout->version > 0) {
     whole["layout_version"] = layout->version;

@@ -114,8 +114,7 @@ void read_stages(Section& document, Experiment& experiment, Scope& scope) {
   const auto models = read_stage_models(document, sections, scope);
   for (auto& section : sections) {
     const auto own = models.find(name_of(section.node()));
-    experiment.stages.push_back(
-        read_stage(section, experiment, own == models.end() ? nullptr : &own->second, scope));
+    experiment.stages.push_back(read_stage(section, experiment, own == models.end() ? nullptr : &own->second, scope));
   }
   expect_no_cycle(experiment.stages, sections);
 }

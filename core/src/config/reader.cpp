@@ -118,6 +118,12 @@ void move_all(Node& node, const Place& place) {
 
 Node read_document(const std::string& text, const std::string& file) {
   const auto name = std::make_shared<const std::string>(file);
+  if (const size_t at = text.find('\0'); at != std::string::npos) {
+    const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<ptrdiff_t>(at), '\n');
+    const size_t begin = text.rfind('\n', at) + 1;  // 0 on the first line
+    refuse({name, static_cast<int>(line), static_cast<int>(at - begin) + 1},
+           "not valid TOML: a binary file, expected text");
+  }
   check_dotted_keys(text, name);
   try {
     return convert(toml::parse(std::string_view(text), std::string_view(file)), name, 0);

@@ -14,8 +14,8 @@ namespace ivory::config {
 // tables of a plugin, optimiser or schedule with another `name`, replace the base's.
 void extend(Node& document, const std::function<Node(const std::filesystem::path&)>& read, Diagnostics& diagnostics);
 
-// Puts what `base` says and `table` does not into `table`: key by key, but tables of a plugin with another `name` replace
-// the base's.
+// Puts what `base` says and `table` does not into `table`: key by key, but tables of a plugin with another `name`
+// replace the base's.
 void inherit(Node& table, const Node& base);
 
 // Sets "stage.joint.epochs": elements of lists of tables are addressed by their name, those without by their number

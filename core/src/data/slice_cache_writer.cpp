@@ -134,6 +134,10 @@ bool SliceCacheWriter::has(const std::string& volume) const {
   return state_->volumes.contains(volume);
 }
 
+void SliceCacheWriter::forget(const std::string& volume) {
+  state_->volumes.erase(volume);
+}
+
 void SliceCacheWriter::add(const VolumeData& volume) {
   check(volume);
   IVORY_CHECK(!has(volume.info.name), "volume ", volume.info.name, " is already in the cache ",

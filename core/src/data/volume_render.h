@@ -28,7 +28,8 @@ struct GreyVolume {
 // Columns [first, first + out.size()) of a row of a slice, in [0, 1]; slices are read one after the other.
 using SliceReader = c10::function_ref<void(int64_t slice, int64_t row, int64_t first, std::span<float> out)>;
 
-// Planes more than twice as large as `size` are shrunk by a whole factor, with anti-aliasing. Of `info`: extent, spacing.
+// Planes more than twice as large as `size` are shrunk by a whole factor, with anti-aliasing. Of `info`: extent,
+// spacing.
 GreyVolume shrink_volume(const VolumeInfo& info, SliceReader read, int64_t size);
 GreyVolume decode_volume(const DataSet& data, int64_t volume, int64_t size);
 

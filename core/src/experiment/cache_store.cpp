@@ -1,5 +1,6 @@
 #include "experiment/cache_store.h"
 
+#include <ivory/error.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
@@ -8,6 +9,9 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "data/files.h"
+#include "data/manifest.h"
+#include "data/sources.h"
 #include "experiment/identity.h"
 #include "ingest/ingest.h"
 #include "plugin/library.h"
@@ -59,6 +63,31 @@ void tell(const ingest::Report& report, const std::string& name) {
     spdlog::warn("cache {}: {} skipped: {}", name, skipped.file, skipped.reason);
 }
 
+bool is_of(const config::DataSpec& spec, const fs::path& folder) {
+  const auto file = folder / "manifest.json";
+  return data::parse_manifest(data::read_text(file), file.string()).identity == config::identity(spec).dump();
+}
+
+void check_identity(const config::DataSpec& spec, const fs::path& folder) {
+  IVORY_CHECK(is_of(spec, folder), "the cache ", folder.string(), " was built from other data or settings than [data.",
+              spec.name, "] says now; build it again (ivory cache build EXPERIMENT.toml) or name another folder");
+}
+
+void tell_of(const data::Sources& sources, const std::string& name) {
+  constexpr const char* advice = "; 'ivory cache build EXPERIMENT.toml' reads it again";
+  for (const auto& skipped : sources.skipped) {
+    spdlog::warn("cache {} is without {}: {}{}", name, skipped.file, skipped.reason, advice);
+  }
+  for (const auto& file : data::changed(sources)) {
+    spdlog::warn("cache {}: {} changed after it was read{}", name, file.path, advice);
+  }
+}
+
+// Only what is a cache.
+void discard(const fs::path& folder) {
+  if (fs::exists(folder / "manifest.json")) fs::remove_all(folder);
+}
+
 }  // namespace
 
 fs::path cache_folder(const config::DataSpec& spec) {
@@ -66,19 +95,38 @@ fs::path cache_folder(const config::DataSpec& spec) {
   return cache_root() / (spec.name + "-" + hash_of(config::identity(spec)).substr(0, 12));
 }
 
-BuiltCache ensure_cache(const config::DataSpec& spec, bool strict) {
+BuiltCache ensure_cache(const config::DataSpec& spec, Refresh refresh) {
   const fs::path folder = cache_folder(spec);
-  if (fs::exists(folder / "manifest.json")) return {.folder = folder};
+  if (refresh == Refresh::all) discard(folder);
+  if (fs::exists(folder / "manifest.json")) {
+    const auto sources = data::read_sources(folder);
+    const bool whole = sources.skipped.empty() && data::changed(sources).empty();
+    if (refresh == Refresh::nothing) {
+      check_identity(spec, folder);
+      tell_of(sources, spec.name);
+    }
+    if (refresh == Refresh::nothing || (whole && is_of(spec, folder))) {
+      return {.folder = folder, .skipped = static_cast<int64_t>(sources.skipped.size())};
+    }
+  }
   auto* build = plugin::load_symbol<decltype(ivory_ingest_build)>("libivory_ingest.so", "ivory_ingest_build");
   ProgressLine line(spec.name);
   ingest::Report report;
   build(
-      spec, folder, strict, [&](const ingest::Progress& progress) { line.show(progress); }, train::stop_requested(),
-      report);
+      spec, folder, /*strict=*/false, [&](const ingest::Progress& progress) { line.show(progress); },
+      train::stop_requested(), report);
   tell(report, spec.name);
   if (!report.finished)
     throw train::Interrupted("cache " + spec.name + " is not finished; the next run goes on with it");
   return {.folder = folder, .skipped = static_cast<int64_t>(report.skipped.size())};
+}
+
+std::vector<config::VolumeSource> list_sources(const config::DataSpec& spec) {
+  auto* list = plugin::load_symbol<decltype(ivory_ingest_list)>("libivory_ingest.so", "ivory_ingest_list");
+  std::vector<config::VolumeSource> volumes;
+  std::vector<std::string> warnings;
+  list(spec, volumes, warnings);
+  return volumes;
 }
 
 }  // namespace ivory::experiment

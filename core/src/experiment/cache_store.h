@@ -12,11 +12,19 @@ std::filesystem::path cache_folder(const config::DataSpec& spec);
 
 struct BuiltCache {
   std::filesystem::path folder;
-  int64_t skipped = 0;  // volumes that could not be read when it was built just now
+  int64_t skipped = 0;  // volumes that could not be read
 };
 
+// What to do about a finished cache: use it, saying what of its sources was skipped or changed since; read just those
+// again; or build all of it again.
+enum class Refresh { nothing, sources, all };
+
 // Builds the cache unless it is finished; progress goes to the terminal (one line) or the log. Ctrl-C stops it after
-// the volume at hand; the next call goes on. Throws missing_data when the data are not there.
-BuiltCache ensure_cache(const config::DataSpec& spec, bool strict = false);
+// the volume at hand; the next call goes on. Throws missing_data when the data are not there, and bad_request when the
+// folder that the data set names holds a cache of other data or settings (unless it is to be refreshed).
+BuiltCache ensure_cache(const config::DataSpec& spec, Refresh refresh = Refresh::nothing);
+
+// The volumes of a data set by its layout, read or not. Throws missing_data when they are not there.
+std::vector<config::VolumeSource> list_sources(const config::DataSpec& spec);
 
 }  // namespace ivory::experiment

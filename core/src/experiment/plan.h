@@ -15,8 +15,9 @@ enum class NodeKind { stage, task };
 
 struct Node {
   NodeKind kind = NodeKind::stage;
-  std::string name;   // of the stage or task
-  std::string from;   // stage the weights come from; "weights": [model] weights; "scratch" or "": fresh, or a first stage
+  std::string name;  // of the stage or task
+  std::string
+      from;  // stage the weights come from; "weights": [model] weights; "scratch" or "": fresh, or a first stage
   int64_t trial = 0;  // tasks only, from 0
   uint64_t seed = 1;
   std::string identity;           // empty while its data set is missing

@@ -1,5 +1,6 @@
 #include "experiment/provenance.h"
 
+#include <ATen/Parallel.h>
 #include <unistd.h>
 
 #include <array>
@@ -66,6 +67,7 @@ nlohmann::json provenance(const std::string& command, const std::string& device)
           {"device", device},
           {"cpu", cpu_name()},
           {"cores", std::thread::hardware_concurrency()},
+          {"threads", at::get_num_threads()},
           {"host", host},
           {"started", utc_now()}};
 }

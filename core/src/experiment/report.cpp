@@ -141,7 +141,8 @@ std::string to_html(const Report& report) {
   out << "<p id=\"sorted\" class=\"unseen\" role=\"status\"></p>\n</main>\n<footer>Written by Ivory. "
       << (report.table.source.empty() ? "No number here was typed in: each"
                                       : "But for the paper's figures no number here was typed in: each")
-      << " was measured by the run that this page describes.</footer>\n<script>" << report_script << "</script>\n</body>\n</html>\n";
+      << " was measured by the run that this page describes.</footer>\n<script>" << report_script
+      << "</script>\n</body>\n</html>\n";
   return out.str();
 }
 

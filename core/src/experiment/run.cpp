@@ -244,14 +244,14 @@ ExitCode run(const config::Experiment& experiment, const plugin::Registry& regis
   }
   link_nodes(folder, runner.plan(), runner.store());
   const bool counts = experiment.table.kind == config::TableKind::parameters;
-  const RunState state{experiment,
-                       runner.plan(),
-                       runner.store(),
-                       runner.data(),
-                       runner.failures(),
-                       origin,
-                       counts ? make_parameter_table(experiment, registry)
-                              : make_table(experiment, runner.plan(), runner.store())};
+  const RunState state{
+      experiment,
+      runner.plan(),
+      runner.store(),
+      runner.data(),
+      runner.failures(),
+      origin,
+      counts ? make_parameter_table(experiment, registry) : make_table(experiment, runner.plan(), runner.store())};
   write_summary(state, folder);
   if (!interrupted.empty()) throw train::Interrupted(interrupted + "\nTo continue: " + command);
   std::cout << "\n" << console_summary(state) << "\n";

@@ -10,13 +10,13 @@
 namespace ivory::ingest {
 namespace {
 
-// Raised when the same files give other pixels: caches are then built again.
-constexpr int ingest_version = 1;
-
-std::string identity_of(const config::DataSpec& spec) {
-  nlohmann::json identity = config::identity(spec);
-  identity["ingest_version"] = ingest_version;
-  return identity.dump();
+// What was read, as it is: of a volume in the cache or of one that is about to be read. Some layouts' labels are no
+// files.
+void keep_sources(const config::VolumeSource& source, data::Sources& sources) {
+  std::error_code ignored;
+  for (const std::string& path : {source.image, source.label}) {
+    if (std::filesystem::exists(path, ignored)) sources.files.push_back(data::look_at(source.name, path));
+  }
 }
 
 // One volume, or its name in the report. Only reading may fail that way: a full disk ends the build.
@@ -38,12 +38,15 @@ Report build_cache(const config::DataSpec& spec, const std::filesystem::path& fo
   itk::Object::SetGlobalWarningDisplay(false);  // what matters comes back as an error or a warning of our own
   Report report;
   const auto sources = list_volumes(spec, report.warnings);
-  data::SliceCacheWriter writer(folder, identity_of(spec));
+  data::SliceCacheWriter writer(folder, config::identity(spec).dump());
+  for (const auto& file : data::changed(data::read_sources(folder))) writer.forget(file.volume);
+  data::Sources read_from;
   Progress now{.done = 0, .total = static_cast<int64_t>(sources.size()), .bytes = 0, .current = ""};
   for (const auto& source : sources) {
     if (stop) return report;
     now.current = source.name;
     if (progress) progress(now);
+    keep_sources(source, read_from);
     if (writer.has(source.name)) {
       ++report.reused;
     } else if (const auto read = read_or_skip(source, spec, strict, report)) {
@@ -58,6 +61,8 @@ Report build_cache(const config::DataSpec& spec, const std::filesystem::path& fo
   if (progress) progress(now);
   IVORY_CHECK(report.written + report.reused > 0, "data set '", spec.name, "': none of its ", sources.size(),
               sources.size() == 1 ? " volume" : " volumes", " can be read; ", report.skipped.front().reason);
+  read_from.skipped = report.skipped;
+  data::write_sources(folder, read_from);
   writer.finish();
   report.finished = true;
   return report;
@@ -69,4 +74,9 @@ void ivory_ingest_build(const ivory::config::DataSpec& spec, const std::filesyst
                         const std::function<void(const ivory::ingest::Progress&)>& progress,
                         const std::atomic<bool>& stop, ivory::ingest::Report& report) {
   report = ivory::ingest::build_cache(spec, folder, strict, progress, stop);
+}
+
+void ivory_ingest_list(const ivory::config::DataSpec& spec, std::vector<ivory::config::VolumeSource>& volumes,
+                       std::vector<std::string>& warnings) {
+  volumes = ivory::ingest::list_volumes(spec, warnings);
 }

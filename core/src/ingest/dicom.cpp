@@ -7,6 +7,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
+#include <fstream>
 
 #include "ingest/geometry.h"
 #include "ingest/voxels.h"
@@ -24,6 +26,7 @@ std::string tag(itk::ImageIOBase& io, const std::string& key) {
 }
 
 std::vector<fs::path> series_files(const fs::path& folder) {
+  for (const auto& entry : fs::directory_iterator(folder)) check_dicom_start(entry.path());
   const auto names = itk::GDCMSeriesFileNames::New();
   names->SetUseSeriesDetails(false);  // one series is one SeriesInstanceUID
   names->SetDirectory(folder.string());
@@ -156,6 +159,18 @@ torch::Tensor stacked(const std::vector<Slice>& slices) {
 }
 
 }  // namespace
+
+void check_dicom_start(const fs::path& file) {
+  std::string start(144, '\0');  // preamble, "DICM", the element (0002,0000): the length of the first group
+  std::ifstream in(file, std::ios::binary);
+  in.read(start.data(), static_cast<std::streamsize>(start.size()));
+  start.resize(static_cast<size_t>(in.gcount()));
+  if (start.size() < 132 || start.compare(128, 4, "DICM") != 0) return;
+  uint32_t group = 0;
+  if (start.size() == 144 && start.compare(132, 8, std::string("\2\0\0\0UL\4\0", 8)) == 0)
+    std::memcpy(&group, &start[140], sizeof group);
+  IVORY_CHECK(fs::file_size(file) > 144 + uint64_t{group}, file.string(), ": is truncated in its first group");
+}
 
 void apply_dicom_tags(itk::ImageIOBase& io, Scan& scan) {
   const std::string modality = tag(io, "0008|0060");

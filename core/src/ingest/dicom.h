@@ -7,9 +7,13 @@
 
 namespace ivory::ingest {
 
-// Sets the scan's modality and notes what ITK has done to the values: rescaled them, and inverted MONOCHROME1, where high
-// values are dark, over the stored bits (not over the file's extrema, so that a value means the same in all files).
+// Sets the scan's modality and notes what ITK has done to the values: rescaled them, and inverted MONOCHROME1, where
+// high values are dark, over the stored bits (not over the file's extrema, so that a value means the same in all
+// files).
 void apply_dicom_tags(itk::ImageIOBase& io, Scan& scan);
+
+// Throws bad_request when a file that begins as DICOM ends within its first group: GDCM would end the process.
+void check_dicom_start(const std::filesystem::path& file);
 
 // "CT", "DX", …: the modality of one file; empty when it has none.
 std::string dicom_modality(const std::filesystem::path& file);

@@ -9,6 +9,7 @@
 
 #include "config/experiment.h"
 #include "data/slice_cache.h"
+#include "data/sources.h"
 
 namespace ivory::ingest {
 
@@ -18,10 +19,7 @@ struct Progress {
   std::string current;
 };
 
-struct Skipped {
-  std::string file;
-  std::string reason;  // one sentence
-};
+using data::Skipped;
 
 struct Report {
   int64_t written = 0;
@@ -31,7 +29,8 @@ struct Report {
   bool finished = false;  // false when stopped: the next build continues
 };
 
-// Builds (or completes) the cache of a data set in `folder`. One unreadable file is skipped, named and counted.
+// Builds (or completes) the cache of a data set in `folder`. One unreadable file is skipped, named and counted. In a
+// finished cache, what was skipped is tried again, and files that changed since (data/sources.h) are read again.
 // Throws missing_data when its folder or a listed file is not there, bad_request when no volume can be read, and when
 // `strict` on the first bad file. `stop` ends it after the volume at hand.
 Report build_cache(const config::DataSpec& spec, const std::filesystem::path& folder, bool strict,
@@ -50,5 +49,8 @@ data::VolumeData read_volume(const config::VolumeSource& source, const config::D
 extern "C" void ivory_ingest_build(const ivory::config::DataSpec& spec, const std::filesystem::path& folder,
                                    bool strict, const std::function<void(const ivory::ingest::Progress&)>& progress,
                                    const std::atomic<bool>& stop, ivory::ingest::Report& report);
+extern "C" void ivory_ingest_list(const ivory::config::DataSpec& spec,
+                                  std::vector<ivory::config::VolumeSource>& volumes,
+                                  std::vector<std::string>& warnings);
 extern "C" void ivory_ingest_read(const ivory::config::VolumeSource& source, const ivory::config::DataSpec& spec,
                                   ivory::data::VolumeData& volume);

@@ -9,6 +9,8 @@
 #include <numeric>
 #include <unordered_set>
 
+#include "nn/joint_batch.h"
+
 namespace ivory::nn {
 namespace {
 
@@ -139,6 +141,7 @@ torch::Tensor DeepClusterImpl::scores(const torch::Tensor& embeddings) const {
 
 void DeepClusterImpl::before_training(const StageContext& stage) {
   if (stage.group) group_ = stage.group;
+  check_joint_batch(stage.batch_size, *group_);
   check_clusters(stage.samples);
   if (bank.size(1) != stage.samples) make_bank(stage.samples);
 }
@@ -148,7 +151,6 @@ void DeepClusterImpl::before_epoch(const StageContext& stage, const std::vector<
   if (stage.group) group_ = stage.group;
   const torch::NoGradGuard no_grad;
   if (!bank.any().item<bool>()) fill_bank(stage, modules, embed);
-  empty_ = 0;
   for (size_t h = 0; h < centroids.size(); ++h) cluster(stage, static_cast<int64_t>(h));
 }
 
@@ -194,7 +196,6 @@ void DeepClusterImpl::cluster(const StageContext& stage, int64_t head) {
   const auto mine = seen.tensor_split(group_->world_size())[group_->rank()];
   const auto found = spherical_k_means(points.index_select(0, mine), initial, spec_.iterations, *group_);
   centroids[head].copy_(found.centroids);
-  empty_ += found.empty;
   auto joint = torch::zeros({points.size(0)}, seen.options());  // cluster + 1; every row is set in one process
   joint.index_copy_(0, mine, found.assignments + 1);
   group_->all_reduce_sum(joint);
@@ -219,9 +220,20 @@ void DeepClusterImpl::after_step(const StageContext&) {
   pending_.clear();
 }
 
+// Of the last clustering, over all heads; from what a checkpoint holds.
+int64_t DeepClusterImpl::empty_clusters() const {
+  int64_t empty = 0;
+  for (size_t h = 0; h < centroids.size(); ++h) {
+    const auto head = assignments[static_cast<int64_t>(h)];
+    const auto assigned = head.masked_select(head.ne(none));
+    empty += spec_.clusters[h] - std::get<0>(torch::_unique2(assigned)).numel();
+  }
+  return empty;
+}
+
 Diagnostics DeepClusterImpl::diagnostics() const {
   if (!last_targets_.defined()) return {};
-  Diagnostics all = {{"empty_clusters", static_cast<double>(empty_)},
+  Diagnostics all = {{"empty_clusters", static_cast<double>(empty_clusters())},
                      {"effective_rank", effective_rank(last_embeddings_)}};
   const auto assigned = last_targets_.masked_select(last_targets_.ne(none));
   if (assigned.numel() > 0) {

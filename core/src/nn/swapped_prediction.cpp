@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "nn/joint_batch.h"
+
 namespace ivory::nn {
 namespace {
 
@@ -82,7 +84,7 @@ void SwappedPredictionImpl::check_queue(int64_t samples, int64_t batch_size) con
 torch::Tensor SwappedPredictionImpl::assign(const torch::Tensor& scores, int64_t view) const {
   if (queue.is_empty() || !queue->full()) return sinkhorn(scores, spec_.epsilon, spec_.iterations, *group_);
   // The queue is the same in every process: each brings its share of it to the joint batch.
-  const auto share = queue->features(view).chunk(group_->world_size())[group_->rank()];
+  const auto share = queue->features(view).tensor_split(group_->world_size())[group_->rank()];
   const auto queued = cosine_scores(share, prototypes->weight.detach()).to(scores.scalar_type());
   const auto joint = torch::cat({scores, queued});  // [B + queue share, H]
   return sinkhorn(joint, spec_.epsilon, spec_.iterations, *group_).narrow(0, 0, scores.size(0));
@@ -109,6 +111,7 @@ torch::Tensor SwappedPredictionImpl::forward(const torch::Tensor& embeddings, in
 
 void SwappedPredictionImpl::before_training(const StageContext& stage) {
   if (stage.group) group_ = stage.group;
+  check_joint_batch(stage.batch_size, *group_);
   check_queue(stage.samples, stage.batch_size);
 }
 

@@ -22,11 +22,11 @@ std::string describe(const std::string& what, const std::function<MappedReport()
   }
 }
 
-// A part of Ivory's own model, which may be of another shape: then it keeps its fresh weights, and the log says so.
-void load_part(torch::nn::Module& part, const NamedTensors& tensors, const std::string& prefix,
+// A part that only Ivory's own files hold.
+void load_part(torch::nn::Module& part, const NamedTensors& tensors, const std::string& prefix, double min_match,
                const std::string& what) {
   if (below(prefix, tensors).empty()) return;
-  spdlog::info("{}: {}", what, describe(what, [&] { return load_mapped(part, tensors, 0, prefix); }));
+  spdlog::info("{}: {}", what, describe(what, [&] { return load_mapped(part, tensors, min_match, prefix); }));
 }
 
 }  // namespace
@@ -52,8 +52,8 @@ void load_weights(Model& model, const fs::path& file, const std::string& label, 
   const std::string& prefix = slices.mapping.prefix;
   if (!prefix.ends_with(own_prefix)) return;
   const std::string outer = prefix.substr(0, prefix.size() - own_prefix.size());
-  load_part(*model.projection, tensors, outer + "projection.", from + " into the projection");
-  if (model.has_inter()) load_part(*model.inter, tensors, outer + "inter.", from + " into f_inter");
+  load_part(*model.projection, tensors, outer + "projection.", min_match, from + " into the projection");
+  if (model.has_inter()) load_part(*model.inter, tensors, outer + "inter.", min_match, from + " into f_inter");
 }
 
 fs::path export_weights(const torch::nn::Module& module, const fs::path& folder, const std::string& identity) {

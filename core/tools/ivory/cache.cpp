@@ -3,6 +3,7 @@
 
 #include <iomanip>
 #include <iostream>
+#include <set>
 
 #include "commands.h"
 #include "config/experiment.h"
@@ -15,20 +16,30 @@ namespace ivory::tools {
 namespace {
 
 constexpr const char* usage =
-    "usage: ivory cache build EXPERIMENT.toml [KEY=VALUE …]   build the caches that the experiment declares\n"
-    "       ivory cache info FOLDER                           list the volumes of a cache\n"
-    "       ivory cache verify FOLDER                         read everything again and compare hashes\n";
+    "usage: ivory cache build EXPERIMENT.toml [--rebuild] [KEY=VALUE …]\n"
+    "           build the caches that the experiment declares; in those that are there, read again what was skipped\n"
+    "           and what changed since, or everything with --rebuild\n"
+    "       ivory cache info FOLDER      list the volumes of a cache\n"
+    "       ivory cache verify FOLDER    read everything again and compare hashes\n";
 
 int build(const std::vector<std::string>& arguments) {
   experiment::open_console_log();
   train::install_signal_handlers();
   plugin::Registry registry;
   registry.discover();
-  const std::vector<std::string> overrides(arguments.begin() + 1, arguments.end());
+  auto overrides = arguments;
+  const bool rebuild = std::erase(overrides, "--rebuild") > 0;
+  std::erase(overrides, "--set");  // as run-experiment has it
+  IVORY_CHECK(!overrides.empty(), "ivory cache build: no experiment file\n", usage);
+  const std::string file = overrides.front();
+  overrides.erase(overrides.begin());
+  const auto refresh = rebuild ? experiment::Refresh::all : experiment::Refresh::sources;
   ExitCode code = ExitCode::done;
-  for (const auto& one : config::load_experiments(arguments[0], overrides, registry)) {
+  std::set<std::filesystem::path> seen;  // the points of a sweep share their data
+  for (const auto& one : config::load_experiments(file, overrides, registry)) {
     for (const auto& data : one.data) {
-      const auto built = experiment::ensure_cache(data);
+      if (!seen.insert(experiment::cache_folder(data)).second) continue;
+      const auto built = experiment::ensure_cache(data, refresh);
       std::cout << data.name << ": " << built.folder.string() << "\n";
       if (built.skipped == 0) continue;
       const auto kept = static_cast<int64_t>(data::SliceCache(built.folder).volumes().size());

@@ -65,11 +65,11 @@ class DeepClusterImpl : public torch::nn::Module {
   void fill_bank(const StageContext& stage, const std::vector<torch::nn::Module*>& modules, const Embed& embed);
   void write(const torch::Tensor& index, const std::vector<torch::Tensor>& embeddings);
   void cluster(const StageContext& stage, int64_t head);
+  int64_t empty_clusters() const;
 
   DeepClusterSpec spec_;
   const Collective* group_;
-  std::vector<Seen> pending_;  // per micro-batch of this step
-  int64_t empty_ = 0;
+  std::vector<Seen> pending_;      // per micro-batch of this step
   torch::Tensor last_targets_;     // [B], of the first head
   torch::Tensor last_embeddings_;  // [B, width]
 };

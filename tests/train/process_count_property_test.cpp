@@ -1,10 +1,12 @@
+// Parts of the method that look at the whole batch give in several processes, joined by Gloo, what one process gives.
 #include <ivory/nn/clustering.h>
 #include <ivory/nn/deep_cluster.h>
 #include <ivory/nn/k_means.h>
 #include <ivory/nn/swapped_prediction.h>
 
+#include "support/errors.h"
+#include "support/gloo_group.h"
 #include "support/stage.h"
-#include "support/thread_group.h"
 #include "support/unit_rows.h"
 
 namespace {
@@ -14,6 +16,7 @@ using ivory::StageContext;
 using ivory::nn::sinkhorn;
 using ivory::nn::SwappedPrediction;
 using ivory::test::fill;
+using ivory::test::in_group;
 using ivory::test::unit_rows;
 using torch::Tensor;
 
@@ -25,9 +28,8 @@ TEST_P(Processes, GiveTheJointSinkhornCodes) {
   const int64_t world = GetParam(), share = 24 / world;
   const auto scores = fill({24, 10}, 5);
   const auto joint = sinkhorn(scores, 0.05, 3, alone);
-  ivory::test::ThreadGroup group(world);
   std::vector<Tensor> parts(world);
-  group.run([&](const Collective& member) {
+  in_group(world, [&](const Collective& member) {
     parts[member.rank()] = sinkhorn(scores.narrow(0, share * member.rank(), share), 0.05, 3, member);
   });
   EXPECT_TRUE(torch::allclose(torch::cat(parts), joint, 0, 1e-13));
@@ -83,7 +85,7 @@ TEST_P(Processes, GiveTheJointSwAVLossGradientAndQueue) {
   const int64_t world = GetParam();
   const SwavRun joint = run_swav(alone);
   std::vector<SwavRun> runs(world);
-  ivory::test::ThreadGroup(world).run([&](const Collective& member) { runs[member.rank()] = run_swav(member); });
+  in_group(world, [&](const Collective& member) { runs[member.rank()] = run_swav(member); });
   for (size_t s = 0; s < 4; ++s) {
     double loss = 0;
     Tensor gradient = torch::zeros({5, 6}, torch::kDouble);
@@ -103,7 +105,7 @@ TEST_P(Processes, GiveTheSameKMeans) {
   const auto joint = ivory::nn::spherical_k_means(points, initial, 10, alone);
   const auto parts = points.tensor_split(world);  // not of one size for 4
   std::vector<ivory::nn::KMeans> found(world);
-  ivory::test::ThreadGroup(world).run([&](const Collective& member) {
+  in_group(world, [&](const Collective& member) {
     found[member.rank()] = ivory::nn::spherical_k_means(parts[member.rank()], initial, 10, member);
   });
   std::vector<Tensor> assignments;
@@ -160,8 +162,7 @@ TEST_P(Processes, GiveTheSameDeepClusterBankClustersAndLoss) {
   const int64_t world = GetParam();
   const DeepRun joint = run_deep_cluster(alone);
   std::vector<DeepRun> runs(world);
-  ivory::test::ThreadGroup(world).run(
-      [&](const Collective& member) { runs[member.rank()] = run_deep_cluster(member); });
+  in_group(world, [&](const Collective& member) { runs[member.rank()] = run_deep_cluster(member); });
   for (size_t s = 0; s < 3; ++s) {
     double loss = 0;
     for (const auto& run : runs) loss += run.losses[s] / static_cast<double>(world);
@@ -172,6 +173,22 @@ TEST_P(Processes, GiveTheSameDeepClusterBankClustersAndLoss) {
     EXPECT_TRUE(torch::equal(run.assignments, joint.assignments));
     EXPECT_TRUE(torch::allclose(run.centroids, joint.centroids, 0, 1e-14));
   }
+}
+
+// Smaller than the number of processes, or not dealt out evenly: refused before anything is computed.
+TEST(Batch, ThatCannotBeDealtOutToTheProcesses) {
+  in_group(4, [&](const Collective& group) {
+    for (const int64_t batch : {2, 6}) {
+      auto stage = stage_of(group, 0);
+      stage.batch_size = batch;
+      SwappedPrediction swav(ivory::nn::SwappedPredictionSpec{.width = 6, .prototypes = 5}, 0, 0);
+      EXPECT_THAT(ivory::test::bad_request_of([&] { swav->before_training(stage); }),
+                  testing::HasSubstr("batch_size = " + std::to_string(batch) + " cannot be dealt out to 4 processes"));
+      ivory::nn::DeepCluster deep(ivory::nn::DeepClusterSpec{.width = 6, .clusters = {4}}, 12);
+      EXPECT_THAT(ivory::test::bad_request_of([&] { deep->before_training(stage); }),
+                  testing::HasSubstr("use 4 or another multiple of it"));
+    }
+  });
 }
 
 INSTANTIATE_TEST_SUITE_P(Numbers, Processes, testing::Values(1, 2, 4));

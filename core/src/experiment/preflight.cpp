@@ -1,0 +1,54 @@
+// What can be known of an experiment before hours of training: settings that its data or its plugins refuse.
+#include <spdlog/spdlog.h>
+
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "experiment/lint.h"
+#include "experiment/run.h"
+#include "train/trainer.h"
+
+namespace ivory::experiment {
+namespace {
+
+void check(const Node& node, const OpenData& data, const plugin::Registry& registry) {
+  const auto set = data_set_of(node, data);
+  if (node.kind == NodeKind::task) {
+    train::check_task(*node.task, *node.model, set, registry);
+    return;
+  }
+  const auto samples = [&](SampleKind kind) { return set->samples(kind); };
+  for (const auto& sentence : lint(*node.stage, *node.model, samples)) spdlog::warn("{}: {}", node.label(), sentence);
+  const auto probes = probes_of(node, data);
+  if (probes.size() < node.probes.size()) spdlog::warn("{}: no probe whose data are missing", node.label());
+  train::check_stage(*node.stage, *node.model, set, registry, probes);
+}
+
+// With the place of the stage or task in the experiment's file.
+std::string mistake(const Node& node, const std::string& sentence) {
+  const config::Location& where = node.kind == NodeKind::stage ? node.stage->where : node.task->where;
+  const std::string name = (node.kind == NodeKind::stage ? "stage " : "task ") + node.name;
+  return joined({where.file, ":", where.line, ":", where.column, ": "}) +
+         (sentence.starts_with(name) ? "" : name + ": ") + sentence;
+}
+
+}  // namespace
+
+void check_before_training(const Plan& plan, const OpenData& data, const Store& store,
+                           const plugin::Registry& registry) {
+  std::set<const void*> seen;  // the trials of a task are alike
+  std::string mistakes;
+  for (const auto& node : plan.nodes) {
+    const void* spec = node.kind == NodeKind::stage ? static_cast<const void*>(node.stage) : node.task;
+    if (node.identity.empty() || store.record(node) || !seen.insert(spec).second) continue;
+    try {
+      check(node, data, registry);
+    } catch (const Error& error) {
+      if (error.code() != ExitCode::bad_request) throw;
+      mistakes += (mistakes.empty() ? "" : "\n") + mistake(node, error.what());
+    }
+  }
+  if (!mistakes.empty()) throw bad_request(mistakes);
+}
+
+}  // namespace ivory::experiment
