@@ -10,13 +10,12 @@ import tempfile
 import h5py
 import numpy
 
-try:
-    import safetensors.torch
-    import torch
-    import torchvision
-except ImportError as error:  # the wheel's Python part loads CUDA's libraries, which LibTorch on a CPU does without
-    print(f"skipped: Python's torch cannot be imported here ({error})")
-    sys.exit(77)
+import cpu_torch
+
+cpu_torch.prepare()
+import safetensors.torch  # noqa: E402
+import torch  # noqa: E402
+import torchvision  # noqa: E402
 
 ivory = sys.argv[1]
 
