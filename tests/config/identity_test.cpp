@@ -96,6 +96,7 @@ TEST(ConfigIdentity, AChangedValueChangesItsPartAlone) {
       {"task.organs.splits={train = 0.5, redraw = true}", "tasks"},
       {"task.organs.size=64", "tasks"},
       {"task.organs.evaluate_every=2", "tasks"},
+      {"task.organs.augment=false", "tasks"},
       {"task.organs.optimiser.weight_decay=0.5", "tasks"},
   };
   const json before = identities(complete());

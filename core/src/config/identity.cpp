@@ -133,9 +133,13 @@ nlohmann::json identity(const StageSpec& spec) {
 nlohmann::json identity(const TaskSpec& spec) {
   json classes = json::array();
   for (const auto& item : spec.classes) classes.push_back({{"name", item.name}, {"labels", item.labels}});
-  return {{"plugin", canonical(spec.plugin)},      {"classes", classes},
-          {"splits", canonical(spec.splits)},      {"size", spec.size},
-          {"evaluate_every", spec.evaluate_every}, {"train", canonical(spec.train)}};
+  return {{"plugin", canonical(spec.plugin)},
+          {"classes", classes},
+          {"splits", canonical(spec.splits)},
+          {"size", spec.size},
+          {"evaluate_every", spec.evaluate_every},
+          {"train", canonical(spec.train)},
+          {"augment", spec.augment}};
 }
 
 }  // namespace ivory::config

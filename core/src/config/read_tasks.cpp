@@ -158,6 +158,7 @@ TaskSpec read_task(Section& section, const Experiment& experiment, Scope& scope)
   read_splits(section, spec.splits, data);
   section.read("size", spec.size, between(8, 4096));
   section.read("evaluate_every", spec.evaluate_every, at_least(1));
+  section.read("augment", spec.augment);
   section.read("trials", spec.trials, at_least(1));
   read_training(section, spec.train);
   section.finish();

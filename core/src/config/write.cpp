@@ -204,6 +204,7 @@ class Writer {
     raw("splits", splits(spec.splits).text());
     key("size", spec.size);
     key("evaluate_every", spec.evaluate_every);
+    key("augment", spec.augment);
     if (spec.trials > 0) key("trials", spec.trials);
     training(spec.train);
     optimisation("task", spec.train);

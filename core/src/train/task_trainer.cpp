@@ -169,7 +169,7 @@ data::LabelledSamples TaskTraining::samples(const Split& split, bool training) c
                                 .classes = {},
                                 .volume_labels = {},
                                 .balanced = training && needs.balanced,
-                                .augment = training,
+                                .augment = training && spec_.augment,
                                 .size = spec_.size,
                                 .frames = frames_};
   if (needs.unit == TaskUnit::slice) samples.slices = split.slices;
