@@ -1,12 +1,12 @@
 #pragma once
 // Runs a script with the project's Python: independent readers of what Ivory writes.
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
-#include <cstdio>
 #include <filesystem>
 #include <string>
 #include <vector>
+
+#include "support/command.h"
 
 namespace ivory::test {
 
@@ -23,13 +23,9 @@ inline bool python_has(const std::string& module) {
 inline std::string run_python(const std::string& script, const std::vector<std::string>& arguments) {
   std::string command = python().string() + " " + IVORY_SOURCE_DIR + "/tests/" + script;
   for (const std::string& argument : arguments) command += " '" + argument + "'";
-  FILE* pipe = ::popen((command + " 2>&1").c_str(), "r");
-  std::string output;
-  char block[4096];
-  while (const size_t read = std::fread(block, 1, sizeof block, pipe)) output.append(block, read);
-  const int status = ::pclose(pipe);
-  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << command << "\n" << output;
-  return output;
+  const Answer answer = answer_of(command + " 2>&1");
+  EXPECT_EQ(answer.code, 0) << command << "\n" << answer.text;
+  return answer.text;
 }
 
 }  // namespace ivory::test

@@ -1,13 +1,12 @@
 // What run-experiment and ivory answer to bad input: one sentence with its place, an exit code, nothing lost.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
-#include <cstdio>
 #include <fstream>
 
 #include "experiment/store.h"
 #include "ingest/volume_files.h"
+#include "support/command.h"
 
 namespace ivory::tools {
 namespace {
@@ -15,16 +14,12 @@ namespace {
 namespace fs = std::filesystem;
 using ingest::testing::nifti_bytes;
 using ingest::testing::write_bytes;
+using test::Answer;
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
 const std::string programs = std::string(IVORY_BINARY_DIR) + "/bin/";
-
-struct Answer {
-  int code = -1;
-  std::string errors;  // stderr
-};
 
 class BadInput : public testing::Test {
  protected:
@@ -34,13 +29,7 @@ class BadInput : public testing::Test {
              const std::string& streams = " 2>&1 >/dev/null") const {
     const std::string command = "cd '" + folder_.path().string() + "' && IVORY_CACHE='" + folder_.path().string() +
                                 "/caches' OMP_NUM_THREADS=1 '" + programs + program + "' " + arguments + streams;
-    Answer answer;
-    FILE* pipe = ::popen(command.c_str(), "r");
-    char buffer[4096];
-    while (const size_t count = std::fread(buffer, 1, sizeof buffer, pipe)) answer.errors.append(buffer, count);
-    const int status = ::pclose(pipe);
-    answer.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-    return answer;
+    return test::answer_of(command);
   }
 
   // Runs the small experiment with `from` replaced by `to`.
@@ -86,7 +75,7 @@ TEST_F(BadInput, MistakesInTheFile) {
   for (const auto& [from, to, expected] : mistakes) {
     const Answer answer = run_with(from, to);
     EXPECT_EQ(answer.code, 2) << to;
-    EXPECT_THAT(answer.errors, HasSubstr(expected));
+    EXPECT_THAT(answer.text, HasSubstr(expected));
   }
   EXPECT_FALSE(fs::exists(folder_.path() / "runs")) << "nothing is written for a request that is wrong";
 }
@@ -101,35 +90,35 @@ TEST_F(BadInput, MistakesThatOnlyTheDataShowComeBeforeTraining) {
       "classes = [{ name = \"organ\", labels = [1] }]\n";
   const Answer answer = run_with("scale = [0.4, 1.0] }]\n", "scale = [0.4, 1.0] }]\n" + task);
   EXPECT_EQ(answer.code, 2);
-  EXPECT_THAT(answer.errors, AllOf(HasSubstr("task organ: split 'test': "), HasSubstr("4-99"), HasSubstr("task kind: "),
-                                   HasSubstr("x.toml:"), Not(HasSubstr("step 1/1"))));
+  EXPECT_THAT(answer.text, AllOf(HasSubstr("task organ: split 'test': "), HasSubstr("4-99"), HasSubstr("task kind: "),
+                                 HasSubstr("x.toml:"), Not(HasSubstr("step 1/1"))));
 }
 
 TEST_F(BadInput, AnUnknownPluginListsTheKnownOnesAndTheFolders) {
   const Answer answer = run_with("\"resnet\"", "\"convnext\"");
   EXPECT_EQ(answer.code, 2);
-  EXPECT_THAT(answer.errors, AllOf(HasSubstr("unknown backbone 'convnext'"),
-                                   HasSubstr("deformable-transformer, resnet"), HasSubstr("lib/ivory/plugins")));
+  EXPECT_THAT(answer.text, AllOf(HasSubstr("unknown backbone 'convnext'"), HasSubstr("deformable-transformer, resnet"),
+                                 HasSubstr("lib/ivory/plugins")));
 }
 
 TEST_F(BadInput, APluginOfAnotherSdkIsRefusedBeforeItsCodeRuns) {
   const std::string library = std::string(IVORY_BINARY_DIR) + "/lib/test_plugins/libtraced_foreign.so";
   const Answer answer = run_with("[experiment]", "plugins = [\"" + library + "\"]\n[experiment]");
   EXPECT_EQ(answer.code, 2);
-  EXPECT_THAT(answer.errors, AllOf(HasSubstr("libtraced_foreign.so' was built with"), HasSubstr("LibTorch 1.13.1"),
-                                   HasSubstr("this Ivory has")));
+  EXPECT_THAT(answer.text, AllOf(HasSubstr("libtraced_foreign.so' was built with"), HasSubstr("LibTorch 1.13.1"),
+                                 HasSubstr("this Ivory has")));
 }
 
 TEST_F(BadInput, MissingDataSayWhereToGetThem) {
   const Answer answer = run_with("layout = \"phantom\"\n",
                                  "layout = \"folder\"\npath = \"nowhere\"\nhint = \"ask the archive for it\"\n");
   EXPECT_EQ(answer.code, 3);
-  EXPECT_THAT(answer.errors, AllOf(HasSubstr("data set 'scans'"), HasSubstr("nowhere is missing"),
-                                   HasSubstr("ask the archive for it")));
+  EXPECT_THAT(answer.text, AllOf(HasSubstr("data set 'scans'"), HasSubstr("nowhere is missing"),
+                                 HasSubstr("ask the archive for it")));
   const Answer plan = run("run-experiment", "x.toml --dry-run", " 2>&1");
   EXPECT_EQ(plan.code, 0);
-  EXPECT_THAT(plan.errors, AllOf(HasSubstr("data scans: cannot be read: "), HasSubstr("nowhere is missing"),
-                                 HasSubstr("ask the archive for it"), HasSubstr("stage slices: waits for its data")));
+  EXPECT_THAT(plan.text, AllOf(HasSubstr("data scans: cannot be read: "), HasSubstr("nowhere is missing"),
+                               HasSubstr("ask the archive for it"), HasSubstr("stage slices: waits for its data")));
 }
 
 // One volume that cannot be used, in a data set of its own.
@@ -148,8 +137,8 @@ TEST_F(BadVolume, Truncated) {
   write_bytes(scan_, whole.substr(0, whole.size() / 2));
   const Answer answer = ingest();
   EXPECT_EQ(answer.code, 2);
-  EXPECT_THAT(answer.errors, AllOf(HasSubstr("none of its 1 volume can be read"), HasSubstr("a.nii"),
-                                   HasSubstr("the header announces 480 bytes of voxels and the file has 64")));
+  EXPECT_THAT(answer.text, AllOf(HasSubstr("none of its 1 volume can be read"), HasSubstr("a.nii"),
+                                 HasSubstr("the header announces 480 bytes of voxels and the file has 64")));
 }
 
 TEST_F(BadVolume, NotANumber) {
@@ -157,7 +146,7 @@ TEST_F(BadVolume, NotANumber) {
   write_bytes(scan_, nifti_bytes(voxels_, geometry_));
   const Answer answer = ingest();
   EXPECT_EQ(answer.code, 2);
-  EXPECT_THAT(answer.errors, AllOf(HasSubstr("a.nii"), HasSubstr("NaN")));
+  EXPECT_THAT(answer.text, AllOf(HasSubstr("a.nii"), HasSubstr("NaN")));
 }
 
 TEST_F(BadVolume, MaskOfAnotherGeometry) {
@@ -166,7 +155,7 @@ TEST_F(BadVolume, MaskOfAnotherGeometry) {
   write_bytes(folder_.path() / "scans" / "a_seg.nii", nifti_bytes((voxels_ > 5).to(torch::kUInt8), geometry_));
   const Answer answer = ingest();
   EXPECT_EQ(answer.code, 2);
-  EXPECT_THAT(answer.errors, HasSubstr("is not on the grid of"));
+  EXPECT_THAT(answer.text, HasSubstr("is not on the grid of"));
 }
 
 TEST_F(BadVolume, AxesThatAreNotAtRightAngles) {
@@ -174,7 +163,7 @@ TEST_F(BadVolume, AxesThatAreNotAtRightAngles) {
   write_bytes(scan_, nifti_bytes(voxels_, geometry_));
   const Answer answer = ingest();
   EXPECT_EQ(answer.code, 2);
-  EXPECT_THAT(answer.errors, HasSubstr("the header's axes are not at right angles"));
+  EXPECT_THAT(answer.text, HasSubstr("the header's axes are not at right angles"));
 }
 
 TEST_F(BadVolume, IsSkippedAndNamedBesideGoodOnes) {
@@ -182,8 +171,8 @@ TEST_F(BadVolume, IsSkippedAndNamedBesideGoodOnes) {
   write_bytes(folder_.path() / "scans" / "b.nii", "no volume at all");
   run_with("layout = \"phantom\"\n", "layout = \"folder\"\npath = \"scans\"\nmodality = \"ct\"\n", "--dry-run");
   const Answer answer = run("ivory", "cache build x.toml");
-  EXPECT_EQ(answer.code, 3) << answer.errors;
-  EXPECT_THAT(answer.errors, AllOf(HasSubstr("b.nii skipped"), HasSubstr("1 of 2 volumes were skipped")));
+  EXPECT_EQ(answer.code, 3) << answer.text;
+  EXPECT_THAT(answer.text, AllOf(HasSubstr("b.nii skipped"), HasSubstr("1 of 2 volumes were skipped")));
 }
 
 TEST_F(BadVolume, IsNamedInEveryRunUntilItIsRepaired) {
@@ -191,11 +180,11 @@ TEST_F(BadVolume, IsNamedInEveryRunUntilItIsRepaired) {
   const fs::path other = folder_.path() / "scans" / "b.nii";
   write_bytes(other, "no volume at all");
   EXPECT_EQ(ingest().code, 0);
-  EXPECT_THAT(ingest().errors, AllOf(HasSubstr("is without"), HasSubstr("b.nii"), HasSubstr("ivory cache build")));
+  EXPECT_THAT(ingest().text, AllOf(HasSubstr("is without"), HasSubstr("b.nii"), HasSubstr("ivory cache build")));
   EXPECT_EQ(run("ivory", "cache build x.toml").code, 3) << "not only the first time";
   write_bytes(other, nifti_bytes(voxels_ + 1, geometry_));
   EXPECT_EQ(run("ivory", "cache build x.toml").code, 0);
-  EXPECT_THAT(ingest().errors, Not(HasSubstr("is without")));
+  EXPECT_THAT(ingest().text, Not(HasSubstr("is without")));
 }
 
 TEST_F(BadVolume, ThatChangedAfterItWasReadIsReadAgain) {
@@ -203,11 +192,11 @@ TEST_F(BadVolume, ThatChangedAfterItWasReadIsReadAgain) {
   EXPECT_EQ(ingest().code, 0);
   geometry_.spacing[2] = 3;
   write_bytes(scan_, nifti_bytes(torch::cat({voxels_, voxels_}), geometry_));
-  EXPECT_THAT(ingest().errors, HasSubstr("a.nii changed after it was read"));
+  EXPECT_THAT(ingest().text, HasSubstr("a.nii changed after it was read"));
   EXPECT_EQ(run("ivory", "cache build x.toml").code, 0);
   const Answer after = ingest();
   EXPECT_EQ(after.code, 0);
-  EXPECT_THAT(after.errors, AllOf(Not(HasSubstr("changed")), Not(HasSubstr("done already"))))
+  EXPECT_THAT(after.text, AllOf(Not(HasSubstr("changed")), Not(HasSubstr("done already"))))
       << "other data, trained anew";
 }
 
@@ -218,7 +207,7 @@ TEST_F(BadInput, ACacheFolderOfOtherSettings) {
   EXPECT_EQ(named("").code, 0);
   const Answer answer = named("window = [0, 1]\n");
   EXPECT_EQ(answer.code, 2);
-  EXPECT_THAT(answer.errors, AllOf(HasSubstr("the cache"), HasSubstr("was built from other data or settings than")));
+  EXPECT_THAT(answer.text, AllOf(HasSubstr("the cache"), HasSubstr("was built from other data or settings than")));
   EXPECT_EQ(run("ivory", "cache build x.toml").code, 0) << "it is built again";
   EXPECT_EQ(named("window = [0, 1]\n").code, 0);
 }
@@ -235,14 +224,14 @@ TEST_F(BadInput, ATruncatedOrForeignShard) {
   fs::resize_file(shard, fs::file_size(shard) / 2);
   const Answer truncated = run("run-experiment", "x.toml");
   EXPECT_EQ(truncated.code, 2);
-  EXPECT_THAT(truncated.errors,
+  EXPECT_THAT(truncated.text,
               AllOf(HasSubstr(shard.filename().string()), HasSubstr("expected"), HasSubstr("build the cache again")));
 }
 
 TEST_F(BadInput, AFolderThatCannotBeWrittenTo) {
   const Answer answer = run_with("", "", "--output /proc/runs");
   EXPECT_EQ(answer.code, 2);
-  EXPECT_THAT(answer.errors, HasSubstr("cannot create the folder /proc/runs"));
+  EXPECT_THAT(answer.text, HasSubstr("cannot create the folder /proc/runs"));
 }
 
 TEST_F(BadInput, TwoProcessesInOneRunFolder) {
@@ -251,7 +240,7 @@ TEST_F(BadInput, TwoProcessesInOneRunFolder) {
   const experiment::FolderLock lock(run_folder);
   const Answer answer = run_with("", "");
   EXPECT_EQ(answer.code, 2);
-  EXPECT_THAT(answer.errors, HasSubstr("is in use by another process (pid " + std::to_string(::getpid()) + ")"));
+  EXPECT_THAT(answer.text, HasSubstr("is in use by another process (pid " + std::to_string(::getpid()) + ")"));
 }
 
 TEST_F(BadInput, RequestsThatAreNoExperiment) {
@@ -272,11 +261,11 @@ TEST_F(BadInput, RequestsThatAreNoExperiment) {
   };
   for (const auto& [arguments, expected] : requests) {
     const Answer answer = run("run-experiment", arguments);
-    EXPECT_EQ(answer.code, 2) << arguments << ": " << answer.errors;
-    EXPECT_THAT(answer.errors, HasSubstr(expected));
+    EXPECT_EQ(answer.code, 2) << arguments << ": " << answer.text;
+    EXPECT_THAT(answer.text, HasSubstr(expected));
   }
   EXPECT_EQ(run("ivory", "plugin").code, 2);
-  EXPECT_THAT(run("ivory", "plugin").errors, HasSubstr("did you mean 'plugins'?"));
+  EXPECT_THAT(run("ivory", "plugin").text, HasSubstr("did you mean 'plugins'?"));
 }
 
 }  // namespace

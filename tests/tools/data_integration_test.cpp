@@ -1,11 +1,9 @@
 // ivory data, as a user runs it.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
-
-#include <cstdio>
 
 #include "config/layouts.h"
+#include "support/command.h"
 
 namespace ivory::tools {
 namespace {
@@ -13,20 +11,10 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 
-struct Answer {
-  int code = -1;
-  std::string text;  // stdout and stderr
-};
+using test::Answer;
 
 Answer run(const std::string& arguments) {
-  const std::string command = std::string("'") + IVORY_BINARY_DIR + "/bin/ivory' " + arguments + " 2>&1";
-  Answer answer;
-  FILE* pipe = ::popen(command.c_str(), "r");
-  char buffer[4096];
-  while (const size_t count = std::fread(buffer, 1, sizeof buffer, pipe)) answer.text.append(buffer, count);
-  const int status = ::pclose(pipe);
-  answer.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  return answer;
+  return test::answer_of(std::string("'") + IVORY_BINARY_DIR + "/bin/ivory' " + arguments + " 2>&1");
 }
 
 TEST(Data, ListsEveryLayout) {

@@ -2,15 +2,14 @@
 // model run here.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
-#include <cstdio>
 #include <fstream>
 
 #include "config/experiment.h"
 #include "eval/png.h"
 #include "ingest/volume_files.h"
 #include "plugin/registry.h"
+#include "support/command.h"
 #include "support/quiet.h"
 #include "train/model_weights.h"
 #include "train/npy.h"
@@ -53,10 +52,7 @@ batch_size = 4
 crops = [{ count = 2, size = 32, scale = [0.4, 1.0] }]
 )toml";
 
-struct Answer {
-  int code = -1;
-  std::string text;
-};
+using test::Answer;
 
 class FeaturesProgram : public testing::Test {
  protected:
@@ -82,13 +78,7 @@ class FeaturesProgram : public testing::Test {
     const std::string folder = folder_->path().string();
     const std::string line = "cd '" + folder + "' && export PATH='" + IVORY_BINARY_DIR + "/bin':$PATH IVORY_CACHE='" +
                              folder + "/caches' OMP_NUM_THREADS=1 && " + command + " 2>&1";
-    Answer answer;
-    FILE* pipe = ::popen(line.c_str(), "r");
-    char buffer[4096];
-    while (const size_t count = std::fread(buffer, 1, sizeof buffer, pipe)) answer.text.append(buffer, count);
-    const int status = ::pclose(pipe);
-    answer.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-    return answer;
+    return test::answer_of(line);
   }
   static fs::path stage_folder(const std::string& name) {
     for (const auto& entry : fs::directory_iterator(folder_->path() / "runs" / "store")) {

@@ -73,12 +73,12 @@ void check_identity(const config::DataSpec& spec, const fs::path& folder) {
               spec.name, "] says now; build it again (ivory cache build EXPERIMENT.toml) or name another folder");
 }
 
-void tell_of(const data::Sources& sources, const std::string& name) {
+void tell_of(const data::Sources& sources, const std::vector<data::SourceFile>& changed, const std::string& name) {
   constexpr const char* advice = "; 'ivory cache build EXPERIMENT.toml' reads it again";
   for (const auto& skipped : sources.skipped) {
     spdlog::warn("cache {} is without {}: {}{}", name, skipped.file, skipped.reason, advice);
   }
-  for (const auto& file : data::changed(sources)) {
+  for (const auto& file : changed) {
     spdlog::warn("cache {}: {} changed after it was read{}", name, file.path, advice);
   }
 }
@@ -100,11 +100,12 @@ BuiltCache ensure_cache(const config::DataSpec& spec, Refresh refresh) {
   if (refresh == Refresh::all) discard(folder);
   if (fs::exists(folder / "manifest.json")) {
     const auto sources = data::read_sources(folder);
-    const bool whole = sources.skipped.empty() && data::changed(sources).empty();
+    const auto changed = data::changed(sources);
     if (refresh == Refresh::nothing) {
       check_identity(spec, folder);
-      tell_of(sources, spec.name);
+      tell_of(sources, changed, spec.name);
     }
+    const bool whole = sources.skipped.empty() && changed.empty();
     if (refresh == Refresh::nothing || (whole && is_of(spec, folder))) {
       return {.folder = folder, .skipped = static_cast<int64_t>(sources.skipped.size())};
     }
