@@ -121,9 +121,9 @@ def paper_shapes(L, C, heads, width, groups, kernel, bias):
     return shapes
 
 
-def table():
+def attention(bias):
     L, C, heads, width, groups, r, kernel = 12, 20, 4, 6, 2, 3, 5
-    w = filled(paper_shapes(L, C, heads, width, groups, kernel, "table"))
+    w = filled(paper_shapes(L, C, heads, width, groups, kernel, bias))
     x = tensor((2, L, C), 1).requires_grad_()
     y, positions = paper(w, x, heads, width, groups, r, kernel, 1.5)
     return record(x, y, w, positions)
@@ -160,23 +160,26 @@ def of_layer(w, l):
     return {n[len(prefix):]: t for n, t in w.items() if n.startswith(prefix)}
 
 
-def slices_with_learned_encoding():
-    frames, D, heads, width, groups, r, kernel = 8, 12, 4, 3, 2, 2, 4
-    shapes = layers(2, paper_shapes(frames, D, heads, width, groups, kernel, "table"), D, 8)
-    w = filled(shapes | {"positions": (frames, D)})
-    x = tensor((3, frames, D), 1).requires_grad_()
-    z, positions = transformer(w, x + w["positions"], 2, True,
-                               lambda l, t: paper(of_layer(w, l), t, heads, width, groups, r, kernel, 2.0))
-    return record(x, z, w, positions)
+def learned(w, frames, D):
+    return w["positions"]
 
 
-def embedding_with_sinusoids():
-    frames, D, heads, width, groups, r, kernel = 8, 12, 4, 3, 2, 2, 4
-    w = filled(layers(2, paper_shapes(D, frames, heads, width, groups, kernel, "mlp"), D, 8))
-    x = tensor((3, frames, D), 1).requires_grad_()
+def sinusoids(w, frames, D):
     at = torch.arange(frames)[:, None] / 10000 ** (2 * (torch.arange(D) // 2) / D)
-    encoding = torch.where(torch.arange(D) % 2 == 0, at.sin(), at.cos())
-    z, positions = transformer(w, x + encoding, 2, False,
+    return torch.where(torch.arange(D) % 2 == 0, at.sin(), at.cos())
+
+
+def no_encoding(w, frames, D):
+    return torch.zeros(frames, D)
+
+
+def small_transformer(over_slices, bias, encoding):
+    frames, D, heads, width, groups, r, kernel = 8, 12, 4, 3, 2, 2, 4
+    L, C = (frames, D) if over_slices else (D, frames)
+    shapes = layers(2, paper_shapes(L, C, heads, width, groups, kernel, bias), D, 8)
+    w = filled(shapes | ({"positions": (frames, D)} if encoding is learned else {}))
+    x = tensor((3, frames, D), 1).requires_grad_()
+    z, positions = transformer(w, x + encoding(w, frames, D), 2, over_slices,
                                lambda l, t: paper(of_layer(w, l), t, heads, width, groups, r, kernel, 2.0))
     return record(x, z, w, positions)
 
@@ -201,5 +204,9 @@ def authors_release():
     return record(x, z, used, positions)
 
 
-write("attention", {"table": table(), "release": release(), "slices_learned": slices_with_learned_encoding(),
-                    "embedding_sinusoidal": embedding_with_sinusoids(), "authors_release": authors_release()})
+write("attention", {"table": attention("table"), "mlp": attention("mlp"), "release": release(),
+                    "slices_learned": small_transformer(True, "table", learned),
+                    "slices_mlp": small_transformer(True, "mlp", no_encoding),
+                    "embedding_sinusoidal": small_transformer(False, "mlp", sinusoids),
+                    "embedding_table": small_transformer(False, "table", no_encoding),
+                    "authors_release": authors_release()})

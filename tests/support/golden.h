@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -33,18 +34,33 @@ inline torch::Tensor fill(torch::IntArrayRef shape, uint64_t salt, double scale 
 }
 
 // A tensor's summary in a golden file: shape, a dot product with fill(shape, 999), the norm and some of its values.
+// Tolerances are relative to the norm, or to `least` where that is greater.
 inline void expect_summary(const torch::Tensor& tensor, const nlohmann::json& expected, double tolerance,
-                           const std::string& what) {
+                           const std::string& what, double least = 1e-3) {
   SCOPED_TRACE(what);
   ASSERT_EQ(tensor.sizes().vec(), expected.at("shape").get<std::vector<int64_t>>());
   const auto flat = tensor.detach().to(torch::kDouble).contiguous().view({-1});
-  const double norm = expected.at("norm").get<double>(), scale = std::max(norm, 1e-3);
+  const double norm = expected.at("norm").get<double>(), scale = std::max(norm, least);
   EXPECT_NEAR(flat.norm().item<double>(), norm, tolerance * scale);
   EXPECT_NEAR(flat.dot(fill({flat.numel()}, 999)).item<double>(), expected.at("dot").get<double>(), tolerance * scale);
   const auto values = expected.at("values").get<std::vector<double>>();
   const int64_t stride = std::max<int64_t>(1, flat.numel() / static_cast<int64_t>(values.size()));
   for (size_t i = 0; i < values.size(); ++i) {
     EXPECT_NEAR(flat[static_cast<int64_t>(i) * stride].item<double>(), values[i], tolerance * scale) << "value " << i;
+  }
+}
+
+// Of every parameter. Terms that cancel leave their rounding behind (some gradients are 0, as a softmax does not see a
+// constant), which in single precision shows: there a hundredth of the whole gradient's norm is the least scale.
+inline void expect_gradients(const torch::nn::Module& module, const nlohmann::json& expected, double tolerance) {
+  double squares = 0;
+  for (const auto& one : expected) squares += std::pow(one.at("norm").get<double>(), 2);
+  const auto parameters = module.named_parameters();
+  EXPECT_EQ(parameters.size(), expected.size());
+  for (const auto& named : parameters) {
+    const bool single = named.value().scalar_type() == torch::kFloat;
+    expect_summary(named.value().grad(), expected.at(named.key()), tolerance, named.key(),
+                   single ? 0.01 * std::sqrt(squares) : 1e-3);
   }
 }
 
