@@ -89,7 +89,10 @@ TEST_P(AgainstSmp, NamesShapesAndLogits) {
     if (tensor.is_floating_point()) tensor.copy_(filled(name, tensor));
   }
   // Both sides in float64: only the order of summation differs, over some sixty layers.
-  test::expect_summary(net.forward(test::fill({2, 3, 64, 96}, 1, 2)), reference["logits"], 1e-10, "logits");
+  const auto images = test::fill({2, 3, 64, 96}, 1, 2);
+  test::expect_summary(net.forward(images), reference["logits"], 1e-10, "logits");
+  net.to(torch::kFloat32);
+  test::expect_summary(net.forward(images.to(torch::kFloat32)), reference["logits"], 1e-5, "logits in float32");
 }
 
 INSTANTIATE_TEST_SUITE_P(Encoders, AgainstSmp, ::testing::Values(18, 50),

@@ -3,8 +3,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <spdlog/sinks/ostream_sink.h>
-#include <spdlog/spdlog.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -12,6 +10,7 @@
 #include <fstream>
 
 #include "support/errors.h"
+#include "support/log.h"
 #include "train/trainer.h"
 
 namespace ivory::train {
@@ -64,21 +63,6 @@ class Checkpoints : public testing::Test {
   fs::path root_;
 };
 
-// What is logged while it lives.
-class Log {
- public:
-  Log() : before_(spdlog::default_logger()) {
-    spdlog::set_default_logger(
-        std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::ostream_sink_st>(text_)));
-  }
-  ~Log() { spdlog::set_default_logger(before_); }
-  std::string text() const { return text_.str(); }
-
- private:
-  std::ostringstream text_;
-  std::shared_ptr<spdlog::logger> before_;
-};
-
 TEST_F(Checkpoints, ComeBackAsTheyWere) {
   EXPECT_FALSE(store().newest());
   save({3, 7});
@@ -122,7 +106,7 @@ class Damage : public Checkpoints, public testing::WithParamInterface<const char
 TEST_P(Damage, OfTheNewestPassesItOverWithAWarning) {
   save({3, 7});
   damage(std::string("step-000007/") + GetParam());
-  const Log log;
+  const test::Log log;
   const auto found = store().newest();
   ASSERT_TRUE(found);
   EXPECT_EQ(found->step, 3);
@@ -133,7 +117,7 @@ TEST_P(Damage, OfTheNewestPassesItOverWithAWarning) {
 TEST_P(Damage, ByARemovedFileToo) {
   save({3, 7});
   fs::remove(folder() / "step-000007" / GetParam());
-  const Log log;
+  const test::Log log;
   EXPECT_EQ(store().newest()->step, 3);
   EXPECT_THAT(log.text(), HasSubstr("is passed over"));
 }
@@ -156,7 +140,7 @@ TEST_F(Checkpoints, AllDamagedIsLikeNone) {
   save({3, 7});
   damage("step-000003/state.json");
   damage("step-000007/state.json");
-  const Log log;
+  const test::Log log;
   EXPECT_FALSE(store().newest());
   EXPECT_EQ(store().last_good(), "none yet");
 }
@@ -165,7 +149,7 @@ TEST_F(Checkpoints, AllDamagedIsLikeNone) {
 TEST_F(Checkpoints, ALaterDamagedOneGivesWay) {
   save({3, 9});
   damage("step-000009/state.safetensors");
-  const Log log;
+  const test::Log log;
   store(1).save(at(6), false);
   EXPECT_THAT(names(), ElementsAre("step-000006"));
   EXPECT_EQ(store().newest()->step, 6);

@@ -205,5 +205,21 @@ TEST(TorchFile, SaysWhatAFileIsInstead) {
   fs::remove(file);
 }
 
+// The first bytes of a safetensors file are its header's length, which may be those of a pickle, a zip or a gzip
+// archive.
+TEST(WeightsFile, ASafetensorsFileIsKnownWhateverTheLengthOfItsHeader) {
+  const fs::path file = fs::temp_directory_path() / ("ivory-length-" + std::to_string(::getpid()));
+  for (const uint64_t length : {0x80, 0x280, 0x4b50, 0x8b1f}) {
+    std::string header = R"({"w":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})";
+    header.resize(length, ' ');
+    std::ofstream(file, std::ios::binary | std::ios::trunc)
+        << std::string(reinterpret_cast<const char*>(&length), sizeof length) << header << '\x07';
+    const auto read = load_weights_file(file);
+    EXPECT_EQ(read.format, "safetensors") << length;
+    EXPECT_EQ(read.content.tensors.at(0).second.item<int64_t>(), 7) << length;
+  }
+  fs::remove(file);
+}
+
 }  // namespace
 }  // namespace ivory::train

@@ -22,7 +22,7 @@ std::string describe(const std::string& what, const std::function<MappedReport()
   }
 }
 
-// A part that only Ivory's own files hold.
+// A part that only some files hold.
 void load_part(torch::nn::Module& part, const NamedTensors& tensors, const std::string& prefix, double min_match,
                const std::string& what) {
   if (below(prefix, tensors).empty()) return;
@@ -42,18 +42,34 @@ std::shared_ptr<Model> build_model(const config::ModelSpec& spec, const plugin::
   return std::make_shared<Model>(intra, inter, spec.levels, spec.token_width, spec.frames);
 }
 
-void load_weights(Model& model, const fs::path& file, const std::string& label, double min_match) {
-  const NamedTensors tensors = load_weights_file(file).content.tensors;
-  const std::string from = label + ": " + file.string();
+LoadedWeights load_weights(Model& model, const fs::path& file, const std::string& label, double min_match) {
+  LoadedWeights weights{
+      .tensors = load_weights_file(file).content.tensors, .prefix = {}, .from = label + ": " + file.string()};
+  const auto& [tensors, prefix, from] = weights;
   MappedReport slices;
   const std::string summary =
       describe(from + " into f_intra", [&] { return slices = load_mapped(*model.intra, tensors, min_match); });
   spdlog::info("{} into f_intra: {}", from, summary);
-  const std::string& prefix = slices.mapping.prefix;
-  if (!prefix.ends_with(own_prefix)) return;
+  weights.prefix = slices.mapping.prefix;
+  if (!prefix.ends_with(own_prefix)) return weights;
   const std::string outer = prefix.substr(0, prefix.size() - own_prefix.size());
   load_part(*model.projection, tensors, outer + "projection.", min_match, from + " into the projection");
   if (model.has_inter()) load_part(*model.inter, tensors, outer + "inter.", min_match, from + " into f_inter");
+  return weights;
+}
+
+void load_task_parts(Task& task, const Model& model, const LoadedWeights& weights) {
+  std::string slices;  // the slice backbone's place among the task's names: "encoder."
+  for (const auto& part : task.named_modules("", /*include_self=*/false)) {
+    if (part.value() == model.intra) slices = part.key() + ".";
+  }
+  if (slices.empty() || !weights.prefix.ends_with(slices)) return;
+  const std::string outer = weights.prefix.substr(0, weights.prefix.size() - slices.size());
+  for (const auto& part : task.named_children()) {
+    const std::string name = part.key() + ".";
+    if (slices.starts_with(name)) continue;
+    load_part(*part.value(), weights.tensors, outer + name, /*min_match=*/0, weights.from + " into " + part.key());
+  }
 }
 
 fs::path export_weights(const torch::nn::Module& module, const fs::path& folder, const std::string& identity) {

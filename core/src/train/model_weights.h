@@ -1,17 +1,31 @@
 #pragma once
 // The joint model's weights: into it and out of it.
 
-#include <ivory/model.h>
+#include <ivory/task.h>
 
 #include <filesystem>
 #include <string>
 
+#include "train/safetensors.h"
+
 namespace ivory::train {
+
+// What a file of weights held.
+struct LoadedWeights {
+  NamedTensors tensors;
+  std::string prefix;  // of the slice backbone's names
+  std::string from;    // for messages: who loaded which file
+};
 
 // From any file that load_weights_file reads: a whole model (names below intra., projection., inter.), or a slice
 // backbone (torchvision's names, below whatever prefix). Logs what matched; throws bad_request when less than
 // `min_match` of the parameters do, of the slice backbone and of every other part that the file holds.
-void load_weights(Model& model, const std::filesystem::path& file, const std::string& label, double min_match);
+LoadedWeights load_weights(Model& model, const std::filesystem::path& file, const std::string& label, double min_match);
+
+// What the task has beside the model (a U-Net's decoder and head), where the file holds it under the task's own names
+// beside those of the slice backbone. Logs what matched; what does not keeps its values, since a head has as many
+// outputs as there are classes.
+void load_task_parts(Task& task, const Model& model, const LoadedWeights& weights);
 
 // <folder>/weights.safetensors.
 std::filesystem::path export_weights(const torch::nn::Module& module, const std::filesystem::path& folder,

@@ -70,6 +70,7 @@ class TaskTraining : public Trainee {
                const plugin::Registry& registry, const NodeContext& node);
   // What is odd about the splits, to the log.
   void warn() const;
+  void start_from(LoadedWeights weights, const Model& model) { load_task_parts(*task_, model, weights); }
 
   torch::nn::Module& model() override { return *task_; }
   NamedTensors extra_state() const override { return {}; }
@@ -127,8 +128,8 @@ TaskTraining::TaskTraining(const config::TaskSpec& spec, std::shared_ptr<Model> 
   Task::Context context{.model = model, .classes = {}, .volume_names = {}, .size = spec.size};
   for (const config::ClassSpec& one : spec.classes) context.classes.push_back(one.name);
   std::vector<data::VolumeInfo> volumes;
-  for (int64_t v = 0; v < data_->samples(SampleKind::volume); ++v) {
-    volumes.push_back(data_->info(v));
+  for (size_t v = 0; v < data_->volumes.size(); ++v) {
+    volumes.push_back(data_->info(static_cast<int64_t>(v)));
     context.volume_names.push_back(volumes.back().name);
   }
   torch::manual_seed(mix(node.seed, task_seed));
@@ -294,8 +295,10 @@ TaskResult train_task(const config::TaskSpec& spec, const config::ModelSpec& mod
                       const fs::path& initial_weights, std::shared_ptr<const data::DataSet> data,
                       const plugin::Registry& registry, const NodeContext& context) {
   const auto model = build_model(model_spec, registry, context.seed);
-  if (!initial_weights.empty()) load_weights(*model, initial_weights, context.label, model_spec.min_match);
+  LoadedWeights weights;
+  if (!initial_weights.empty()) weights = load_weights(*model, initial_weights, context.label, model_spec.min_match);
   TaskTraining training(spec, model, std::move(data), registry, context);
+  training.start_from(std::move(weights), *model);
   training.warn();
   TaskResult result;
   if (training.parameters().empty()) {

@@ -2,6 +2,7 @@
 
 #include <ivory/error.h>
 
+#include <cstring>
 #include <fstream>
 #include <unordered_map>
 
@@ -23,6 +24,15 @@ bool fits(const torch::Tensor& source, const torch::Tensor& target) {
          source.size(0) == target.size(0) && source.sizes().slice(2) == target.sizes().slice(2);
 }
 
+// A length, then a JSON object. The length's first bytes may be those of another format: of one file in 32 the first is
+// 0x80, as of a pickle.
+bool is_safetensors(const std::string& start, uint64_t file_size) {
+  uint64_t header = 0;
+  if (start.size() <= sizeof header || start[sizeof header] != '{') return false;
+  std::memcpy(&header, start.data(), sizeof header);
+  return header <= file_size - sizeof header;
+}
+
 std::string quoted_prefix(const std::string& prefix) {
   return prefix.empty() ? "no prefix" : "prefix '" + prefix + "'";
 }
@@ -37,6 +47,7 @@ WeightsFile load_weights_file(const fs::path& given) {
   std::ifstream in(file, std::ios::binary);
   in.read(start.data(), static_cast<std::streamsize>(start.size()));
   start.resize(static_cast<size_t>(in.gcount()));
+  if (is_safetensors(start, fs::file_size(file))) return {"safetensors", load_safetensors(file), {}};
   if (start.starts_with("PK") || start.starts_with("\x80")) {
     const bool legacy = start.size() >= 15 && start.starts_with("\x80\x02\x8a\x0a");
     IVORY_CHECK(start.starts_with("PK") || legacy, where,
