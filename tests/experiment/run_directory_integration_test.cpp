@@ -51,7 +51,7 @@ plugin = { name = "segmentation", decoder_channels = [16, 8, 8, 8, 8] }
 from = ["both", "scratch"]
 data = "scans"
 classes = [{ name = "organ", labels = [1] }]
-splits = { train = ["phantom-000:0-4"], validation = ["phantom-000:5-7"], test = ["phantom-000:8-11"] }
+splits = { train = ["phantom-000:0-4"], validation = ["phantom-000:5-7"], test = ["phantom-000:8-11"], allow_shared_patients = true }
 size = 32
 epochs = 1
 batch_size = 4

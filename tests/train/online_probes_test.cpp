@@ -45,6 +45,7 @@ class Probes : public testing::Test {
     spec.splits.train = {"a"};
     spec.splits.validation = {"b:0-2"};
     spec.splits.test = {"b:3-5"};
+    spec.splits.allow_shared_patients = true;
     spec.size = 16;
     spec.train.batch_size = 4;
     return spec;

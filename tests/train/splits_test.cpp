@@ -1,7 +1,8 @@
-// Shares by patient.
+// Shares by patient; patients and content that are in two splits of lists.
 #include "train/splits.h"
 
 #include <gmock/gmock.h>
+#include <ivory/error.h>
 
 #include <set>
 
@@ -42,6 +43,52 @@ TEST(Splits, RedrawnSharesStillDivideThePatients) {
     all.insert(split->volumes.begin(), split->volumes.end());
   }
   EXPECT_EQ(all.size(), 40u) << "no patient in two splits, none left out";
+}
+
+// Volumes p0 … p3: the first two are one patient's, and the last two have the same content.
+std::vector<data::VolumeInfo> related() {
+  auto volumes = patients(4);
+  volumes[0].patient = volumes[1].patient = "ann";
+  for (size_t i = 0; i < volumes.size(); ++i) volumes[i].content_hash = i < 2 ? std::to_string(i) : "same";
+  return volumes;
+}
+
+config::SplitSpec lists(std::vector<std::string> train, std::vector<std::string> test, bool allowed) {
+  config::SplitSpec spec;
+  spec.train = std::move(train), spec.test = std::move(test);
+  spec.allow_shared_patients = allowed;
+  return spec;
+}
+
+TEST(Splits, APatientInTwoListsIsAMistakeUnlessAllowed) {
+  const auto split = [](bool allowed) {
+    return make_splits(lists({"p0"}, {"p1"}, allowed), related(), TaskUnit::volume, 0);
+  };
+  EXPECT_THAT([&] { split(false); },
+              testing::ThrowsMessage<Error>(testing::HasSubstr(
+                  "patient 'ann' is in more than one split (train, test): scores say little about other patients; to "
+                  "allow it, set allow_shared_patients = true in 'splits'")));
+  EXPECT_THAT(split(true).warnings,
+              testing::ElementsAre("patient 'ann' is in more than one split (train, test): scores say little about "
+                                   "other patients"));
+}
+
+TEST(Splits, SlicesOfOneVolumeInTwoListsShareItsPatient) {
+  EXPECT_THAT(
+      [] { make_splits(lists({"p2:0-1"}, {"p2:2-2"}, false), related(), TaskUnit::slice, 0); },
+      testing::ThrowsMessage<Error>(testing::HasSubstr("patient 'p2' is in more than one split (train, test)")));
+}
+
+TEST(Splits, VolumesOfOnePatientInOneListAreFine) {
+  EXPECT_THAT(make_splits(lists({"p0", "p1"}, {"p2"}, false), related(), TaskUnit::volume, 0).warnings,
+              testing::IsEmpty());
+}
+
+TEST(Splits, TheSameContentInDifferentListsIsNamed) {
+  EXPECT_THAT(make_splits(lists({"p0", "p2"}, {"p3"}, false), related(), TaskUnit::volume, 0).warnings,
+              testing::ElementsAre("volumes with the same content are in different splits: 'p2' (train), 'p3' (test)"));
+  EXPECT_THAT(make_splits(lists({"p2", "p3"}, {"p0"}, false), related(), TaskUnit::volume, 0).warnings,
+              testing::IsEmpty());
 }
 
 }  // namespace

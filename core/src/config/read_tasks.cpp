@@ -110,6 +110,7 @@ void read_split_lists(Section& section, SplitSpec& spec, const DataSpec* data) {
   read("train", spec.train);
   read("validation", spec.validation);
   read("test", spec.test);
+  section.read("allow_shared_patients", spec.allow_shared_patients);
 }
 
 void read_split_shares(Section& section, SplitSpec& spec) {

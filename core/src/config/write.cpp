@@ -218,7 +218,10 @@ class Writer {
           .add("seed", spec.seed)
           .add("redraw", spec.redraw);
     }
-    return Inline().add("train", spec.train).add("validation", spec.validation).add("test", spec.test);
+    Inline lists;
+    lists.add("train", spec.train).add("validation", spec.validation).add("test", spec.test);
+    if (spec.allow_shared_patients) lists.add("allow_shared_patients", true);
+    return lists;
   }
 
   void training(const TrainSpec& spec) {

@@ -8,15 +8,14 @@
 #include <numeric>
 #include <set>
 
+#include "data/split_check.h"
+
 namespace ivory::train {
 namespace {
 
+using data::patient_of;
 using data::VolumeInfo;
 using Volumes = std::vector<VolumeInfo>;
-
-const std::string& patient_of(const VolumeInfo& info) {
-  return info.patient.empty() ? info.name : info.patient;
-}
 
 struct Range {
   int32_t volume;
@@ -106,19 +105,20 @@ void check_disjoint(const std::array<NamedSplit, 3>& splits, const Volumes& volu
   }
 }
 
-std::vector<std::string> shared_patients(const std::array<NamedSplit, 3>& splits, const Volumes& volumes) {
-  std::map<std::string, std::set<std::string>> where;  // patient → splits
-  for (const auto& [name, split] : splits) {
-    for (const int32_t volume : split->volumes) where[patient_of(volumes[volume])].insert(name);
-  }
-  std::vector<std::string> warnings;
-  for (const auto& [patient, names] : where) {
-    if (names.size() < 2) continue;
-    std::string list;
-    for (const std::string& name : names) list += (list.empty() ? "" : ", ") + name;
-    warnings.push_back("patient '" + patient + "' is in more than one split (" + list +
-                       "): scores say little about other patients");
-  }
+// Warnings. Throws when a patient is in two splits and may not be.
+std::vector<std::string> check_leaks(const config::SplitSpec& spec, const std::array<NamedSplit, 3>& splits,
+                                     const Volumes& volumes) {
+  std::vector<data::NamedSplit> members;
+  for (const auto& [name, split] : splits) members.push_back({name, split->volumes});
+  const auto patients = shared_patients(volumes, members);
+  constexpr const char* reason = ": scores say little about other patients";
+  IVORY_CHECK(patients.empty() || spec.allow_shared_patients, shared_patient_text(patients.front()),
+              patients.size() > 1 ? c10::str(", as are ", patients.size() - 1, " others") : "", reason,
+              "; to allow it, set allow_shared_patients = true in 'splits'");
+  std::vector<std::string> content, warnings;
+  for (const VolumeInfo& info : volumes) content.push_back(info.content_hash);
+  for (const auto& shared : patients) warnings.push_back(shared_patient_text(shared) + reason);
+  for (const auto& shared : shared_content(volumes, content, members)) warnings.push_back(shared_content_text(shared));
   return warnings;
 }
 
@@ -172,7 +172,7 @@ Splits make_splits(const config::SplitSpec& spec, const Volumes& volumes, TaskUn
     splits.validation = parse_list(spec.validation, volumes, unit, "validation");
     splits.test = parse_list(spec.test, volumes, unit, "test");
     check_disjoint(named, volumes);
-    splits.warnings = shared_patients(named, volumes);
+    splits.warnings = check_leaks(spec, named, volumes);
   }
   IVORY_CHECK(!splits.train.slices.empty(), "split 'train' is empty");
   IVORY_CHECK(!splits.test.slices.empty(), "split 'test' is empty");
