@@ -121,6 +121,36 @@ TEST_F(BadInput, MissingDataSayWhereToGetThem) {
                                HasSubstr("ask the archive for it"), HasSubstr("stage slices: waits for its data")));
 }
 
+// Every kind by the parsers' own tests; here that the programs answer, too.
+TEST_F(BadInput, WeightsThatAreBrokenOrForeign) {
+  const std::string tests = IVORY_SOURCE_DIR "/tests/";
+  const std::pair<std::string, const char*> files[] = {
+      {"reference/torch_files/os_system.pth", "its pickle calls posix.system"},
+      {"reference/torch_files/truncated.pth", "it is a damaged or truncated zip archive"},
+      {"reference/torch_files/bomb.pth", "record 'data/0' claims 16777216 bytes"},
+      {"fuzz/corpus/safetensors/overlap", "it overlaps another"},
+      {"fuzz/corpus/safetensors/out_of_range", "are not within the 8 bytes"},
+      {"fuzz/corpus/safetensors/long_header", "at most 100 MB"},
+      {"fuzz/corpus/safetensors/unknown_dtype", "dtype 'F4' is none of"}};
+  for (const auto& [file, expected] : files) {
+    const Answer shown = run("ivory", "weights show '" + tests + file + "'");
+    EXPECT_EQ(shown.code, 2) << file;
+    EXPECT_THAT(shown.text, HasSubstr(expected));
+  }
+  const std::string foreign = "weights = \"" + tests + "reference/torch_files/foreign.pth\"\n[[stage]]\n";
+  const Answer answer = run_with("[[stage]]\n", foreign);
+  EXPECT_EQ(answer.code, 2);
+  EXPECT_THAT(answer.text, AllOf(HasSubstr("stage slices: "), HasSubstr("foreign.pth into f_intra: "),
+                                 HasSubstr("have no key in common"), HasSubstr("encoder.blocks.0.weight")));
+}
+
+TEST_F(BadInput, MoreClustersThanSamples) {
+  const Answer answer = run_with("\"swav\", prototypes = 4", "\"deepcluster-v2\", clusters = [4, 17]");
+  EXPECT_EQ(answer.code, 2);
+  EXPECT_THAT(answer.text, AllOf(HasSubstr("k-means cannot make 17 clusters of 16 samples"),
+                                 HasSubstr("set clusters to at most 16 per head")));
+}
+
 // One volume that cannot be used, in a data set of its own.
 class BadVolume : public BadInput {
  protected:

@@ -105,9 +105,9 @@ inline std::string read(const fs::path& file) {
 // One experiment in a folder of its own.
 class Session {
  public:
-  Session(const fs::path& root, const std::string& name, int workers) : folder_(root / name) {
+  Session(const fs::path& root, const std::string& name, int workers, std::string text = experiment)
+      : folder_(root / name) {
     fs::create_directories(folder_);
-    std::string text = experiment;
     const auto replace = [&](const std::string& word, const std::string& by) {
       for (size_t at; (at = text.find(word)) != std::string::npos;) text.replace(at, word.size(), by);
     };
