@@ -1,14 +1,7 @@
 // The report in a real browser: no console messages, everything there is drawn, headers sort.
 #include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <fstream>
-#include <iterator>
-#include <nlohmann/json.hpp>
-#include <regex>
-#include <sstream>
-
+#include "experiment/browser.h"
 #include "experiment/sample_report.h"
 
 namespace ivory::experiment {
@@ -16,59 +9,12 @@ namespace {
 
 using ::testing::HasSubstr;
 
-const char* const browser = "chromium";
+using test::visit;
 
-std::filesystem::path folder() {
-  const auto path = std::filesystem::path(testing::TempDir()) / "ivory_report_browser";
-  std::filesystem::create_directories(path);
-  return path;
-}
-
-std::string read(const std::filesystem::path& file) {
-  std::ifstream stream(file);
-  return {std::istreambuf_iterator<char>(stream), {}};
-}
-
-struct Visit {
-  std::string dom;
-  std::string console;   // lines that the page or its errors wrote
-  nlohmann::json found;  // what the test's script left in <body data-found>
-};
-
-// Opens the page with a script of the test after its own.
-Visit visit(const std::string& html, const std::string& script) {
-  const auto page = folder() / "report.html", log = folder() / "log.txt", dom = folder() / "dom.html";
-  std::ofstream(page) << html << "<script>" << script << "</script>";
-  const std::string command =
-      std::string("timeout 100 ") + browser +
-      " --headless=new --no-sandbox --disable-gpu --window-size=1100,900 --enable-logging=stderr"
-      " --virtual-time-budget=5000 --host-resolver-rules='MAP * ~NOTFOUND'"
-      " --user-data-dir=" +
-      (folder() / "profile").string() + " --dump-dom file://" + page.string() + " > " + dom.string() + " 2> " +
-      log.string();
-  EXPECT_EQ(std::system(command.c_str()), 0) << read(log);
-  Visit result{.dom = read(dom), .console = "", .found = {}};
-  std::istringstream lines(read(log));
-  for (std::string line; std::getline(lines, line);) {
-    if (line.find("CONSOLE") != std::string::npos) result.console += line + "\n";
-  }
-  std::smatch match;
-  if (std::regex_search(result.dom, match, std::regex("data-found=\"([^\"]*)\""))) {
-    result.found = nlohmann::json::parse(std::regex_replace(match[1].str(), std::regex("&quot;"), "\""));
-  }
-  return result;
-}
-
-class ReportInBrowser : public ::testing::Test {
- protected:
-  void SetUp() override {
-    const std::string probe = std::string("command -v ") + browser + " > /dev/null";
-    if (std::system(probe.c_str()) != 0) GTEST_SKIP() << browser << " is not installed (scripts/test installs it)";
-  }
-};
+class ReportInBrowser : public test::InBrowser {};
 
 TEST_F(ReportInBrowser, DrawsEverythingWithoutAConsoleMessage) {
-  const auto result = visit(to_html(test::sample_report(folder())), R"js(
+  const auto result = visit(to_html(test::sample_report(test::browser_folder())), R"js(
     const boxes = [...document.querySelectorAll('figure.chart > svg')].map(svg => svg.getBoundingClientRect());
     const pictures = [...document.images];
     document.body.dataset.found = JSON.stringify({
@@ -91,7 +37,7 @@ TEST_F(ReportInBrowser, DrawsEverythingWithoutAConsoleMessage) {
 }
 
 TEST_F(ReportInBrowser, HeadersSortTheTable) {
-  const auto result = visit(to_html(test::sample_report(folder())), R"js(
+  const auto result = visit(to_html(test::sample_report(test::browser_folder())), R"js(
     const table = document.querySelector('table.sortable');
     const heads = [...table.tHead.rows[0].cells];
     const state = head => ({
@@ -128,7 +74,7 @@ TEST_F(ReportInBrowser, HeadersSortTheTable) {
 
 // What the first test would see if the page had a fault, or wanted something from outside.
 TEST_F(ReportInBrowser, FaultsDoReachTheConsole) {
-  const auto html = to_html(test::sample_report(folder()));
+  const auto html = to_html(test::sample_report(test::browser_folder()));
   EXPECT_THAT(visit(html, "undefined_name();").console, HasSubstr("undefined_name"));
   EXPECT_THAT(visit(html + "<img src=\"https://example.invalid/x.png\">", "").console,
               HasSubstr("Content Security Policy"));

@@ -82,6 +82,15 @@ void StoredReader::need(int64_t slice, size_t first, size_t count) const {
   }
 }
 
+void StoredReader::read_labels(const File& file, int64_t slice, std::span<int16_t> out) const {
+  const Planes planes = read(file, labels, slice, false);
+  if (labels.type == PixelType::uint8) {
+    std::copy_n(planes.plane[0], out.size(), out.begin());
+  } else {
+    unshuffle(planes, sizeof(int16_t), out.size(), reinterpret_cast<uint8_t*>(out.data()));
+  }
+}
+
 std::string StoredReader::hash_content() const {
   const File file = open_for_reading(path);
   std::vector<uint8_t> native;

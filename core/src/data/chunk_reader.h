@@ -38,6 +38,8 @@ struct StoredReader {
     need(slice, 0, pixels());
     return planes;
   }
+  // Label ids of a slice, pixels() of them.
+  void read_labels(const File& file, int64_t slice, std::span<int16_t> out) const;
   // Re-reads everything; as VolumeInfo::content_hash.
   std::string hash_content() const;
 };

@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "data/codec.h"
+#include "data/files.h"
+#include "data/files.h"
 #include "data/hash.h"
 #include "data/json_text.h"
 
@@ -153,6 +155,13 @@ std::string content_hash_of(const std::vector<StoredVolume>& volumes) {
                      info.rows, info.columns, info.has_labels, info.content_hash});
   }
   return checksum128(canonical(parts));
+}
+
+Manifest read_manifest(const std::filesystem::path& folder) {
+  const auto path = folder / "manifest.json";
+  if (!std::filesystem::exists(path))
+    throw missing_data(folder.string(), ": there is no finished slice cache (no manifest.json)");
+  return parse_manifest(read_text(path), path.string());
 }
 
 }  // namespace ivory::data

@@ -48,6 +48,8 @@ struct Manifest {
 std::string to_text(const Manifest& manifest);
 // Throws bad_request with `where` in front: not JSON, another format, a newer version, a wrong checksum, a wrong field.
 Manifest parse_manifest(const std::string& text, const std::string& where);
+// Of a finished cache; throws missing_data when there is none.
+Manifest read_manifest(const std::filesystem::path& folder);
 
 // Over every volume's name, geometry, window, type and content hash.
 std::string content_hash_of(const std::vector<StoredVolume>& volumes);

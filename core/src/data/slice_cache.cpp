@@ -79,10 +79,7 @@ void DecodedSlice::read(int64_t row, int64_t first, std::span<float> out) const 
 }
 
 SliceCache::SliceCache(std::filesystem::path folder) : state_(std::make_unique<State>()) {
-  const auto path = folder / "manifest.json";
-  if (!std::filesystem::exists(path))
-    throw missing_data(folder.string(), ": there is no finished slice cache (no manifest.json)");
-  const Manifest manifest = parse_manifest(read_text(path), path.string());
+  const Manifest manifest = read_manifest(folder);
   state_->folder = std::move(folder);
   state_->content_hash = manifest.content_hash;
   for (const StoredVolume& stored : manifest.volumes) {
@@ -127,12 +124,7 @@ void SliceCache::read_labels(int64_t volume, int64_t slice, std::span<int16_t> o
   IVORY_CHECK(found.stored.info.has_labels, found.path.string(), ": volume ", found.stored.info.name, " has no labels");
   const auto values = static_cast<size_t>(found.stored.info.rows * found.stored.info.columns);
   IVORY_CHECK(out.size() == values, "room for ", out.size(), " labels, expected ", values);
-  const Planes planes = found.read(*state_->file(volume), found.labels, slice, false);
-  if (found.labels.type == PixelType::uint8) {
-    std::copy_n(planes.plane[0], values, out.begin());
-  } else {
-    unshuffle(planes, sizeof(int16_t), values, reinterpret_cast<uint8_t*>(out.data()));
-  }
+  found.read_labels(*state_->file(volume), slice, out);
 }
 
 std::vector<std::string> SliceCache::verify() const {

@@ -64,8 +64,7 @@ void tell(const ingest::Report& report, const std::string& name) {
 }
 
 bool is_of(const config::DataSpec& spec, const fs::path& folder) {
-  const auto file = folder / "manifest.json";
-  return data::parse_manifest(data::read_text(file), file.string()).identity == config::identity(spec).dump();
+  return data::read_manifest(folder).identity == config::identity(spec).dump();
 }
 
 void check_identity(const config::DataSpec& spec, const fs::path& folder) {

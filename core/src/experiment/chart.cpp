@@ -240,8 +240,9 @@ std::string to_html(const LineChart& chart) {
       drawing += curve(thinned(*series), x, y, i, group.size() == 1 && series->x.size() > longest);
     }
     const std::string name = group.size() == 1 ? group[0]->name : str(group[0]->name, ", ", group.size(), " trials");
-    summary += str(name, ": ", course(group), ". ");
-    legend += legend_line(i, name, course(group));
+    const std::string ends = chart.course ? course(group) : "";
+    summary += str(name, ends.empty() ? "" : ": ", ends, ". ");
+    legend += legend_line(i, name, ends);
   }
   return figure(chart.title, summary, width, height, drawing + notes, str("<ul class=\"legend\">", legend, "</ul>"));
 }

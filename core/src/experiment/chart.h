@@ -21,6 +21,7 @@ struct LineChart {
   std::vector<std::pair<std::string, double>> references = {};  // horizontal lines: {"ln H", 8.0}
   bool from_zero = false;                                       // the vertical axis begins at 0
   bool small = false;                                           // three in a row instead of two
+  bool course = true;                                           // the legend gives each series' first and last value
 };
 
 // One row of dots per name on a common axis: trials, or the positions that deformable attention samples.

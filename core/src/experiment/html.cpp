@@ -19,7 +19,7 @@ uint32_t big_endian(std::string_view bytes, size_t at) {
 }
 
 // The whole file; nothing when it is not there or has no PNG header.
-std::string png_bytes(const std::filesystem::path& png) {
+std::string read_png(const std::filesystem::path& png) {
   std::ifstream file(png, std::ios::binary);
   std::string bytes{std::istreambuf_iterator<char>(file), {}};
   constexpr size_t header = 33;  // signature and IHDR
@@ -100,22 +100,26 @@ std::string number(double value) {
 }
 
 double aspect_ratio(const std::filesystem::path& png) {
-  const auto bytes = png_bytes(png);
+  const auto bytes = read_png(png);
   return bytes.empty() ? 1 : static_cast<double>(big_endian(bytes, 16)) / big_endian(bytes, 20);
 }
 
 std::string data_url(const std::filesystem::path& png) {
-  const auto bytes = png_bytes(png);
+  const auto bytes = read_png(png);
   return bytes.empty() ? "" : "data:image/png;base64," + base64(bytes);
 }
 
 std::string picture(const std::filesystem::path& png, const std::string& alternative) {
-  const auto bytes = png_bytes(png);
+  const auto bytes = read_png(png);
   if (bytes.empty()) {
     return c10::str("<p class=\"absent\">The picture ", escape(png.filename().string()), " could not be read.</p>");
   }
-  return c10::str("<img alt=\"", escape(alternative), "\" width=\"", big_endian(bytes, 16), "\" height=\"",
-                  big_endian(bytes, 20), "\" src=\"data:image/png;base64,", base64(bytes), "\">");
+  return picture_of(bytes, alternative);
+}
+
+std::string picture_of(std::string_view png_bytes, const std::string& alternative) {
+  return c10::str("<img alt=\"", escape(alternative), "\" width=\"", big_endian(png_bytes, 16), "\" height=\"",
+                  big_endian(png_bytes, 20), "\" src=\"data:image/png;base64,", base64(png_bytes), "\">");
 }
 
 std::string anchor(std::string_view title) {

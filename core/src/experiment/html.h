@@ -20,6 +20,7 @@ double aspect_ratio(const std::filesystem::path& png);
 std::string data_url(const std::filesystem::path& png);
 // <img> with the PNG inside, its size and an alternative text; a sentence in its place when it cannot be read.
 std::string picture(const std::filesystem::path& png, const std::string& alternative);
+std::string picture_of(std::string_view png_bytes, const std::string& alternative);
 // "stage-slices": for the id of a section.
 std::string anchor(std::string_view title);
 

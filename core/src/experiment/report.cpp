@@ -119,12 +119,7 @@ std::string to_html(const Report& report) {
   std::ostringstream out;
   out.precision(17);
   const auto ids = section_ids(report.sections);
-  out << "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-      << "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-      << "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; "
-      << "style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n"
-      << "<title>" << escape(report.title) << "</title>\n<style>" << report_style << "</style>\n</head>\n<body>\n"
-      << "<header>\n<h1>" << escape(report.title) << "</h1>\n";
+  out << page_head(report.title) << "<header>\n<h1>" << escape(report.title) << "</h1>\n";
   if (!report.subtitle.empty()) out << "<p class=\"subtitle\">" << escape(report.subtitle) << "</p>\n";
   out << html::paragraphs(report.note);
   if (!report.caveat.empty()) {

@@ -1,5 +1,9 @@
 #include "experiment/report_assets.h"
 
+#include <c10/util/StringUtil.h>
+
+#include "experiment/html.h"
+
 namespace ivory::experiment {
 
 const std::string_view report_style = R"css(
@@ -51,6 +55,9 @@ th:last-child, td:last-child { padding-right: .3rem; }
 tbody th { font-weight: 400; }
 tbody tr + tr > * { border-top: 1px solid var(--faint); }
 .results thead th + th, .results td { text-align: right; white-space: nowrap; }
+.dense { font-size: .86rem; }
+.dense th, .dense td { padding-right: .9rem; }
+.dense tbody th { white-space: nowrap; }
 .spread, .count { display: inline-block; text-align: left; color: var(--muted); }
 .spread { min-width: 3.4em; }
 .count { min-width: 1.9em; font-size: .82em; }
@@ -172,5 +179,13 @@ for (const table of document.querySelectorAll('table.sortable')) {
   });
 }
 )js";
+
+std::string page_head(const std::string& title) {
+  return c10::str("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n",
+                  "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n",
+                  "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; ",
+                  "style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n", "<title>", html::escape(title),
+                  "</title>\n<style>", report_style, "</style>\n</head>\n<body>\n");
+}
 
 }  // namespace ivory::experiment

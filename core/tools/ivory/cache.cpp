@@ -1,10 +1,10 @@
 // ivory cache: builds the caches that an experiment declares, shows one, verifies one.
 #include <ivory/error.h>
 
-#include <iomanip>
 #include <iostream>
 #include <set>
 
+#include "cache_info.h"
 #include "commands.h"
 #include "config/experiment.h"
 #include "experiment/cache_store.h"
@@ -19,7 +19,6 @@ constexpr const char* usage =
     "usage: ivory cache build EXPERIMENT.toml [--rebuild] [KEY=VALUE …]\n"
     "           build the caches that the experiment declares; in those that are there, read again what was skipped\n"
     "           and what changed since, or everything with --rebuild\n"
-    "       ivory cache info FOLDER      list the volumes of a cache\n"
     "       ivory cache verify FOLDER    read everything again and compare hashes\n";
 
 int build(const std::vector<std::string>& arguments) {
@@ -51,20 +50,6 @@ int build(const std::vector<std::string>& arguments) {
   return static_cast<int>(code);
 }
 
-int info(const std::vector<std::string>& arguments) {
-  const data::SliceCache cache(arguments[0]);
-  for (const auto& volume : cache.volumes()) {
-    std::cout << std::left << std::setw(24) << volume.name << " " << volume.modality << "  " << volume.slices << " × "
-              << volume.rows << " × " << volume.columns << " " << volume.dtype << "  " << volume.spacing[0] << " × "
-              << volume.spacing[1] << " × " << volume.spacing[2] << " mm  window " << volume.window[0] << " … "
-              << volume.window[1] << (volume.has_labels ? "  labels" : "") << "\n";
-    if (!volume.notes.empty()) std::cout << "    " << volume.notes << "\n";
-  }
-  std::cout << cache.volumes().size() << " volumes, " << cache.slices() << " slices, content " << cache.content_hash()
-            << "\n";
-  return 0;
-}
-
 int verify(const std::vector<std::string>& arguments) {
   const data::SliceCache cache(arguments[0]);
   const auto faults = cache.verify();
@@ -77,15 +62,15 @@ int verify(const std::vector<std::string>& arguments) {
 
 int run_cache(const std::vector<std::string>& arguments) {
   if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h") {
-    std::cout << usage;
+    std::cout << usage << cache_info_usage;
     return static_cast<int>(arguments.empty() ? ExitCode::bad_request : ExitCode::done);
   }
   const std::vector<std::string> rest(arguments.begin() + 1, arguments.end());
-  IVORY_CHECK(!rest.empty(), "ivory cache ", arguments[0], ": an argument is missing\n", usage);
+  IVORY_CHECK(!rest.empty(), "ivory cache ", arguments[0], ": an argument is missing\n", usage, cache_info_usage);
   if (arguments[0] == "build") return build(rest);
-  if (arguments[0] == "info") return info(rest);
+  if (arguments[0] == "info") return cache_info(rest);
   if (arguments[0] == "verify") return verify(rest);
-  throw bad_request("ivory cache: unknown command '", arguments[0], "'\n", usage);
+  throw bad_request("ivory cache: unknown command '", arguments[0], "'\n", usage, cache_info_usage);
 }
 
 }  // namespace ivory::tools
