@@ -47,6 +47,7 @@ TEST(ConfigIdentity, MachineSettingsAndLabelsChangeNothing) {
       "stage.slices.probes=[{task = \"organs\", every = 2}]",
       "stage.volumes.name=renamed",
       "task.organs.from=[\"scratch\"]",
+      "task.organs.splits.allow_shared_patients=true",
   };
   for (const auto& setting : settings) {
     if (setting.starts_with("stage.volumes.name")) {
@@ -146,6 +147,9 @@ TEST(ConfigResolved, LoadsToTheSameValues) {
   expect_round_trip(
       parse_one(complete(), {"task.organs.splits={train = 0.5, validation = 0.1, seed = 3, redraw = true}",
                              "stage.slices.schedule={name = \"constant\"}", "model.weights=w.pt"}));
+  const Experiment shared = parse_one(complete(), {"task.organs.splits.allow_shared_patients=true"});
+  expect_round_trip(shared);
+  EXPECT_TRUE(parse_one(to_toml(shared)).tasks[0].splits.allow_shared_patients);
   expect_round_trip(parse_one("[data.a]\npath = \"/d\"\n"));
   expect_round_trip(parse(complete() + "[sweep]\nparameters = {\"experiment.note\" = [\"two\\nlines\"]}").at(0));
 }

@@ -134,6 +134,8 @@ TEST(ConfigMistakes, WhatContradictsItself) {
        "x.toml:26:16: stage.slices.objectives.swav: a queue needs at least 10 prototypes"},
       {"train = [\"ch2:0-59\"], validation = [\"ch2:70-90\"], test = [\"other\"]", "train = 0.7, validation = 0.3",
        "leave nothing for the test set"},
+      {"train = [\"ch2:0-59\"], validation = [\"ch2:70-90\"], test = [\"other\"]", "allow_shared_patients = true",
+       "unknown key 'allow_shared_patients'"},
   });
   EXPECT_THAT(mistakes(complete(), {"data.source=phantom"}),
               testing::Contains(HasSubstr("class 'left' has none of the labels of data.head.phantom.labels")));
