@@ -71,6 +71,16 @@ inline Tensors joined(const std::vector<Tensors>& parts) {
   return whole;
 }
 
+// The ids of the samples, batch after batch.
+inline std::vector<int64_t> indices(const std::vector<Tensors>& batches) {
+  std::vector<int64_t> all;
+  for (const Tensors& batch : batches) {
+    const torch::Tensor& index = batch.back();
+    all.insert(all.end(), index.data_ptr<int64_t>(), index.data_ptr<int64_t>() + index.numel());
+  }
+  return all;
+}
+
 inline void write_small_cache(const std::filesystem::path& folder) {
   write_cache(folder, {make_volume("a", {5, 12, 10}), make_volume("b", {4, 14, 14}), make_volume("c", {3, 9, 16})});
 }

@@ -92,15 +92,6 @@ TEST_P(Loader, NothingIsReadFromAFreshLoaderTwice) {
 INSTANTIATE_TEST_SUITE_P(Kinds, Loader,
                          ::testing::Values(Kind::slices, Kind::volumes, Kind::labelled_slices, Kind::labelled_volumes));
 
-std::vector<int64_t> indices(const std::vector<Tensors>& batches) {
-  std::vector<int64_t> all;
-  for (const Tensors& batch : batches) {
-    const torch::Tensor& index = batch.back();
-    all.insert(all.end(), index.data_ptr<int64_t>(), index.data_ptr<int64_t>() + index.numel());
-  }
-  return all;
-}
-
 std::vector<int64_t> up_to(int64_t count) {
   std::vector<int64_t> all(static_cast<size_t>(count));
   std::iota(all.begin(), all.end(), 0);

@@ -41,13 +41,14 @@ struct VolumeSource {
   std::string patient;   // default: the name
 };
 
-// Labelled volumes of the embedded generator.
+// Labelled volumes and images of the embedded generator.
 struct PhantomSpec {
   int64_t volumes = 4;
   std::array<int64_t, 3> size = {48, 96, 96};  // slices, rows, columns
-  std::vector<int64_t> labels = {1, 2, 3};     // label id of each organ
+  std::vector<int64_t> labels = {1, 2, 3};     // label id of each class
+  std::vector<std::string> classes = {};       // structure of each label; empty: phantom_classes() in their order
   uint64_t seed = 1;
-  int64_t every = 1;  // organs are in the volumes whose number is a multiple of it alone
+  int64_t every = 1;  // labelled structures are in the volumes whose number is a multiple of it alone
 };
 
 // [data.NAME]: one slice cache.
@@ -128,6 +129,9 @@ struct StageSpec {
   std::string name;
   std::string from;               // an earlier stage, or empty for fresh weights
   std::vector<std::string> data;  // names of [data.NAME]
+  // How often an epoch draws from each of `data`, relative to the others. Empty: every sample once.
+  std::vector<double> data_weights;
+  int64_t shuffle_volumes = 0;  // volumes whose slices are mixed at a time, for slow storage; 0: all
   std::vector<ObjectiveUse> objectives;
   SliceViewSpec slice_views;
   VolumeViewSpec volume_views;

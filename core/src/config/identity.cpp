@@ -103,6 +103,7 @@ nlohmann::json identity(const DataSpec& spec) {
                         {"size", spec.phantom.size},
                         {"labels", spec.phantom.labels},
                         {"seed", spec.phantom.seed}};
+    if (!spec.phantom.classes.empty()) whole["phantom"]["classes"] = spec.phantom.classes;
     if (spec.phantom.every > 1) whole["phantom"]["every"] = spec.phantom.every;
   }
   return whole;
@@ -117,17 +118,20 @@ nlohmann::json identity(const ModelSpec& spec) {
           {"weights", spec.weights}};
 }
 
-// Without probes: they change no result.
+// Without probes: they change no result. Keys that came later are there only where they say something.
 nlohmann::json identity(const StageSpec& spec) {
   json objectives = json::array();
   for (const auto& use : spec.objectives) {
     objectives.push_back({{"plugin", canonical(use.plugin)}, {"weight", use.weight}});
   }
-  return {{"objectives", objectives},
-          {"slice_views", canonical(spec.slice_views)},
-          {"volume_views", canonical(spec.volume_views)},
-          {"volume_batch_size", spec.volume_batch_size},
-          {"train", canonical(spec.train)}};
+  json whole = {{"objectives", objectives},
+                {"slice_views", canonical(spec.slice_views)},
+                {"volume_views", canonical(spec.volume_views)},
+                {"volume_batch_size", spec.volume_batch_size},
+                {"train", canonical(spec.train)}};
+  if (!spec.data_weights.empty()) whole["data_weights"] = spec.data_weights;
+  if (spec.shuffle_volumes > 0) whole["shuffle_volumes"] = spec.shuffle_volumes;
+  return whole;
 }
 
 nlohmann::json identity(const TaskSpec& spec) {

@@ -19,7 +19,9 @@ std::vector<LayoutInfo> generic() {
       {.name = "nnunet",
        .summary = "nnU-Net's raw data sets",
        .folder = "dataset.json\nimagesTr/CASE_0000.nii.gz …\nlabelsTr/CASE.nii.gz …\nimagesTs/CASE_0000.nii.gz …"},
-      {.name = "phantom", .summary = "labelled volumes generated here, to try things without data", .folder = "none"},
+      {.name = "phantom",
+       .summary = "labelled volumes and images generated here, to try things without data",
+       .folder = "none"},
   };
 }
 
@@ -33,6 +35,12 @@ const std::vector<LayoutInfo>& known_layouts() {
     return layouts;
   }();
   return all;
+}
+
+const std::vector<std::string>& phantom_classes() {
+  static const std::vector<std::string> names = {"bone",   "vessels", "lungs",   "liver",  "heart",
+                                                 "spleen", "kidneys", "lesions", "nodules"};
+  return names;
 }
 
 const LayoutInfo* find_layout(const std::string& name) {

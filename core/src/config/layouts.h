@@ -33,6 +33,10 @@ const std::vector<LayoutInfo>& known_layouts();
 const LayoutInfo* find_layout(const std::string& name);
 std::vector<std::string> layout_names();
 
+// What the generated volumes can label, in the order that labels take without `phantom.classes`: the first ones run
+// through every slice.
+const std::vector<std::string>& phantom_classes();
+
 // The parts of known_layouts() that are the paper's data sets.
 std::vector<LayoutInfo> volume_layouts();
 std::vector<LayoutInfo> image_layouts();

@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <numeric>
+
 #include "config/layouts.h"
 #include "config/sections.h"
 
@@ -47,6 +50,22 @@ void read_path(Section& section, DataSpec& spec) {
   }
 }
 
+// Labels are 1, 2, … where classes are named without any.
+void read_phantom_classes(Section& section, PhantomSpec& spec) {
+  if (!section.read("classes", spec.classes)) return;
+  for (const auto& name : spec.classes) {
+    expect_known(name, phantom_classes(), "structure", section.place("classes"), section.diagnostics());
+    if (std::count(spec.classes.begin(), spec.classes.end(), name) > 1)
+      return section.error("classes", "structure '" + name + "' is there twice");
+  }
+  if (!section.has("labels") && !spec.classes.empty()) {
+    spec.labels.resize(spec.classes.size());
+    std::iota(spec.labels.begin(), spec.labels.end(), 1);
+  } else if (!spec.classes.empty() && spec.classes.size() != spec.labels.size()) {
+    section.must_be("classes", "a list of " + std::to_string(spec.labels.size()) + " names, one for each label");
+  }
+}
+
 void read_phantom(Section& section, DataSpec& spec) {
   if (!spec.volumes.empty()) spec.phantom.volumes = static_cast<int64_t>(spec.volumes.size());
   auto phantom = section.section("phantom");
@@ -54,6 +73,7 @@ void read_phantom(Section& section, DataSpec& spec) {
   phantom->read("volumes", spec.phantom.volumes, at_least(1));
   phantom->read("size", spec.phantom.size, between(8, 4096));
   phantom->read("labels", spec.phantom.labels, between(1, 32767));
+  read_phantom_classes(*phantom, spec.phantom);
   phantom->read("seed", spec.phantom.seed);
   phantom->read("every", spec.phantom.every, at_least(1));
   phantom->finish();

@@ -24,16 +24,56 @@ void read_objectives(Section& section, StageSpec& spec, bool has_volume_backbone
   if (node.list() && node.list()->empty()) section.must_be("objectives", "a list of at least one objective");
 }
 
-void read_stage_data(Section& section, StageSpec& spec, const std::vector<std::string>& known) {
-  if (!section.require("data", "a list of names of [data.NAME]") || !section.read("data", spec.data)) return;
-  const List& items = *section.take("data")->node.list();
-  if (items.empty()) section.must_be("data", "a list of at least one data set");
-  for (size_t i = 0; i < items.size(); ++i) {
-    expect_known(spec.data[i], known, "data set", items[i].place, section.diagnostics());
-    if (std::count(spec.data.begin(), spec.data.begin() + static_cast<ptrdiff_t>(i), spec.data[i]) > 0) {
-      section.diagnostics().add(items[i].place, "data set '" + spec.data[i] + "' is there twice");
-    }
+// An element of `data`: a name, or a table {name = "…", weight = 0.7}. Its weight is 0 where it has none.
+std::pair<std::string, double> read_data_use(Section& stage, const Node& item, size_t number) {
+  if (item.text()) return {*item.text(), 0};
+  std::string name;
+  double weight = 0;
+  if (!item.table()) {
+    stage.diagnostics().add(
+        item.place, "'" + stage.path("data") + "' must be a list of names or of tables, got " + described(item));
+    return {name, weight};
   }
+  name = name_of(item);
+  Section section(item, item.place, stage.path("data") + "." + (name.empty() ? std::to_string(number) : name),
+                  stage.diagnostics());
+  section.require("name", "the name of a [data.NAME]");
+  section.read("name", name);
+  section.read("weight", weight, above(0));
+  section.finish();
+  return {name, weight};
+}
+
+void read_stage_data(Section& section, StageSpec& spec, const std::vector<std::string>& known) {
+  if (!section.require("data", "a list of names of [data.NAME]")) return;
+  const List* items = section.take("data")->node.list();
+  if (!items || items->empty()) return section.must_be("data", "a list of at least one data set");
+  for (size_t i = 0; i < items->size(); ++i) {
+    const Place& place = (*items)[i].place;
+    const auto [name, weight] = read_data_use(section, (*items)[i], i);
+    if (name.empty()) continue;
+    expect_known(name, known, "data set", place, section.diagnostics());
+    if (std::count(spec.data.begin(), spec.data.end(), name) > 0) {
+      section.diagnostics().add(place, "data set '" + name + "' is there twice");
+    }
+    spec.data.push_back(name);
+    spec.data_weights.push_back(weight);
+  }
+  const auto without = std::find(spec.data_weights.begin(), spec.data_weights.end(), 0.0);
+  const bool weighted = std::any_of(spec.data_weights.begin(), spec.data_weights.end(), [](double w) { return w > 0; });
+  if (weighted && without != spec.data_weights.end()) {
+    section.error("data", "'" + section.path("data") + "' needs a weight for every data set, or for none: '" +
+                              spec.data[static_cast<size_t>(without - spec.data_weights.begin())] + "' has none");
+  }
+  if (!weighted) spec.data_weights.clear();
+}
+
+void read_shuffle_volumes(Section& section, StageSpec& spec) {
+  if (!section.read("shuffle_volumes", spec.shuffle_volumes, at_least(0))) return;
+  const auto of_slices = [](const ObjectiveUse& use) { return use.kind == SampleKind::slice; };
+  if (spec.objectives.empty() || std::any_of(spec.objectives.begin(), spec.objectives.end(), of_slices)) return;
+  section.error("shuffle_volumes", "'" + section.path("shuffle_volumes") +
+                                       "' mixes slices, but every objective of the stage learns from volumes");
 }
 
 void read_probes(Section& section, StageSpec& spec, Scope& scope) {
@@ -70,6 +110,7 @@ StageSpec read_stage(Section& section, const Experiment& experiment, const Model
   for (const auto& data : experiment.data) data_sets.push_back(data.name);
   read_stage_data(section, spec, data_sets);
   read_objectives(section, spec, used.volume_backbone.has_value(), scope);
+  read_shuffle_volumes(section, spec);
   spec.volume_views.frames = used.frames;
   read_views(section, spec);
   section.read("volume_batch_size", spec.volume_batch_size, at_least(0));

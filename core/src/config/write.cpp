@@ -119,6 +119,7 @@ class Writer {
                        .add("volumes", spec.phantom.volumes)
                        .add("size", spec.phantom.size)
                        .add("labels", spec.phantom.labels)
+                       .add("classes", spec.phantom.classes)
                        .add("seed", spec.phantom.seed)
                        .add("every", spec.phantom.every)
                        .text());
@@ -148,7 +149,8 @@ class Writer {
     open("[[stage]]");
     key("name", spec.name);
     text("from", spec.from);
-    key("data", spec.data);
+    stage_data(spec);
+    if (spec.shuffle_volumes > 0) key("shuffle_volumes", spec.shuffle_volumes);
     raw("objectives", rows(spec.objectives,
                            [](const ObjectiveUse& use) { return toml_plugin(use.plugin).add("weight", use.weight); }));
     training(spec.train);
@@ -162,6 +164,14 @@ class Writer {
     slice_views(spec.slice_views);
     volume_views(spec.volume_views);
     optimisation("stage", spec.train);
+  }
+
+  void stage_data(const StageSpec& spec) {
+    if (spec.data_weights.empty()) return key("data", spec.data);
+    std::vector<Inline> uses;
+    for (size_t i = 0; i < spec.data.size(); ++i)
+      uses.push_back(Inline().add("name", spec.data[i]).add("weight", spec.data_weights[i]));
+    raw("data", rows(uses, [](const Inline& use) { return use; }));
   }
 
   void slice_views(const SliceViewSpec& spec) {

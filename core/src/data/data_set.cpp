@@ -10,6 +10,7 @@ DataSet::DataSet(std::vector<std::shared_ptr<const SliceCache>> opened) : caches
     for (size_t volume = 0; volume < infos.size(); ++volume) {
       const auto id = static_cast<int32_t>(volumes.size());
       volumes.push_back({static_cast<int64_t>(cache), static_cast<int64_t>(volume)});
+      if (infos[volume].slices > 1) stacks.push_back(id);
       for (int32_t slice = 0; slice < infos[volume].slices; ++slice) slices.push_back({id, slice});
     }
   }
@@ -23,7 +24,7 @@ const VolumeInfo& DataSet::info(int64_t volume) const {
 }
 
 int64_t DataSet::samples(SampleKind kind) const {
-  return static_cast<int64_t>(kind == SampleKind::slice ? slices.size() : volumes.size());
+  return static_cast<int64_t>(kind == SampleKind::slice ? slices.size() : stacks.size());
 }
 
 }  // namespace ivory::data

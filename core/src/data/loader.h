@@ -15,7 +15,8 @@
 
 namespace ivory::data {
 
-// Several caches as one data set; volumes are numbered through.
+// Several caches as one data set; volumes are numbered through. Volumes of one slice are images: they give slices, but
+// are no samples of volumes.
 struct DataSet {
   struct Volume {
     int64_t cache;
@@ -24,6 +25,7 @@ struct DataSet {
   std::vector<std::shared_ptr<const SliceCache>> caches;
   std::vector<Volume> volumes;
   std::vector<std::array<int32_t, 2>> slices;  // (volume, slice) by slice id
+  std::vector<int32_t> stacks;                 // volumes of two or more slices, by the id of a sample of volumes
 
   explicit DataSet(std::vector<std::shared_ptr<const SliceCache>> caches);
   const VolumeInfo& info(int64_t volume) const;
@@ -40,7 +42,11 @@ struct LoaderOptions {
   int64_t rank = 0, world_size = 1;
   bool shuffle = true;
   int64_t shuffle_volumes = 0;  // slice loaders on slow storage: volumes read at a time; 0: any slice may follow any
-  bool drop_last = true;        // a data set smaller than one batch is repeated to fill it
+  // One per cache of the data set, > 0: with shuffle, an epoch of as many samples draws from each in proportion, and
+  // goes through a cache's samples over the epochs as evenly as it can. Empty: every sample once. Of slice and volume
+  // loaders.
+  std::vector<double> cache_weights = {};
+  bool drop_last = true;  // a data set smaller than one batch is repeated to fill it
 };
 
 // How crops of a slice are drawn and resampled.

@@ -1,8 +1,10 @@
 #include "data/sampler.h"
 
+#include <ivory/error.h>
 #include <ivory/random.h>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 namespace ivory::data {
@@ -10,9 +12,22 @@ namespace {
 
 // Parts of the random space (CounterRandom's `sample`) that no view of a sample uses.
 constexpr uint64_t order_stream = ~uint64_t{0};
+constexpr uint64_t pass_stream = 5;  // mixed into the seed: passes through one cache
 
 int64_t global_batch(const LoaderOptions& options) {
   return options.batch_size * options.world_size;
+}
+
+std::vector<int64_t> samples_by_cache(const DataSet& data, SampleKind kind) {
+  std::vector<int64_t> counts(data.caches.size());
+  const auto cache_of = [&](int32_t volume) {
+    return static_cast<size_t>(data.volumes[static_cast<size_t>(volume)].cache);
+  };
+  if (kind == SampleKind::slice)
+    for (const auto& [volume, slice] : data.slices) ++counts[cache_of(volume)];
+  else
+    for (const int32_t volume : data.stacks) ++counts[cache_of(volume)];
+  return counts;
 }
 
 // Samples of an epoch over all processes, after dropping or repeating.
@@ -78,13 +93,101 @@ int64_t batch_count(int64_t count, const LoaderOptions& options) {
 }
 
 std::vector<Draw> share(const std::vector<int64_t>& epoch, const LoaderOptions& options) {
+  std::vector<Draw> draws(epoch.size());
+  std::ranges::transform(epoch, draws.begin(), [](int64_t sample) { return Draw{.sample = sample}; });
+  return share(draws, options);
+}
+
+std::vector<Draw> share(const std::vector<Draw>& epoch, const LoaderOptions& options) {
   const auto count = static_cast<int64_t>(epoch.size());
   const int64_t total = used(count, options);
+  int64_t copies = 1;  // of one sample within the epoch, at most
+  for (const Draw& draw : epoch) copies = std::max(copies, draw.copy + 1);
   std::vector<Draw> draws;
-  for (int64_t start = options.rank * options.batch_size; start < total; start += global_batch(options))
-    for (int64_t i = start; i < std::min(start + options.batch_size, total); ++i)
-      draws.push_back({epoch[static_cast<size_t>(i % count)], i / count});
+  for (int64_t start = options.rank * options.batch_size; start < total; start += global_batch(options)) {
+    for (int64_t i = start; i < std::min(start + options.batch_size, total); ++i) {
+      const Draw& draw = epoch[static_cast<size_t>(i % count)];
+      draws.push_back({draw.sample, draw.copy + i / count * copies});
+    }
+  }
   return draws;
+}
+
+std::vector<int64_t> quotas(std::span<const int64_t> counts, std::span<const double> weights, int64_t total) {
+  double sum = 0;
+  for (size_t i = 0; i < counts.size(); ++i) sum += counts[i] > 0 ? weights[i] : 0;
+  std::vector<int64_t> given(counts.size());
+  const auto wanted = [&](size_t i) { return counts[i] > 0 ? static_cast<double>(total) * weights[i] / sum : 0; };
+  for (size_t i = 0; i < counts.size(); ++i)
+    given[i] = std::max<int64_t>(counts[i] > 0 ? 1 : 0, static_cast<int64_t>(std::floor(wanted(i))));
+  // What rounding leaves goes to whoever is farthest below its part; what it took too much, to the one farthest above.
+  const auto ahead = [&](size_t i) { return static_cast<double>(given[i]) - wanted(i); };
+  std::vector<size_t> order(counts.size());
+  for (int64_t left = total - std::reduce(given.begin(), given.end()); left != 0; left += left > 0 ? -1 : 1) {
+    order.clear();
+    for (size_t i = 0; i < counts.size(); ++i)
+      if (counts[i] > 0 && (left > 0 || given[i] > 1)) order.push_back(i);
+    const auto [least, most] = std::ranges::minmax_element(order, {}, ahead);
+    given[left > 0 ? *least : *most] += left > 0 ? 1 : -1;
+  }
+  return given;
+}
+
+std::vector<Draw> weighted_draws(std::span<const int64_t> counts, std::span<const double> weights, uint64_t seed,
+                                 uint64_t epoch) {
+  const int64_t total = std::reduce(counts.begin(), counts.end());
+  const auto parts = quotas(counts, weights, total);
+  std::vector<Draw> draws;
+  draws.reserve(static_cast<size_t>(total));
+  int64_t first_sample = 0;
+  for (size_t cache = 0; cache < counts.size(); ++cache) {
+    const auto size = static_cast<uint64_t>(counts[cache]), part = static_cast<uint64_t>(parts[cache]);
+    std::vector<int64_t> times(size);  // each sample is drawn
+    std::vector<int64_t> order;
+    for (uint64_t at = epoch * part; at < (epoch + 1) * part; ++at) {
+      if (order.empty() || at % size == 0)
+        order = permutation(counts[cache], mix(mix(seed, pass_stream), cache), at / size);
+      ++times[static_cast<size_t>(order[at % size])];
+    }
+    for (uint64_t sample = 0; sample < size; ++sample)
+      for (int64_t copy = 0; copy < times[sample]; ++copy)
+        draws.push_back({first_sample + static_cast<int64_t>(sample), copy});
+    first_sample += counts[cache];
+  }
+  return draws;
+}
+
+std::vector<Draw> epoch_draws(const DataSet& data, SampleKind kind, const LoaderOptions& options, int64_t epoch) {
+  const bool weighted = options.shuffle && !options.cache_weights.empty();
+  const bool blocks = options.shuffle && options.shuffle_volumes > 0 && kind == SampleKind::slice;
+  const auto number = static_cast<uint64_t>(epoch);
+  if (!weighted) {
+    return share(blocks ? block_order(data.slices, options.shuffle_volumes, options.seed, number)
+                        : epoch_order(data.samples(kind), options, epoch),
+                 options);
+  }
+  const auto chosen = weighted_draws(samples_by_cache(data, kind), options.cache_weights, options.seed, number);
+  std::vector<std::array<int32_t, 2>> places;
+  if (blocks)
+    for (const Draw& draw : chosen) places.push_back(data.slices[static_cast<size_t>(draw.sample)]);
+  const auto order = blocks ? block_order(places, options.shuffle_volumes, options.seed, number)
+                            : permutation(static_cast<int64_t>(chosen.size()), options.seed, number);
+  std::vector<Draw> mixed;
+  mixed.reserve(chosen.size());
+  for (const int64_t place : order) mixed.push_back(chosen[static_cast<size_t>(place)]);
+  return share(mixed, options);
+}
+
+void check_draws(const DataSet& data, SampleKind kind, const LoaderOptions& options) {
+  const bool slices = kind == SampleKind::slice;
+  const char* only_images = data.volumes.empty() ? "" : ", only images of one slice";
+  IVORY_CHECK(data.samples(kind) > 0, "the data set holds no ", slices ? "slices" : "volumes",
+              slices ? "" : only_images, ", expected at least one");
+  if (options.cache_weights.empty()) return;
+  IVORY_CHECK(options.cache_weights.size() == data.caches.size(), options.cache_weights.size(), " weights of ",
+              data.caches.size(), " caches, expected one for each");
+  for (const double weight : options.cache_weights)
+    IVORY_CHECK(std::isfinite(weight) && weight > 0, "a cache's weight of ", weight, ", expected a positive number");
 }
 
 std::vector<int64_t> balance(const std::vector<int64_t>& first, const std::vector<int64_t>& second, uint64_t seed,

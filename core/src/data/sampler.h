@@ -40,6 +40,22 @@ int64_t batch_count(int64_t count, const LoaderOptions& options);
 // This process's part of an epoch, batch after batch. Global batch g is samples [g·B·W, (g+1)·B·W) of `epoch`; process
 // r has its r-th B of them.
 std::vector<Draw> share(const std::vector<int64_t>& epoch, const LoaderOptions& options);
+std::vector<Draw> share(const std::vector<Draw>& epoch, const LoaderOptions& options);
+
+// How many of `total` samples each cache gives: in proportion to the weights, rounded, at least one; of caches without
+// samples none. total ≥ number of caches with samples.
+std::vector<int64_t> quotas(std::span<const int64_t> counts, std::span<const double> weights, int64_t total);
+
+// An epoch over caches of `counts` samples, numbered through: as many samples as there are, from each cache its quota,
+// in ascending order. Each cache's samples come in passes through all of them that go on from epoch to epoch.
+std::vector<Draw> weighted_draws(std::span<const int64_t> counts, std::span<const double> weights, uint64_t seed,
+                                 uint64_t epoch);
+
+// This process's part of an epoch of slices or volumes, as the options ask for it.
+std::vector<Draw> epoch_draws(const DataSet& data, SampleKind kind, const LoaderOptions& options, int64_t epoch);
+
+// Throws where options.cache_weights do not fit the data, or these hold no sample of the kind.
+void check_draws(const DataSet& data, SampleKind kind, const LoaderOptions& options);
 
 // Each of `first` once, alternating with as many of `second` (repeated when there are fewer; none when there are none).
 std::vector<int64_t> balance(const std::vector<int64_t>& first, const std::vector<int64_t>& second, uint64_t seed,

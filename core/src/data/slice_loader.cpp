@@ -16,7 +16,7 @@ class SliceRecipe : public Recipe<Batch> {
   SliceRecipe(std::shared_ptr<const DataSet> data, const SliceViewSpec& views, const LoaderOptions& options,
               const CropSampling& sampling)
       : data_(std::move(data)), views_(views), options_(options), sampling_(sampling) {
-    IVORY_CHECK(data_->samples(SampleKind::slice) > 0, "the data set holds no slices, expected at least one");
+    check_draws(*data_, SampleKind::slice, options_);
     for (const CropSpec& crop : views_.crops)
       IVORY_CHECK(crop.size > 0 && 0 < crop.scale_min && crop.scale_min <= crop.scale_max && crop.scale_max <= 1,
                   "crops of ", crop.size, " pixels with areas from ", crop.scale_min, " to ", crop.scale_max,
@@ -26,11 +26,7 @@ class SliceRecipe : public Recipe<Batch> {
   int64_t batches() const override { return batch_count(data_->samples(SampleKind::slice), options_); }
 
   std::vector<Draw> draws(int64_t epoch) const override {
-    const bool blocks = options_.shuffle && options_.shuffle_volumes > 0;
-    return share(blocks
-                     ? block_order(data_->slices, options_.shuffle_volumes, options_.seed, static_cast<uint64_t>(epoch))
-                     : epoch_order(data_->samples(SampleKind::slice), options_, epoch),
-                 options_);
+    return epoch_draws(*data_, SampleKind::slice, options_, epoch);
   }
 
   int64_t bytes(int64_t samples) const override {

@@ -14,7 +14,7 @@ class VolumeRecipe : public Recipe<Batch> {
         views_(views),
         options_(options),
         cache_(std::move(data), views.size, options.volume_cache_mib << 20) {
-    IVORY_CHECK(data_->samples(SampleKind::volume) > 0, "the data set holds no volumes, expected at least one");
+    check_draws(*data_, SampleKind::volume, options_);
     IVORY_CHECK(views_.frames > 0 && views_.size > 0, "volume views of ", views_.frames, " slices of ", views_.size,
                 " pixels, expected positive numbers");
   }
@@ -22,7 +22,7 @@ class VolumeRecipe : public Recipe<Batch> {
   int64_t batches() const override { return batch_count(data_->samples(SampleKind::volume), options_); }
 
   std::vector<Draw> draws(int64_t epoch) const override {
-    return share(epoch_order(data_->samples(SampleKind::volume), options_, epoch), options_);
+    return epoch_draws(*data_, SampleKind::volume, options_, epoch);
   }
 
   int64_t bytes(int64_t samples) const override {
@@ -38,7 +38,7 @@ class VolumeRecipe : public Recipe<Batch> {
   }
 
   void fill(Batch& batch, int64_t position, const Draw& draw, int64_t epoch) const override {
-    const auto volume = cache_.get(draw.sample);
+    const auto volume = cache_.get(data_->stacks[static_cast<size_t>(draw.sample)]);
     for (size_t view = 0; view < batch.views.size(); ++view) {
       CounterRandom random(options_.seed, static_cast<uint64_t>(epoch), static_cast<uint64_t>(draw.sample),
                            view_stream(draw, view));

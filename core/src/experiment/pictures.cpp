@@ -61,8 +61,8 @@ Tensor whole_slice(const data::DataSet& data, int64_t volume, int64_t slice, int
 void for_each_volume(const PictureRequest& request, int64_t frames, int64_t most,
                      const std::function<bool(const std::string& name, const Tensor& volume)>& visit) {
   data::LabelledSamples chosen{.unit = TaskUnit::volume, .size = request.volume_size, .frames = frames};
-  for (const int64_t volume : evenly(request.data.samples(SampleKind::volume), most)) {
-    chosen.volumes.push_back(static_cast<int32_t>(volume));
+  for (const int64_t sample : evenly(request.data.samples(SampleKind::volume), most)) {
+    chosen.volumes.push_back(request.data.stacks[static_cast<size_t>(sample)]);
     chosen.volume_labels.push_back(0);
   }
   const std::shared_ptr<const data::DataSet> borrowed(&request.data, [](const data::DataSet*) {});

@@ -1,6 +1,7 @@
 // What can be known of an experiment before hours of training: settings that its data or its plugins refuse.
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -11,6 +12,16 @@
 namespace ivory::experiment {
 namespace {
 
+// Images are volumes of one slice: the objectives on volumes leave them out.
+void tell_of_images(const Node& node, const data::DataSet& set) {
+  const auto& uses = node.stage->objectives;
+  const bool volumes = std::ranges::any_of(uses, [](const auto& use) { return use.kind == SampleKind::volume; });
+  const size_t images = set.volumes.size() - set.stacks.size();
+  if (!volumes || images == 0 || set.stacks.empty()) return;
+  spdlog::info("{}: its objectives on volumes use the {} volumes of its data, not the {} images of one slice",
+               node.label(), set.stacks.size(), images);
+}
+
 void check(const Node& node, const OpenData& data, const plugin::Registry& registry) {
   const auto set = data_set_of(node, data);
   if (node.kind == NodeKind::task) {
@@ -19,6 +30,7 @@ void check(const Node& node, const OpenData& data, const plugin::Registry& regis
   }
   const auto samples = [&](SampleKind kind) { return set->samples(kind); };
   for (const auto& sentence : lint(*node.stage, *node.model, samples)) spdlog::warn("{}: {}", node.label(), sentence);
+  tell_of_images(node, *set);
   const auto probes = probes_of(node, data);
   if (probes.size() < node.probes.size()) spdlog::warn("{}: no probe whose data are missing", node.label());
   train::check_stage(*node.stage, *node.model, set, registry, probes);

@@ -41,7 +41,7 @@ FeatureInput of_cache(const fs::path& folder, const InputShape& shape) {
   const auto cache = std::make_shared<const data::SliceCache>(folder);
   const auto set = std::make_shared<const data::DataSet>(std::vector{cache});
   if (shape.frames > 0) {
-    return {set->samples(SampleKind::volume),
+    return {static_cast<int64_t>(set->volumes.size()),
             [=](int64_t index) { return rendered(data::decode_volume(*set, index, shape.size), shape); }};
   }
   return {set->samples(SampleKind::slice), [=](int64_t index) {
