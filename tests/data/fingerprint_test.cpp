@@ -264,7 +264,7 @@ TEST(Fingerprint, IsToldInJson) {
   auto labels = torch::zeros({2, 3, 4});
   labels[1].fill_(7);
   Fingerprint found = fingerprint_of({volume("a", counted(2, 3, 4), labels), volume("b", counted(1, 3, 5))});
-  add_splits(found, "task t", {{"train", {0}}, {"test", {0, 1}}}, true);
+  add_splits(found, "task t", {{"train", {0}}, {"test", {1, 0, 1}}}, true);
   const auto json = to_json(found);
   EXPECT_EQ(json["format"], "ivory-fingerprint");
   EXPECT_EQ(json["version"], 1);

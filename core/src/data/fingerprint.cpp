@@ -187,6 +187,11 @@ Fingerprint make_fingerprint(const std::filesystem::path& folder, const Fingerpr
 
 void add_splits(Fingerprint& fingerprint, const std::string& origin, std::vector<NamedSplit> splits,
                 bool allow_shared_patients) {
+  for (NamedSplit& split : splits) {  // several ranges of a volume's slices
+    std::ranges::sort(split.volumes);
+    const auto repeated = std::ranges::unique(split.volumes);
+    split.volumes.erase(repeated.begin(), repeated.end());
+  }
   const auto infos = fingerprint.infos();
   SplitFinding found{.origin = origin, .allow_shared_patients = allow_shared_patients};
   found.patients = shared_patients(infos, splits);

@@ -27,10 +27,14 @@ int count_gpus(std::string& why) {
 
 }  // namespace
 
-torch::Device choose_device(const std::string& wanted) {
+torch::Device choose_device(const std::string& wanted, int64_t number) {
   if (wanted == "cpu") return torch::kCPU;
   std::string why;
-  if (count_gpus(why) > 0) return torch::Device(torch::kCUDA, 0);
+  if (const int gpus = count_gpus(why); gpus > 0) {
+    IVORY_CHECK(number < gpus, "process ", number, " of this machine has no GPU: there are ", gpus,
+                "; start as many processes");
+    return torch::Device(torch::kCUDA, static_cast<torch::DeviceIndex>(number));
+  }
   if (wanted == "cuda") throw bad_request("device = \"cuda\" was asked for, but ", why);
   return torch::kCPU;
 }

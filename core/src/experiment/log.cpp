@@ -7,9 +7,9 @@
 namespace ivory::experiment {
 namespace {
 
-void install(std::vector<spdlog::sink_ptr> sinks) {
+void install(std::vector<spdlog::sink_ptr> sinks, int64_t rank = 0) {
   auto console = std::make_shared<spdlog::sinks::stderr_sink_mt>();
-  console->set_pattern("[ivory] %v");
+  console->set_pattern(rank > 0 ? fmt::format("[ivory {}] %v", rank) : "[ivory] %v");
   sinks.insert(sinks.begin(), std::move(console));
   auto logger = std::make_shared<spdlog::logger>("ivory", sinks.begin(), sinks.end());
   logger->flush_on(spdlog::level::info);
@@ -25,8 +25,8 @@ void open_log(const std::filesystem::path& file) {
   install({std::move(sink)});
 }
 
-void open_console_log() {
-  install({});
+void open_console_log(int64_t rank) {
+  install({}, rank);
 }
 
 }  // namespace ivory::experiment

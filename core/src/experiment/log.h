@@ -1,4 +1,5 @@
 #pragma once
+#include <cstdint>
 #include <filesystem>
 
 namespace ivory::experiment {
@@ -6,7 +7,8 @@ namespace ivory::experiment {
 // The logger "ivory", which is also spdlog's default: plain lines on the console, lines with time and level in `file`
 // (appended, flushed line by line). Call it again to change the file.
 void open_log(const std::filesystem::path& file);
-// The console alone, for tools without a run directory.
-void open_console_log();
+// The console alone, for tools without a run directory, and for the processes of a run that are not the first (their
+// lines begin with their rank).
+void open_console_log(int64_t rank = 0);
 
 }  // namespace ivory::experiment

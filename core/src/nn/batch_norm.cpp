@@ -2,6 +2,7 @@
 #include <ivory/nn/batch_norm.h>
 
 #include "nn/batch_norm_kernels.h"
+#include "nn/joint_statistics.h"
 #include "nn/parallel.h"
 
 namespace ivory::nn {
@@ -46,12 +47,24 @@ Tensor apply_forward(const Tensor& x, const Tensor& scale, const Tensor& shift, 
   return y;
 }
 
+// Both sums [C] over the rows of all processes, divided by their number.
+std::pair<Tensor, Tensor> per_row(const Tensor& first, const Tensor& second, int64_t rows, const Collective* group) {
+  const auto count = static_cast<double>(rows);
+  if (!group) return {first / count, second / count};
+  Tensor joint =
+      torch::cat({first.to(torch::kDouble), second.to(torch::kDouble), torch::full({1}, count, torch::kDouble)});
+  group->all_reduce_sum(joint);
+  const Tensor means = (joint / joint[-1]).to(torch::kFloat);
+  return {means.narrow(0, 0, first.size(0)), means.narrow(0, first.size(0), first.size(0))};
+}
+
 // Eq. of the backward pass: with g the gradient behind the ReLU, x̂ the normalised input and M rows,
-// dβ = Σ g, dγ = Σ g·x̂, dx = γ/σ · (g − dβ/M − x̂·dγ/M).
+// dβ = Σ g, dγ = Σ g·x̂, dx = γ/σ · (g − dβ/M − x̂·dγ/M). In dx, not in dβ and dγ, the sums and M are those of all
+// processes of `group`.
 template <class T>
 variable_list apply_backward(const Tensor& grad, const Tensor& grad2, const Tensor& x, const Tensor& y,
                              const Tensor& weight, const Tensor& bias, const Tensor& mean, const Tensor& inverse,
-                             bool relu, bool residual) {
+                             bool relu, bool residual, const Collective* group) {
   const int64_t channels = x.size(1), rows = x.numel() / channels;
   const T* in = reinterpret_cast<const T*>(x.data_ptr());
   const T* out_grad = reinterpret_cast<const T*>(grad.data_ptr());
@@ -75,9 +88,9 @@ variable_list apply_backward(const Tensor& grad, const Tensor& grad2, const Tens
   const Tensor grad_bias = sums.first.to(torch::kFloat);
   const Tensor grad_weight = (sums.second * inverse).to(torch::kFloat);
   // dx = scale·g + a + b·x, the terms without g gathered per channel.
-  const double count = static_cast<double>(rows);
-  const Tensor slope = (-scale * inverse * grad_weight / count).contiguous();
-  const Tensor offset = (-scale * grad_bias / count - slope * mean).contiguous();
+  const auto [mean_bias, mean_weight] = per_row(grad_bias, grad_weight, rows, group);
+  const Tensor slope = (-scale * inverse * mean_weight).contiguous();
+  const Tensor offset = (-scale * mean_bias - slope * mean).contiguous();
   T* result = reinterpret_cast<T*>(grad_x.data_ptr());
   over_rows(rows, std::min<int64_t>(at::get_num_threads(), rows), [&](int64_t, int64_t begin, int64_t end) {
     kernels::backward_input(job, begin, end, offset.data_ptr<float>(), slope.data_ptr<float>(), result);
@@ -98,6 +111,7 @@ class FusedBatchNorm : public torch::autograd::Function<FusedBatchNorm> {
     context->save_for_backward({x, weight, bias, mean, inverse, residual.defined() && relu ? y : Tensor()});
     context->saved_data["relu"] = relu;
     context->saved_data["residual"] = residual.defined();
+    context->saved_data["group"] = reinterpret_cast<int64_t>(statistics_group());  // it outlives the step
     context->set_materialize_grads(false);
     return {y, y.detach()};
   }
@@ -117,7 +131,8 @@ class FusedBatchNorm : public torch::autograd::Function<FusedBatchNorm> {
       grad2.reset();
     }
     auto apply = x.scalar_type() == torch::kBFloat16 ? apply_backward<kernels::Bf16> : apply_backward<float>;
-    const auto g = apply(grad, grad2, x, y, saved[1], saved[2], saved[3], saved[4], relu, residual);
+    const auto* group = reinterpret_cast<const Collective*>(context->saved_data["group"].toInt());
+    const auto g = apply(grad, grad2, x, y, saved[1], saved[2], saved[3], saved[4], relu, residual, group);
     return {g[0], g[1], g[2], g[3], Tensor(), Tensor(), Tensor()};
   }
 };
@@ -132,10 +147,11 @@ std::pair<Tensor, Tensor> batch_statistics(torch::nn::BatchNorm2dImpl& norm, con
   const Sums sums = reduce_rows(rows, channels, [&](int64_t begin, int64_t end, double* first, double* second) {
     kernels::forward_sums(in, pivot.data_ptr<float>(), begin, end, channels, first, second);
   });
-  const double count = static_cast<double>(rows);
-  const Tensor shifted = sums.first / count;
-  const Tensor variance = (sums.second / count - shifted * shifted).clamp_min(0);
-  const Tensor mean = shifted + pivot;
+  const double rows_here = static_cast<double>(rows);
+  const Tensor shifted = sums.first / rows_here;
+  Moments moments{shifted + pivot, (sums.second / rows_here - shifted * shifted).clamp_min(0), rows_here};
+  if (const Collective* group = statistics_group()) moments = join_moments(moments, *group);
+  const auto& [mean, variance, count] = moments;
   if (norm.options.track_running_stats()) {
     norm.num_batches_tracked += 1;
     const double momentum = norm.options.momentum().value_or(0.1);

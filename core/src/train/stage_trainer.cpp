@@ -5,6 +5,7 @@
 
 #include <set>
 
+#include "nn/joint_statistics.h"
 #include "plugin/registry.h"
 #include "train/findings.h"
 #include "train/machine.h"
@@ -139,6 +140,7 @@ class Stage : public Trainee {
     return parts_.size() > 1 ? part.name + "/" + name : name;
   }
   void call(void (Objective::*hook)(Model&, const StageContext&), const Position& at) {
+    const nn::JointStatistics joint(node_.processes());
     for (Part& part : parts_) {
       part.context.epoch = at.epoch;
       part.context.step = at.step;
@@ -151,7 +153,6 @@ class Stage : public Trainee {
   std::shared_ptr<const data::DataSet> data_;
   std::shared_ptr<Model> model_;
   OnlineProbes probes_;
-  Collective alone_;
   std::vector<Part> parts_;
   std::vector<Source> sources_;
   Findings findings_;
@@ -207,10 +208,13 @@ int64_t Stage::batch_size(SampleKind kind) const {
 }
 
 data::LoaderOptions Stage::loader_options(SampleKind kind) const {
-  return {.batch_size = batch_size(kind),
+  const Collective& group = node_.processes();
+  return {.batch_size = batch_size(kind) / group.world_size(),
           .workers = spec_.train.workers,
           .prefetch_mib = spec_.train.prefetch_mib,
           .seed = mix(node_.seed, loader_seed),
+          .rank = group.rank(),
+          .world_size = group.world_size(),
           .shuffle_volumes = spec_.shuffle_volumes,
           .cache_weights = spec_.data_weights};
 }
@@ -225,9 +229,11 @@ void Stage::add_source(SampleKind kind) {
   for (const Source& known : sources_) {
     if (known.kind == kind) return;
   }
-  const int64_t size = batch_size(kind);
-  IVORY_CHECK(size > 0 && size % spec_.train.accumulate == 0, node_.label, ": accumulate = ", spec_.train.accumulate,
-              " must divide the batch of ", size, " ", name_of(kind));
+  const int64_t size = batch_size(kind), processes = node_.processes().world_size();
+  const std::string shared = processes > 1 ? c10::str(" times the ", processes, " processes") : "";
+  IVORY_CHECK(size > 0 && size % (processes * spec_.train.accumulate) == 0, node_.label,
+              ": accumulate = ", spec_.train.accumulate, shared, " must divide the batch of ", size, " ",
+              name_of(kind));
   if (data_->samples(kind) == 0) {
     const bool images = kind == SampleKind::volume && !data_->volumes.empty();
     throw missing_data(node_.label, ": its data hold no ", name_of(kind), images ? ", only images of one slice" : "");
@@ -245,7 +251,7 @@ void Stage::fill(Part& part) {
                   .total_steps = train.steps > 0 ? train.steps : train.epochs * steps_per_epoch(),
                   .seed = node_.seed,
                   .device = node_.device,
-                  .group = &alone_,
+                  .group = &node_.processes(),
                   .for_each_batch = nullptr};
   StageContext* context = &part.context;  // parts_ does not grow any more
   part.context.for_each_batch = [this, kind, context](const auto& visit) {
@@ -310,6 +316,7 @@ int64_t Stage::images_per_step() const {
 LossTerms Stage::loss(size_t index, int64_t micro, int64_t count) {
   Part& part = parts_[index];
   const Batch batch = micro_batch(source(part.objective->kind()).batch, micro, count);
+  const nn::JointStatistics joint(node_.processes());
   LossTerms terms = part.objective->forward(*model_, batch);
   for (auto& [name, term] : terms) {
     name = logged_name(part, name);
@@ -331,6 +338,7 @@ Diagnostics Stage::diagnostics() {
 
 EpochEnd Stage::after_epoch(const Position& at, const std::map<std::string, double>& means, bool last) {
   EpochEnd end;
+  if (node_.processes().rank() > 0) return end;  // probes and warnings are the first process's
   if (auto scores = probes_.after_epoch(*model_, at.epoch, last); !scores.empty()) {
     end.metrics = {{"probes", std::move(scores)}};
   }
@@ -365,10 +373,12 @@ StageResult train_stage(const config::StageSpec& spec, const config::ModelSpec& 
                         const std::vector<OnlineProbe>& probes) {
   Stage stage(spec, model_spec, std::move(data), registry, context, probes);
   const auto weights = initial_weights.empty() ? std::filesystem::path(model_spec.weights) : initial_weights;
-  if (!weights.empty()) load_weights(stage.joint_model(), weights, context.label, model_spec.min_match);
+  const bool first = context.processes().rank() == 0;  // the others get its weights when training begins
+  if (!weights.empty() && first) load_weights(stage.joint_model(), weights, context.label, model_spec.min_match);
   stage.move_to_device();
   TrainLoop loop(stage, spec.train, context);
   const LoopResult result = loop.run();
+  if (!first) return {.steps = result.steps, .seconds = result.seconds, .last = result.last, .weights = {}};
   const auto exported = export_weights(stage.joint_model(), context.folder, context.identity);
   if (visit) visit(stage.joint_model(), stage.objectives());
   return {.steps = result.steps, .seconds = result.seconds, .last = result.last, .weights = exported};

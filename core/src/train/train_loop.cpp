@@ -16,7 +16,7 @@ using json = nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
 // Streams of the generators' seeds.
-enum Stream : uint64_t { in_training_start = 1, in_epoch_start = 2, in_step = 3 };
+enum Stream : uint64_t { in_training_start = 1, in_epoch_start = 2, in_step = 3, in_loss = 4, in_step_end = 5 };
 
 constexpr int64_t max_step_lines = 20'000;   // of metrics.jsonl
 constexpr int64_t diagnoses_per_epoch = 50;  // they may need an SVD
@@ -76,6 +76,10 @@ std::string terms_text(const std::map<std::string, double>& values) {
 
 }  // namespace
 
+const Collective& NodeContext::processes() const {
+  return group ? *group : alone();
+}
+
 void Means::add(const std::string& name, double value) {
   auto& [sum, count] = sums_[name];
   sum += value;
@@ -103,6 +107,7 @@ TrainLoop::TrainLoop(Trainee& trainee, const config::TrainSpec& spec, const Node
       context_(context),
       per_epoch_(trainee.steps_per_epoch()),
       total_(spec.steps > 0 ? spec.steps : spec.epochs * per_epoch_),
+      group_(context.processes()),
       optimiser_(make_optimiser(spec.optimiser, trainee.parameters())),
       schedule_(spec.schedule, peak_learning_rate(spec.optimiser, spec.batch_size), per_epoch_, total_),
       progress_(context.label, total_) {
@@ -138,9 +143,11 @@ void TrainLoop::seed(uint64_t stream, int64_t index) const {
 
 LoopResult TrainLoop::run() {
   began_ = Clock::now();
+  if (group_.world_size() > 1) share_state();  // initial weights: only the first process has read them
   seed(Stream::in_training_start, 0);
   trainee_.before_training(position());
   resume();
+  if (group_.world_size() > 1) begin_together();
   epoch_began_ = elapsed();
   epoch_first_step_ = step_;
   if (closing_) close_epoch();
@@ -148,7 +155,7 @@ LoopResult TrainLoop::run() {
   while (step_ < total_) {
     train_epoch();
     close_epoch();
-    if (stop_requested() && step_ < total_) stop();
+    if (any(stop_requested(), group_) && step_ < total_) stop();
   }
   return {.steps = step_, .seconds = elapsed(), .last = last_, .best = best_};
 }
@@ -174,6 +181,27 @@ void TrainLoop::resume() {
   metrics_ = std::make_unique<MetricsLog>(context_.folder, step_);
 }
 
+// Everybody continues from where the first process, which has read the checkpoint, stands.
+void TrainLoop::begin_together() {
+  torch::Tensor position = torch::tensor({step_, int64_t{epoch_begun_}, int64_t{closing_}}, torch::kLong);
+  group_.broadcast(position);
+  step_ = saved_step_ = position[0].item<int64_t>();
+  epoch_begun_ = position[1].item<int64_t>() != 0;
+  closing_ = position[2].item<int64_t>() != 0;
+  share_state();
+  average_ = average_gradients(group_, optimiser_->parameters());
+}
+
+// The first process's state becomes that of all.
+void TrainLoop::share_state() {
+  const torch::NoGradGuard no_grad;
+  for (const auto& [name, tensor] :
+       joined(joined(state_of(trainee_.model()), trainee_.extra_state()), optimiser_->state())) {
+    torch::Tensor same = tensor.detach();
+    group_.broadcast(same);
+  }
+}
+
 void TrainLoop::restore(const Checkpoint& checkpoint) {
   const std::string where = checkpoint.path.string();
   copy_by_name(checkpoint.weights, state_of(trainee_.model()), where);
@@ -191,7 +219,7 @@ void TrainLoop::train_epoch() {
     epoch_begun_ = true;
   }
   do {
-    if (stop_requested()) stop();
+    if (any(stop_requested(), group_)) stop();
     train_step();
   } while (step_ % per_epoch_ != 0 && step_ < total_);
 }
@@ -221,11 +249,16 @@ void TrainLoop::train_step() {
   if (metrics_) log_step(loss, lr, gradient_norm);
 }
 
-// Sums the gradients of every part over the micro-batches, graph by graph, and leaves the mean terms in terms_.
+// Sums the gradients of every part over the micro-batches, graph by graph, and leaves the mean terms in terms_. Of
+// several processes, all have the mean of all.
 double TrainLoop::forward_backward() {
   terms_.clear();
   double total = 0;
   const auto count = spec_.accumulate;
+  if (average_) {
+    average_->before_forward();
+    seed(Stream::in_loss, step_ * group_.world_size() + group_.rank());
+  }
   for (int64_t micro = 0; micro < count; ++micro) {
     for (size_t part = 0; part < trainee_.parts(); ++part) {
       LossTerms terms;
@@ -236,21 +269,52 @@ double TrainLoop::forward_backward() {
       torch::Tensor sum;
       for (const auto& [name, term] : terms) {
         const double value = term.item<double>();
-        if (!std::isfinite(value)) {
-          throw run_failed(context_.label, ": loss term '", name, "' is ", not_finite(value), " at step ", step_ + 1,
-                           " (epoch ", position().epoch + 1, "); the last good checkpoint: ", last_good(),
-                           "; a lower learning rate, a longer warm-up or precision = \"fp32\" may help");
-        }
+        if (!average_) check_term(name, value);
         terms_[name] += value / static_cast<double>(count);
         sum = sum.defined() ? sum + term : term;
       }
       const double weight = trainee_.weight(part) / static_cast<double>(count);
-      if (!sum.defined() || !sum.requires_grad()) continue;
-      total += weight * sum.item<double>();
-      (sum * weight).backward();
+      const bool trained = sum.defined() && sum.requires_grad();
+      if (trained) total += weight * sum.item<double>();
+      backward(trained ? sum * weight : torch::Tensor(), micro + 1 == count && part + 1 == trainee_.parts());
     }
   }
+  if (average_) {
+    total = average_terms(total);
+    seed(Stream::in_step_end, step_);
+  }
   return total;
+}
+
+// `last`: of this step. Undefined: a loss that reaches no parameter, which is still the others' turn to average.
+void TrainLoop::backward(const torch::Tensor& loss, bool last) {
+  if (!average_ || !last) {
+    if (loss.defined()) loss.backward();
+    return;
+  }
+  const auto nothing = [&] { return optimiser_->parameters().front().second.sum() * 0; };
+  average_->last_backward(loss.defined() ? loss : nothing());
+}
+
+// Returns the mean of `loss`. All processes must have the same terms.
+double TrainLoop::average_terms(double loss) {
+  std::vector<double> values = {loss};
+  for (const auto& [name, value] : terms_) values.push_back(value);
+  torch::Tensor sums = torch::tensor(values, torch::kDouble) / static_cast<double>(group_.world_size());
+  group_.all_reduce_sum(sums);
+  int64_t i = 1;
+  for (auto& [name, value] : terms_) {
+    value = sums[i++].item<double>();
+    check_term(name, value);
+  }
+  return sums[0].item<double>();
+}
+
+void TrainLoop::check_term(const std::string& name, double value) const {
+  if (std::isfinite(value)) return;
+  throw run_failed(context_.label, ": loss term '", name, "' is ", not_finite(value), " at step ", step_ + 1,
+                   " (epoch ", position().epoch + 1, "); the last good checkpoint: ", last_good(),
+                   "; a lower learning rate, a longer warm-up or precision = \"fp32\" may help");
 }
 
 void TrainLoop::log_step(double loss, double lr, double gradient_norm) {
@@ -284,13 +348,15 @@ void TrainLoop::close_epoch() {
   const int64_t epoch = (step_ - 1) / per_epoch_;
   const bool last = step_ == total_;
   EpochEnd end;
+  bool interrupted = false;
   closing_ = true;
   try {
     seed(Stream::in_epoch_start, ~step_);
     end = trainee_.after_epoch({.step = step_, .epoch = epoch}, last_, last);
   } catch (const Interrupted&) {
-    stop();
+    interrupted = true;
   }
+  if (any(interrupted, group_)) stop();
   closing_ = epoch_begun_ = false;
   means_.clear();
   const bool better = end.score && std::isfinite(*end.score) && (!best_ || *end.score > best_->score);

@@ -10,6 +10,7 @@
 #include "train/checkpoint.h"
 #include "train/metrics_log.h"
 #include "train/optimiser.h"
+#include "train/process_group.h"
 #include "train/progress.h"
 #include "train/schedule.h"
 #include "train/trainer.h"
@@ -30,7 +31,8 @@ struct EpochEnd {
 // What a loop trains. Calls come in this order: before_training; (saved state is copied into it); for every epoch
 // before_epoch and its steps, each { load, before_step, loss of every part of every micro-batch, after_backward,
 // after_step }; after_epoch. The CPU and CUDA generators are seeded before each hook and each step from (seed, step),
-// so a resumed run draws the same numbers.
+// so a resumed run draws the same numbers. Several processes make the same calls; in the losses, and only there, their
+// generators differ.
 class Trainee {
  public:
   virtual ~Trainee() = default;
@@ -98,12 +100,17 @@ class TrainLoop {
 
  private:
   void resume();
+  void begin_together();
+  void share_state();
+  double average_terms(double loss);
   void restore(const Checkpoint& checkpoint);
   void train_epoch();
   void train_step();
   double forward_backward();
+  void backward(const torch::Tensor& loss, bool last);
   void close_epoch();
   void save(bool best);
+  void check_term(const std::string& name, double value) const;
   void check_finite() const;
   [[noreturn]] void stop();
   Position position() const;
@@ -117,8 +124,10 @@ class TrainLoop {
   const config::TrainSpec& spec_;
   const NodeContext& context_;
   int64_t per_epoch_, total_;
+  const Collective& group_;
   std::optional<CheckpointStore> checkpoints_;  // none, and no metrics, of a node without a folder
   std::unique_ptr<Optimiser> optimiser_;
+  std::unique_ptr<GradientAverage> average_;  // of several processes
   Schedule schedule_;
   std::unique_ptr<MetricsLog> metrics_;
   ProgressBar progress_;

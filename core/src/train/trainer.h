@@ -1,6 +1,7 @@
 #pragma once
 // Trains a stage, or a downstream task, from its last checkpoint to its end.
 
+#include <ivory/collective.h>
 #include <ivory/objective.h>
 #include <ivory/task.h>
 
@@ -40,6 +41,11 @@ struct NodeContext {
   std::string identity;  // hash of the configuration: a checkpoint of another one is refused
   uint64_t seed = 1;
   torch::Device device = torch::kCPU;
+  // The processes that train it together, each with its share of every batch; null: this one alone. Only rank 0 has a
+  // folder.
+  const Collective* group = nullptr;
+
+  const Collective& processes() const;
 };
 
 std::shared_ptr<Model> build_model(const config::ModelSpec& spec, const plugin::Registry& registry, uint64_t seed);
