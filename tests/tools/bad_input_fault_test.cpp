@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <sstream>
 
+#include "data/feature_file.h"
 #include "experiment/store.h"
 #include "ingest/volume_files.h"
 #include "support/command.h"
@@ -20,6 +22,15 @@ using testing::HasSubstr;
 using testing::Not;
 
 const std::string programs = std::string(IVORY_BINARY_DIR) + "/bin/";
+
+// What a program says besides its log's lines: one sentence, of one line, per mistake.
+MATCHER(IsOneSentence, "is one line beside the log") {
+  std::istringstream lines(arg);
+  int sentences = 0;
+  for (std::string line; std::getline(lines, line);) sentences += !line.starts_with("[ivory]");
+  *result_listener << "which has " << sentences;
+  return sentences == 1;
+}
 
 class BadInput : public testing::Test {
  protected:
@@ -75,8 +86,16 @@ TEST_F(BadInput, MistakesInTheFile) {
   for (const auto& [from, to, expected] : mistakes) {
     const Answer answer = run_with(from, to);
     EXPECT_EQ(answer.code, 2) << to;
-    EXPECT_THAT(answer.text, HasSubstr(expected));
+    EXPECT_THAT(answer.text, AllOf(HasSubstr(expected), IsOneSentence()));
   }
+  const Answer cycle = run_with("[[stage]]\n",
+                                "[[stage]]\nname = \"a\"\nfrom = \"b\"\ndata = [\"scans\"]\nsteps = 1\n"
+                                "objectives = [{ name = \"swav\" }]\n"
+                                "[[stage]]\nname = \"b\"\nfrom = \"a\"\ndata = [\"scans\"]\nsteps = 1\n"
+                                "objectives = [{ name = \"swav\" }]\n[[stage]]\n");
+  EXPECT_EQ(cycle.code, 2);
+  EXPECT_THAT(cycle.text,
+              AllOf(HasSubstr("stages form a cycle: "), HasSubstr("a from b"), HasSubstr("b from a"), IsOneSentence()));
   EXPECT_FALSE(fs::exists(folder_.path() / "runs")) << "nothing is written for a request that is wrong";
 }
 
@@ -103,10 +122,14 @@ TEST_F(BadInput, AnUnknownPluginListsTheKnownOnesAndTheFolders) {
 
 TEST_F(BadInput, APluginOfAnotherSdkIsRefusedBeforeItsCodeRuns) {
   const std::string library = std::string(IVORY_BINARY_DIR) + "/lib/test_plugins/libtraced_foreign.so";
+  const fs::path trace = folder_.path() / "trace";  // that its static constructor would leave
+  ::setenv("IVORY_FIXTURE_TRACE", trace.c_str(), 1);
   const Answer answer = run_with("[experiment]", "plugins = [\"" + library + "\"]\n[experiment]");
+  ::unsetenv("IVORY_FIXTURE_TRACE");
+  EXPECT_FALSE(fs::exists(trace));
   EXPECT_EQ(answer.code, 2);
   EXPECT_THAT(answer.text, AllOf(HasSubstr("libtraced_foreign.so' was built with"), HasSubstr("LibTorch 1.13.1"),
-                                 HasSubstr("this Ivory has")));
+                                 HasSubstr("this Ivory has"), IsOneSentence()));
 }
 
 TEST_F(BadInput, MissingDataSayWhereToGetThem) {
@@ -148,7 +171,7 @@ TEST_F(BadInput, MoreClustersThanSamples) {
   const Answer answer = run_with("\"swav\", prototypes = 4", "\"deepcluster-v2\", clusters = [4, 17]");
   EXPECT_EQ(answer.code, 2);
   EXPECT_THAT(answer.text, AllOf(HasSubstr("k-means cannot make 17 clusters of 16 samples"),
-                                 HasSubstr("set clusters to at most 16 per head")));
+                                 HasSubstr("set clusters to at most 16 per head"), IsOneSentence()));
 }
 
 // One volume that cannot be used, in a data set of its own.
@@ -167,8 +190,9 @@ TEST_F(BadVolume, Truncated) {
   write_bytes(scan_, whole.substr(0, whole.size() / 2));
   const Answer answer = ingest();
   EXPECT_EQ(answer.code, 2);
-  EXPECT_THAT(answer.text, AllOf(HasSubstr("none of its 1 volume can be read"), HasSubstr("a.nii"),
-                                 HasSubstr("the header announces 480 bytes of voxels and the file has 64")));
+  EXPECT_THAT(answer.text,
+              AllOf(HasSubstr("none of its 1 volume can be read"), HasSubstr("a.nii"),
+                    HasSubstr("the header announces 480 bytes of voxels and the file has 64"), IsOneSentence()));
 }
 
 TEST_F(BadVolume, NotANumber) {
@@ -176,7 +200,7 @@ TEST_F(BadVolume, NotANumber) {
   write_bytes(scan_, nifti_bytes(voxels_, geometry_));
   const Answer answer = ingest();
   EXPECT_EQ(answer.code, 2);
-  EXPECT_THAT(answer.text, AllOf(HasSubstr("a.nii"), HasSubstr("NaN")));
+  EXPECT_THAT(answer.text, AllOf(HasSubstr("a.nii"), HasSubstr("NaN"), IsOneSentence()));
 }
 
 TEST_F(BadVolume, MaskOfAnotherGeometry) {
@@ -185,7 +209,7 @@ TEST_F(BadVolume, MaskOfAnotherGeometry) {
   write_bytes(folder_.path() / "scans" / "a_seg.nii", nifti_bytes((voxels_ > 5).to(torch::kUInt8), geometry_));
   const Answer answer = ingest();
   EXPECT_EQ(answer.code, 2);
-  EXPECT_THAT(answer.text, HasSubstr("is not on the grid of"));
+  EXPECT_THAT(answer.text, AllOf(HasSubstr("is not on the grid of"), IsOneSentence()));
 }
 
 TEST_F(BadVolume, AxesThatAreNotAtRightAngles) {
@@ -193,7 +217,7 @@ TEST_F(BadVolume, AxesThatAreNotAtRightAngles) {
   write_bytes(scan_, nifti_bytes(voxels_, geometry_));
   const Answer answer = ingest();
   EXPECT_EQ(answer.code, 2);
-  EXPECT_THAT(answer.text, HasSubstr("the header's axes are not at right angles"));
+  EXPECT_THAT(answer.text, AllOf(HasSubstr("the header's axes are not at right angles"), IsOneSentence()));
 }
 
 TEST_F(BadVolume, IsSkippedAndNamedBesideGoodOnes) {
@@ -237,7 +261,8 @@ TEST_F(BadInput, ACacheFolderOfOtherSettings) {
   EXPECT_EQ(named("").code, 0);
   const Answer answer = named("window = [0, 1]\n");
   EXPECT_EQ(answer.code, 2);
-  EXPECT_THAT(answer.text, AllOf(HasSubstr("the cache"), HasSubstr("was built from other data or settings than")));
+  EXPECT_THAT(answer.text,
+              AllOf(HasSubstr("the cache"), HasSubstr("was built from other data or settings than"), IsOneSentence()));
   EXPECT_EQ(run("ivory", "cache build x.toml").code, 0) << "it is built again";
   EXPECT_EQ(named("window = [0, 1]\n").code, 0);
 }
@@ -254,14 +279,19 @@ TEST_F(BadInput, ATruncatedOrForeignShard) {
   fs::resize_file(shard, fs::file_size(shard) / 2);
   const Answer truncated = run("run-experiment", "x.toml");
   EXPECT_EQ(truncated.code, 2);
-  EXPECT_THAT(truncated.text,
-              AllOf(HasSubstr(shard.filename().string()), HasSubstr("expected"), HasSubstr("build the cache again")));
+  EXPECT_THAT(truncated.text, AllOf(HasSubstr(shard.filename().string()), HasSubstr("expected"),
+                                    HasSubstr("build the cache again"), IsOneSentence()));
+  data::write_feature_file(shard, {{"features", torch::zeros({2, 3})}});  // HDF5, and no shard
+  const Answer foreign = run("run-experiment", "x.toml");
+  EXPECT_EQ(foreign.code, 2);
+  EXPECT_THAT(foreign.text,
+              AllOf(HasSubstr(shard.filename().string()), HasSubstr("build the cache again"), IsOneSentence()));
 }
 
 TEST_F(BadInput, AFolderThatCannotBeWrittenTo) {
   const Answer answer = run_with("", "", "--output /proc/runs");
   EXPECT_EQ(answer.code, 2);
-  EXPECT_THAT(answer.text, HasSubstr("cannot create the folder /proc/runs"));
+  EXPECT_THAT(answer.text, AllOf(HasSubstr("cannot create the folder /proc/runs"), IsOneSentence()));
 }
 
 TEST_F(BadInput, TwoProcessesInOneRunFolder) {
@@ -270,7 +300,8 @@ TEST_F(BadInput, TwoProcessesInOneRunFolder) {
   const experiment::FolderLock lock(run_folder);
   const Answer answer = run_with("", "");
   EXPECT_EQ(answer.code, 2);
-  EXPECT_THAT(answer.text, HasSubstr("is in use by another process (pid " + std::to_string(::getpid()) + ")"));
+  EXPECT_THAT(answer.text, AllOf(HasSubstr("is in use by another process (pid " + std::to_string(::getpid()) + ")"),
+                                 IsOneSentence()));
 }
 
 TEST_F(BadInput, RequestsThatAreNoExperiment) {
