@@ -65,7 +65,8 @@ setup_python() {
 # configure: runs CMake when the preset, the wheels or the CUDA compiler changed; all else ninja notices.
 configure() {
   local key line=("$venv/bin/cmake" -S "$root" --preset "$preset")
-  key=$({ cat "$root/CMakePresets.json" "$root/scripts/lib/requirements.txt"
+  key=$({ cat "$root/CMakePresets.json" "$root"/scripts/lib/requirements{,-cuda}.txt
+    ! has_gpu || echo GPU
     command -v nvcc /usr/local/cuda/bin/nvcc || true; } | sha256sum)
   [[ $key == "$(cat "$build/.configured" 2>/dev/null)" && -e $build/build.ninja ]] && return
   step "setup: configure ($preset)" 'CMake says why above; to repeat this step alone:' \

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <functional>
 #include <thread>
 #include <vector>
@@ -26,6 +27,8 @@ inline int64_t free_port() {
 
 // body(group) in each of `size` members; waits for all of them.
 inline void in_group(int64_t size, const std::function<void(const Collective&)>& body) {
+  // c10d's record of calls is one per process and not made for several groups in it: threads corrupt it.
+  ::setenv("TORCH_FR_BUFFER_SIZE", "0", 1);
   const int64_t port = free_port();
   std::vector<std::thread> members;
   for (int64_t rank = 0; rank < size; ++rank) {
