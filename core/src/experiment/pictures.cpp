@@ -25,21 +25,6 @@ struct Scored {
   Tensor scores;    // [N, H] on the CPU; undefined when the objective has no prototypes
 };
 
-// The loaders' normalisation undone: x · 0.25 + 0.5, clamped to [0, 1].
-Tensor as_grey(const Tensor& normalised) {
-  return (normalised * 0.25 + 0.5).clamp(0, 1);
-}
-
-// [N, 1, H, W] → [N, 1, size, size]
-Tensor resized(const Tensor& images, int64_t size) {
-  namespace F = torch::nn::functional;
-  return F::interpolate(images, F::InterpolateFuncOptions()
-                                    .size(std::vector<int64_t>{size, size})
-                                    .mode(torch::kBilinear)
-                                    .align_corners(false)
-                                    .antialias(true));
-}
-
 // `most` numbers of 0 … total − 1, evenly spaced; all when there are fewer.
 std::vector<int64_t> evenly(int64_t total, int64_t most) {
   std::vector<int64_t> chosen(static_cast<size_t>(std::min(total, most)));
@@ -54,7 +39,7 @@ Tensor whole_slice(const data::DataSet& data, int64_t volume, int64_t slice, int
   Tensor image = torch::empty({1, 1, info.rows, info.columns});
   data.cache(volume).read_slice(data.volumes[static_cast<size_t>(volume)].volume, slice,
                                 {image.data_ptr<float>(), static_cast<size_t>(image.numel())});
-  return resized(image, size).squeeze(0).clamp(0, 1);
+  return resized(image, size, size).squeeze(0).clamp(0, 1);
 }
 
 // The volumes one by one, [1, F, 1, S, S] normalised, until `visit` says stop (false).
@@ -157,12 +142,25 @@ std::optional<AttentionPicture> draw_attention(Model& model, const PictureReques
       picture.positions.back().emplace_back(first, first + positions.size(1));
     }
   }
-  const Tensor slices = resized(as_grey(volume[0]), thumbnail).clamp(0, 1);  // [F, 1, T, T]
+  const Tensor slices = resized(as_grey(volume[0]), thumbnail, thumbnail).clamp(0, 1);  // [F, 1, T, T]
   eval::write_png(folder / picture.file, contact_sheet(slices.squeeze(1), picture.frames));
   return picture;
 }
 
 }  // namespace
+
+Tensor as_grey(const Tensor& normalised) {
+  return (normalised * 0.25 + 0.5).clamp(0, 1);
+}
+
+Tensor resized(const Tensor& images, int64_t rows, int64_t columns) {
+  namespace F = torch::nn::functional;
+  return F::interpolate(images, F::InterpolateFuncOptions()
+                                    .size(std::vector<int64_t>{rows, columns})
+                                    .mode(torch::kBilinear)
+                                    .align_corners(false)
+                                    .antialias(true));
+}
 
 Tensor contact_sheet(const Tensor& slices, int64_t columns) {
   const int64_t count = slices.size(0), size = slices.size(1), cell = size + 1;

@@ -51,6 +51,11 @@ using NamedObjectives = std::vector<std::pair<std::string, std::shared_ptr<Objec
 StagePictures draw_stage(Model& model, const NamedObjectives& objectives, const PictureRequest& request,
                          torch::Device device);
 
+// The loaders' normalisation undone: x · 0.25 + 0.5, clamped to [0, 1].
+torch::Tensor as_grey(const torch::Tensor& normalised);
+// [N, 1, H, W] → [N, 1, rows, columns], with anti-aliasing.
+torch::Tensor resized(const torch::Tensor& images, int64_t rows, int64_t columns);
+
 // [N, S, S] floats in [0, 1], `columns` a row → [3, H, W] uint8 with a one-pixel border.
 torch::Tensor contact_sheet(const torch::Tensor& slices, int64_t columns);
 

@@ -1,10 +1,11 @@
-// ivory cache: builds the caches that an experiment declares, shows one, verifies one.
+// ivory cache: builds the caches that an experiment declares, shows them and what a stage sees of them, verifies one.
 #include <ivory/error.h>
 
 #include <iostream>
 #include <set>
 
 #include "cache_info.h"
+#include "cache_preview.h"
 #include "commands.h"
 #include "config/experiment.h"
 #include "experiment/cache_store.h"
@@ -62,15 +63,18 @@ int verify(const std::vector<std::string>& arguments) {
 
 int run_cache(const std::vector<std::string>& arguments) {
   if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h") {
-    std::cout << usage << cache_info_usage;
+    std::cout << usage << cache_info_usage << cache_preview_usage;
     return static_cast<int>(arguments.empty() ? ExitCode::bad_request : ExitCode::done);
   }
   const std::vector<std::string> rest(arguments.begin() + 1, arguments.end());
-  IVORY_CHECK(!rest.empty(), "ivory cache ", arguments[0], ": an argument is missing\n", usage, cache_info_usage);
+  IVORY_CHECK(!rest.empty(), "ivory cache ", arguments[0], ": an argument is missing\n", usage, cache_info_usage,
+              cache_preview_usage);
   if (arguments[0] == "build") return build(rest);
   if (arguments[0] == "info") return cache_info(rest);
+  if (arguments[0] == "preview") return cache_preview(rest);
   if (arguments[0] == "verify") return verify(rest);
-  throw bad_request("ivory cache: unknown command '", arguments[0], "'\n", usage, cache_info_usage);
+  throw bad_request("ivory cache: unknown command '", arguments[0], "'\n", usage, cache_info_usage,
+                    cache_preview_usage);
 }
 
 }  // namespace ivory::tools
