@@ -100,7 +100,9 @@ File lock_folder(const std::filesystem::path& folder) {
   File file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
   if (file.get() < 0) throw run_failed(path.string(), ": cannot be created: ", errno_text());
   if (::flock(file.get(), LOCK_EX | LOCK_NB) == 0) return file;
-  if (errno == EWOULDBLOCK) throw run_failed(folder.string(), ": another process is building this cache");
+  if (errno == EWOULDBLOCK) {
+    throw InUse(ExitCode::run_failed, folder.string() + ": another process is building this cache");
+  }
   throw run_failed(path.string(), ": cannot be locked: ", errno_text());
 }
 

@@ -1,6 +1,8 @@
 #pragma once
 // POSIX files with every error as one sentence that carries errno's text.
 
+#include <ivory/error.h>
+
 #include <cstdint>
 #include <filesystem>
 #include <span>
@@ -38,7 +40,11 @@ void replace_text(const std::filesystem::path& path, const std::string& text);
 
 // What a file under construction is called.
 std::filesystem::path temporary_name(const std::filesystem::path& path);
-// Takes an exclusive lock that ends with the process; throws run_failed when another process holds it.
+class InUse : public Error {
+ public:
+  using Error::Error;
+};
+// Takes an exclusive lock that ends with the process; throws InUse (run_failed) when another process holds it.
 File lock_folder(const std::filesystem::path& folder);
 
 }  // namespace ivory::data

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "data/files.h"
 #include "data/manifest.h"
@@ -87,6 +88,20 @@ void discard(const fs::path& folder) {
   if (fs::exists(folder / "manifest.json")) fs::remove_all(folder);
 }
 
+// False while another process builds it.
+bool try_to_build(const config::DataSpec& spec, const fs::path& folder, ingest::Report& report) {
+  auto* build = plugin::load_symbol<decltype(ivory_ingest_build)>("libivory_ingest.so", "ivory_ingest_build");
+  ProgressLine line(spec.name);
+  try {
+    build(
+        spec, folder, /*strict=*/false, [&](const ingest::Progress& progress) { line.show(progress); },
+        train::stop_requested(), report);
+  } catch (const data::InUse&) {
+    return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 fs::path cache_folder(const config::DataSpec& spec) {
@@ -109,12 +124,14 @@ BuiltCache ensure_cache(const config::DataSpec& spec, Refresh refresh) {
       return {.folder = folder, .skipped = static_cast<int64_t>(sources.skipped.size())};
     }
   }
-  auto* build = plugin::load_symbol<decltype(ivory_ingest_build)>("libivory_ingest.so", "ivory_ingest_build");
-  ProgressLine line(spec.name);
   ingest::Report report;
-  build(
-      spec, folder, /*strict=*/false, [&](const ingest::Progress& progress) { line.show(progress); },
-      train::stop_requested(), report);
+  for (bool told = false; !try_to_build(spec, folder, report); told = true) {
+    if (!told) spdlog::info("cache {}: waits for the process that builds it", spec.name);
+    if (train::stop_requested())
+      throw train::Interrupted("interrupted while another process builds cache " + spec.name);
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    if (fs::exists(folder / "manifest.json")) return ensure_cache(spec, Refresh::nothing);
+  }
   tell(report, spec.name);
   if (!report.finished)
     throw train::Interrupted("cache " + spec.name + " is not finished; the next run goes on with it");

@@ -7,12 +7,13 @@
 
 #include "experiment/device.h"
 #include "experiment/log.h"
-#include "experiment/parameter_table.h"
+#include "experiment/outcome.h"
 #include "experiment/pictures.h"
 #include "experiment/provenance.h"
 #include "experiment/summary.h"
-#include "experiment/table.h"
+#include "experiment/together.h"
 #include "train/files.h"
+#include "train/process_group.h"
 #include "train/trainer.h"
 
 namespace ivory::experiment {
@@ -46,57 +47,142 @@ json to_json(const StagePictures& pictures) {
 class Runner {
  public:
   Runner(const config::Experiment& experiment, const plugin::Registry& registry, torch::Device device,
-         const json& origin)
+         const json& origin, const Collective& group, const RunOptions& options)
       : experiment_(experiment),
         registry_(registry),
         device_(device),
+        group_(group),
+        options_(options),
         origin_(origin),
         store_(experiment.output),
-        data_(open_data(experiment, /*build=*/true)),
-        plan_(make_plan(experiment, data_.content)) {
+        data_(open_together(experiment, group)),
+        plan_(make_plan(experiment, data_.content)),
+        left_alone_(left_alone(plan_, store_, options.retry)) {
     origin_.erase("diff");  // the run folder has it
   }
 
   ExitCode run() {
-    check_before_training(plan_, data_, store_, registry_);
-    for (const auto& node : plan_.nodes) run_if_needed(node);
+    if (group_.rank() == 0) check_before_training(plan_, data_, store_, registry_);
+    std::string stopped;
+    try {
+      for (size_t i = 0; i < plan_.nodes.size() && !(options_.fail_fast && failed_ != ExitCode::done); ++i) {
+        run_share(i);
+      }
+    } catch (const train::Interrupted& stop) {
+      stopped = stop.what();
+    }
+    if (train::any(!stopped.empty(), group_)) {
+      throw train::Interrupted(stopped.empty() ? "another process was stopped" : stopped);
+    }
+    failures_ = join_failures(failures_, group_);
+    if (failed_ == ExitCode::done && !failures_.empty()) failed_ = ExitCode::run_failed;
     if (failed_ != ExitCode::done) return failed_;
     return data_.missing.empty() ? ExitCode::done : ExitCode::missing_data;
   }
 
+  ExitCode run_only(const std::string& folder) {
+    for (const auto& node : plan_.nodes) {
+      if (node.identity.empty() || node.folder_name() != folder) continue;
+      run_if_needed(node);
+      return failed_;
+    }
+    throw run_failed("the experiment has no part ", folder, ": its data or files have changed since it was planned");
+  }
+
   const Plan& plan() const { return plan_; }
-  const Store& store() const { return store_; }
   const OpenData& data() const { return data_; }
   const std::map<std::string, std::string>& failures() const { return failures_; }
 
  private:
-  void run_if_needed(const Node& node) {
+  // What the log says of those that cannot or need not run is said here.
+  bool must_run(const Node& node) {
+    const std::string& reason = left_alone_[static_cast<size_t>(&node - plan_.nodes.data())];
+    if (!reason.empty()) {
+      spdlog::warn("{}: not run, {}", node.label(), reason);
+      if (store_.failure(node)) note_failure(node, reason, ExitCode::run_failed);
+      return false;
+    }
     if (store_.record(node)) {
       spdlog::info("{}: done already", node.label());
-      return;
+      return false;
     }
     if (node.identity.empty()) {
       spdlog::warn("{}: not run, its data are missing", node.label());
-      return;
+      return false;
     }
     for (const size_t input : node.inputs) {
       if (store_.record(plan_.nodes[input])) continue;
       spdlog::warn("{}: not run, {} is not done", node.label(), plan_.nodes[input].label());
-      return;
+      return false;
     }
+    return true;
+  }
+
+  void run_if_needed(const Node& node) {
+    if (must_run(node)) run_node(node);
+  }
+
+  // Stages are trained by all processes, tasks dealt out to them.
+  void run_share(size_t index) {
+    const Node& node = plan_.nodes[index];
+    if (group_.world_size() > 1 && node.kind == NodeKind::stage) {
+      run_together(node);
+    } else if (static_cast<int64_t>(index) % group_.world_size() == group_.rank()) {
+      run_if_needed(node);
+    }
+  }
+
+  // The first process has the folder and writes the record.
+  void run_together(const Node& node) {
+    std::optional<FolderLock> lock;
     try {
-      const fs::path folder = store_.folder(node);
-      make_writable(folder);
-      const FolderLock lock(folder);
-      json record = node.kind == NodeKind::stage ? train_stage(node) : train_task(node);
-      record["identity"] = node.identity;
-      record["label"] = node.label();
-      record["finished"] = utc_now();
-      record["provenance"] = origin_;
-      store_.write_record(node, record);
-      train::discard_checkpoints(context(node));
+      attempt(node, [&] {
+        if (group_.rank() == 0 && must_run(node)) lock = claim(node, store_);
+      });
+    } catch (const train::Interrupted&) {  // the others learn of it in what they train next
+    }
+    if (!agree(lock.has_value(), node.identity, group_)) return;
+    if (group_.rank() == 0) {
+      attempt(node, [&] { train_and_record(node); });
+    } else {
+      attempt(node, [&] {
+        train::train_stage(*node.stage, *node.model, {}, data_set_of(node, data_), registry_, context(node));
+      });
+    }
+    group_.barrier();  // the record is there
+  }
+
+  void run_node(const Node& node) {
+    attempt(node, [&] {
+      if (const auto lock = claim(node, store_)) train_and_record(node);
+    });
+  }
+
+  // The node's folder is this process's.
+  void train_and_record(const Node& node) {
+    store_.forget_failure(node);
+    json record = node.kind == NodeKind::stage ? train_stage(node) : train_task(node);
+    record["identity"] = node.identity;
+    record["label"] = node.label();
+    record["finished"] = utc_now();
+    record["provenance"] = origin_;
+    record["inputs"] = json::array();
+    for (const size_t input : node.inputs) record["inputs"].push_back(plan_.nodes[input].folder_name());
+    if (const fs::path weights = store_.folder(node) / "weights.safetensors"; fs::exists(weights)) {
+      record["weights"] = {{"bytes", fs::file_size(weights)}, {"xxh3", train::hash_file(weights)}};
+    }
+    store_.write_record(node, record);
+    train::discard_checkpoints(context(node));
+  }
+
+  // What goes wrong is the node's failure, not the run's end.
+  void attempt(const Node& node, const std::function<void()>& body) {
+    try {
+      body();
     } catch (const train::Interrupted&) {
       throw;
+    } catch (const std::bad_alloc&) {
+      fail(node, "out of memory: the system gives no more", ExitCode::run_failed);
     } catch (const c10::Error& error) {
       fail(node, error.what_without_backtrace(), ExitCode::run_failed);
     } catch (const Error& error) {
@@ -108,16 +194,28 @@ class Runner {
 
   void fail(const Node& node, const std::string& reason, ExitCode code) {
     spdlog::error("{} failed: {}", node.label(), reason);
+    note_failure(node, reason, code);
+    if (context(node).folder.empty()) return;
+    try {
+      store_.write_failure(node, reason, code);
+    } catch (const Error& error) {
+      spdlog::warn("{}: {}", node.label(), error.what());
+    }
+  }
+
+  void note_failure(const Node& node, const std::string& reason, ExitCode code) {
     failures_[node.label()] = reason;
     if (failed_ != ExitCode::run_failed) failed_ = code;
   }
 
   train::NodeContext context(const Node& node) const {
-    return {.folder = store_.folder(node),
+    const bool joint = node.kind == NodeKind::stage;
+    return {.folder = joint && group_.rank() > 0 ? fs::path() : store_.folder(node),
             .label = node.label(),
             .identity = node.identity,
             .seed = node.seed,
-            .device = device_};
+            .device = device_,
+            .group = joint ? &group_ : nullptr};
   }
 
   fs::path initial_weights(const Node& node) const {
@@ -179,28 +277,35 @@ class Runner {
   const config::Experiment& experiment_;
   const plugin::Registry& registry_;
   const torch::Device device_;
+  const Collective& group_;
+  const RunOptions options_;
   json origin_;  // where and by what this session runs
   const Store store_;
   const OpenData data_;
   const Plan plan_;
+  const std::vector<std::string> left_alone_;  // why, of every node
   std::map<std::string, std::string> failures_;
   ExitCode failed_ = ExitCode::done;  // run_failed where any was more than a request that cannot be met
 };
 
-// <run>/nodes/stage-slices → ../../store/stage-slices-…: what this experiment is made of.
-void link_nodes(const fs::path& folder, const Plan& plan, const Store& store) {
-  fs::remove_all(folder / "nodes");
-  fs::create_directories(folder / "nodes");
-  for (const auto& node : plan.nodes) {
-    if (node.identity.empty() || !fs::exists(store.folder(node))) continue;
-    std::string name = (node.kind == NodeKind::stage ? "stage-" : "task-") + node.name;
-    if (node.kind == NodeKind::task) name += "-" + node.from + "-" + std::to_string(node.trial + 1);
-    fs::create_directory_symlink(fs::relative(store.folder(node), folder / "nodes"), folder / "nodes" / name);
-  }
-}
-
 std::string device_name(const torch::Device& device) {
   return device.is_cuda() ? "cuda" : "cpu";
+}
+
+std::string in_processes(const Collective& group) {
+  return group.world_size() > 1 ? " in " + std::to_string(group.world_size()) + " processes" : "";
+}
+
+void set_up_process(const config::Experiment& experiment) {
+  if (experiment.threads > 0) at::set_num_threads(static_cast<int>(experiment.threads));
+  train::install_signal_handlers();
+}
+
+// The part of a process that is not the first: it trains along and leaves the folders to the first.
+ExitCode run_along(const config::Experiment& experiment, const plugin::Registry& registry, torch::Device device,
+                   const json& origin, const Collective& group, const RunOptions& options) {
+  set_up_process(experiment);
+  return Runner(experiment, registry, device, origin, group, options).run();
 }
 
 }  // namespace
@@ -213,28 +318,31 @@ fs::path run_folder(const config::Experiment& experiment) {
   return folder / (slug(point).substr(0, longest) + "-" + train::hash_text(point).substr(0, 6));
 }
 
-ExitCode run(const config::Experiment& experiment, const plugin::Registry& registry, const std::string& command) {
+ExitCode run(const config::Experiment& experiment, const plugin::Registry& registry, const std::string& command,
+             const Processes& processes, const RunOptions& options) {
+  const Collective& group = processes.group ? *processes.group : train::alone();
+  const torch::Device device = choose_device(experiment.device, processes.local_rank);
+  const json origin = provenance(command, device_name(device));
+  if (group.rank() > 0) return run_along(experiment, registry, device, origin, group, options);
   const fs::path folder = run_folder(experiment);
   make_writable(folder);
   const FolderLock lock(folder);
   make_writable(fs::path(experiment.output) / "store");
   open_log(folder / "log.txt");
-  const torch::Device device = choose_device(experiment.device);
-  if (experiment.threads > 0) at::set_num_threads(static_cast<int>(experiment.threads));
-  train::install_signal_handlers();
+  set_up_process(experiment);
   write_file(folder / "experiment.toml", config::to_toml(experiment));
-  const json origin = provenance(command, device_name(device));
   write_file(folder / "provenance.json", origin.dump(2) + "\n");
-  spdlog::info("{}: {} on {}, results in {}", experiment.name, origin["version"].get<std::string>(),
-               device_name(device), folder.string());
+  spdlog::info("{}: {} on {}{}, results in {}", experiment.name, origin["version"].get<std::string>(),
+               device_name(device), in_processes(group), folder.string());
 
   std::optional<Runner> made;
   try {
-    made.emplace(experiment, registry, device, origin);
+    made.emplace(experiment, registry, device, origin, group, options);
   } catch (const train::Interrupted& stop) {
     throw train::Interrupted(stop.what() + ("\nTo continue: " + command));
   }
   Runner& runner = *made;
+  write_plan(folder, runner.plan());
   ExitCode code = ExitCode::run_failed;
   std::string interrupted;
   try {
@@ -242,22 +350,20 @@ ExitCode run(const config::Experiment& experiment, const plugin::Registry& regis
   } catch (const train::Interrupted& stop) {
     interrupted = stop.what();
   }
-  link_nodes(folder, runner.plan(), runner.store());
-  const bool counts = experiment.table.kind == config::TableKind::parameters;
-  const RunState state{
-      experiment,
-      runner.plan(),
-      runner.store(),
-      runner.data(),
-      runner.failures(),
-      origin,
-      counts ? make_parameter_table(experiment, registry) : make_table(experiment, runner.plan(), runner.store())};
-  write_summary(state, folder);
+  const std::string text =
+      write_outcome(folder, experiment, registry, runner.plan(), runner.data(), runner.failures(), origin);
   if (!interrupted.empty()) throw train::Interrupted(interrupted + "\nTo continue: " + command);
-  std::cout << "\n" << console_summary(state) << "\n";
-  std::cout << "Report: " << (folder / "report.html").string() << "\n";
+  std::cout << "\n" << text << "\n";
   for (const auto& [name, sentence] : runner.data().missing) std::cerr << sentence << "\n";
   return code;
+}
+
+ExitCode run_node(const config::Experiment& experiment, const plugin::Registry& registry, const std::string& folder,
+                  const std::string& command) {
+  const torch::Device device = choose_device(experiment.device);
+  set_up_process(experiment);
+  return Runner(experiment, registry, device, provenance(command, device_name(device)), train::alone(), {})
+      .run_only(folder);
 }
 
 }  // namespace ivory::experiment

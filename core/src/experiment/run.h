@@ -8,6 +8,7 @@
 
 #include "config/experiment.h"
 #include "data/loader.h"
+#include "experiment/claim.h"
 #include "experiment/plan.h"
 #include "experiment/store.h"
 #include "train/trainer.h"
@@ -28,9 +29,27 @@ struct OpenData {
 // <output>/<name>, or <output>/<name>/<sweep point>.
 std::filesystem::path run_folder(const config::Experiment& experiment);
 
-// Runs what can run. Returns done, run_failed when a node failed, missing_data when data are missing.
-// `command`: the command line, for provenance and for the sentence that says how to continue.
-ExitCode run(const config::Experiment& experiment, const plugin::Registry& registry, const std::string& command);
+// The processes that run an experiment together: stages in all of them, data-parallel; tasks dealt out.
+struct Processes {
+  const Collective* group = nullptr;  // null: this one alone
+  int64_t local_rank = 0;             // the number of its GPU
+};
+
+struct RunOptions {
+  Retry retry = Retry::all;
+  bool fail_fast = false;  // nothing more is begun after the first failure
+};
+
+// Runs what can run. A node that another process runs is waited for, and its result used. Returns done, run_failed when
+// a node failed, missing_data when data are missing. `command`: the command line, for provenance and for the sentence
+// that says how to continue.
+ExitCode run(const config::Experiment& experiment, const plugin::Registry& registry, const std::string& command,
+             const Processes& processes = {}, const RunOptions& options = {});
+
+// The node of this folder in the store, whose inputs are done, and nothing else: no tables, no log. What `run` does in
+// a process of its own.
+ExitCode run_node(const config::Experiment& experiment, const plugin::Registry& registry, const std::string& folder,
+                  const std::string& command);
 
 // Opens the caches; with `build`, missing ones are built first.
 OpenData open_data(const config::Experiment& experiment, bool build);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <ivory/error.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -10,43 +11,55 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "experiment/provenance.h"
+
 namespace ivory::experiment {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr const char* record_name = "done.json";
-
-std::optional<nlohmann::json> read_json(const fs::path& file) {
-  std::ifstream in(file);
-  if (!in) return {};
-  nlohmann::json value = nlohmann::json::parse(in, nullptr, /*allow_exceptions=*/false);
-  if (value.is_discarded()) return {};
-  return value;
-}
+constexpr const char* lock_name = ".lock";
 
 std::string reason() {
   return std::strerror(errno);
 }
 
+bool is_there(int file, const fs::path& name) {
+  struct stat opened = {}, named = {};
+  return fstat(file, &opened) == 0 && stat(name.c_str(), &named) == 0 && opened.st_ino == named.st_ino;
+}
+
 }  // namespace
 
 FolderLock::FolderLock(const fs::path& folder) {
-  const fs::path name = folder / ".lock";
-  file_ = open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (file_ < 0) throw bad_request("cannot create ", name.string(), ": ", reason());
-  if (flock(file_, LOCK_EX | LOCK_NB) != 0) {
-    char owner[32] = {};
-    const ssize_t read_bytes = pread(file_, owner, sizeof owner - 1, 0);
-    close(file_);
-    throw bad_request(folder.string(), " is in use by another process",
-                      read_bytes > 0 ? " (pid " + std::string(owner) + ")" : "",
+  auto lock = try_lock(folder);
+  if (!lock) {
+    throw bad_request(folder.string(), " is in use by another process", owner(folder),
                       ": wait for it, or give this run another folder with --output");
   }
-  const std::string pid = std::to_string(getpid());
-  if (ftruncate(file_, 0) != 0 || pwrite(file_, pid.data(), pid.size(), 0) < 0) {
-    close(file_);
-    throw run_failed("cannot write ", name.string(), ": ", reason());
+  file_ = std::exchange(lock->file_, -1);
+}
+
+std::optional<FolderLock> FolderLock::try_lock(const fs::path& folder) {
+  const fs::path name = folder / lock_name;
+  for (;;) {
+    FolderLock lock;
+    lock.file_ = open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (lock.file_ < 0) throw bad_request("cannot create ", name.string(), ": ", reason());
+    if (flock(lock.file_, LOCK_EX | LOCK_NB) != 0) return {};
+    if (!is_there(lock.file_, name)) continue;  // the folder was removed, and perhaps made again, in between
+    const std::string pid = std::to_string(getpid());
+    if (ftruncate(lock.file_, 0) != 0 || pwrite(lock.file_, pid.data(), pid.size(), 0) < 0) {
+      throw run_failed("cannot write ", name.string(), ": ", reason());
+    }
+    return lock;
   }
+}
+
+std::string FolderLock::owner(const fs::path& folder) {
+  std::ifstream in(folder / lock_name);
+  std::string pid;
+  std::getline(in, pid);
+  return pid.empty() ? "" : " (pid " + pid + ")";
 }
 
 FolderLock::~FolderLock() {
@@ -54,6 +67,11 @@ FolderLock::~FolderLock() {
 }
 
 FolderLock::FolderLock(FolderLock&& other) noexcept : file_(std::exchange(other.file_, -1)) {}
+
+FolderLock& FolderLock::operator=(FolderLock&& other) noexcept {
+  std::swap(file_, other.file_);
+  return *this;
+}
 
 void make_writable(const fs::path& folder) {
   std::error_code error;
@@ -87,6 +105,14 @@ void write_file(const fs::path& file, const std::string& text) {
   }
 }
 
+std::optional<nlohmann::json> read_json(const fs::path& file) {
+  std::ifstream in(file);
+  if (!in) return {};
+  nlohmann::json value = nlohmann::json::parse(in, nullptr, /*allow_exceptions=*/false);
+  if (value.is_discarded()) return {};
+  return value;
+}
+
 Store::Store(const fs::path& output) : root_(output / "store") {}
 
 fs::path Store::folder(const Node& node) const {
@@ -94,9 +120,17 @@ fs::path Store::folder(const Node& node) const {
 }
 
 std::optional<nlohmann::json> Store::record(const Node& node) const {
+  return own(node, record_file);
+}
+
+std::optional<nlohmann::json> Store::failure(const Node& node) const {
+  return own(node, failure_file);
+}
+
+std::optional<nlohmann::json> Store::own(const Node& node, const char* file) const {
   if (node.identity.empty()) return {};
-  auto record = read_json(folder(node) / record_name);
-  if (!record || record->value("identity", "") != node.identity) return {};
+  auto record = read_json(folder(node) / file);
+  if (!record || !record->is_object() || record->value("identity", "") != node.identity) return {};
   return record;
 }
 
@@ -108,13 +142,28 @@ std::vector<nlohmann::json> Store::records_of(const Node& node) const {
   for (const auto& entry : fs::directory_iterator(root_, missing)) {
     const std::string found = entry.path().filename().string();
     if (!found.starts_with(prefix) || found.find('-', prefix.size()) != std::string::npos) continue;
-    if (auto record = read_json(entry.path() / record_name)) records.push_back(std::move(*record));
+    if (auto record = read_json(entry.path() / record_file)) records.push_back(std::move(*record));
   }
   return records;
 }
 
 void Store::write_record(const Node& node, const nlohmann::json& record) const {
-  write_file(folder(node) / record_name, record.dump(2) + "\n");
+  write_file(folder(node) / record_file, record.dump(2) + "\n");
+}
+
+void Store::write_failure(const Node& node, const std::string& reason, ExitCode code) const {
+  const nlohmann::json record = {{"identity", node.identity},
+                                 {"label", node.label()},
+                                 {"reason", reason},
+                                 {"exit code", static_cast<int>(code)},
+                                 {"finished", utc_now()}};
+  const auto replace = nlohmann::json::error_handler_t::replace;  // a reason may quote bytes of a file
+  write_file(folder(node) / failure_file, record.dump(2, ' ', false, replace) + "\n");
+}
+
+void Store::forget_failure(const Node& node) const {
+  std::error_code ignored;
+  fs::remove(folder(node) / failure_file, ignored);
 }
 
 }  // namespace ivory::experiment

@@ -1,6 +1,9 @@
 #pragma once
 // Where results live: <output>/store/<node>, shared by all experiments of an output folder. A node is done when its
-// terminal record, written last, is there; everything else in its folder is work in progress.
+// terminal record, written last, is there; everything else in its folder is work in progress. A node that failed has a
+// record of that, until it is run again. No time of a clock decides anything.
+
+#include <ivory/error.h>
 
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
@@ -16,13 +19,24 @@ namespace ivory::experiment {
 class FolderLock {
  public:
   explicit FolderLock(const std::filesystem::path& folder);
+  // Empty where another process has it.
+  static std::optional<FolderLock> try_lock(const std::filesystem::path& folder);
+  // Of the process that has it: " (pid 123)", or "" where that is not known.
+  static std::string owner(const std::filesystem::path& folder);
   ~FolderLock();
   FolderLock(FolderLock&& other) noexcept;
-  FolderLock& operator=(FolderLock&&) = delete;
+  FolderLock& operator=(FolderLock&& other) noexcept;
 
  private:
+  FolderLock() = default;
   int file_ = -1;
 };
+
+constexpr const char* record_file = "done.json";
+constexpr const char* failure_file = "failed.json";
+
+// Empty when the file is not there or no JSON.
+std::optional<nlohmann::json> read_json(const std::filesystem::path& file);
 
 class Store {
  public:
@@ -35,8 +49,15 @@ class Store {
   std::vector<nlohmann::json> records_of(const Node& node) const;
   // Atomically: temporary name, fsync, rename.
   void write_record(const Node& node, const nlohmann::json& record) const;
+  // {"identity", "label", "reason", "exit code", "finished"} of a node that failed when it was last run.
+  std::optional<nlohmann::json> failure(const Node& node) const;
+  void write_failure(const Node& node, const std::string& reason, ExitCode code) const;
+  void forget_failure(const Node& node) const;
+  const std::filesystem::path& root() const { return root_; }
 
  private:
+  std::optional<nlohmann::json> own(const Node& node, const char* file) const;
+
   std::filesystem::path root_;
 };
 

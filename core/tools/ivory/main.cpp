@@ -1,4 +1,4 @@
-// ivory: caches, data sets, plugins, weights and features. `ivory help` lists the commands.
+// ivory: caches, data sets, results, plugins, weights and features. `ivory help` lists the commands.
 #include <iostream>
 
 #include "commands.h"
@@ -11,6 +11,7 @@ namespace {
 constexpr ivory::tools::Command commands[] = {
     {"cache", "build a slice cache from volumes, show it, verify it", ivory::tools::run_cache},
     {"data", "list and describe the layouts of data sets", ivory::tools::run_data},
+    {"store", "list and show results, verify them, remove what nobody needs", ivory::tools::run_store},
     {"plugins", "list and describe objectives, backbones and tasks; start a new one", ivory::tools::run_plugins},
     {"weights", "show, compare, import and export weights", ivory::tools::run_weights},
     {"features", "features of a cache, volumes, images or tensors", ivory::tools::run_features},

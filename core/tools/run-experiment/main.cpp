@@ -3,14 +3,19 @@
 
 #include <boost/program_options.hpp>
 #include <iostream>
+#include <nlohmann/json.hpp>
 
 #include "config/experiment.h"
 #include "config/node.h"
+#include "experiment/child.h"
+#include "experiment/device.h"
 #include "experiment/guarded.h"
 #include "experiment/log.h"
 #include "experiment/run.h"
+#include "experiment/side_by_side.h"
 #include "experiment/version.h"
 #include "plugin/registry.h"
+#include "train/process_group.h"
 #include "train/trainer.h"
 
 namespace {
@@ -33,6 +38,9 @@ constexpr const char* introduction =
 struct Request {
   std::vector<std::string> files, overrides;
   bool dry_run = false, smoke = false;
+  ivory::experiment::JobOptions jobs{.jobs = 0};  // 0: in this process, one after the other
+  std::string node;                               // of a child: the only part that it runs
+  pid_t parent = 0;
   std::string command;
 };
 
@@ -56,11 +64,17 @@ std::optional<Request> parse(int argc, char** argv) {
   add("dry-run", po::bool_switch(&request.dry_run), "print the plan and a cost estimate, run nothing");
   add("smoke", po::bool_switch(&request.smoke),
       "run the whole at the tiny size that the file's [smoke] says, on generated volumes; every output says so");
+  add("jobs,j", po::value(&request.jobs.jobs)->value_name("N"),
+      "run N parts (stages and trials, over all points of a sweep) side by side, each in a process of its own");
+  add("fail-fast", po::bool_switch(&request.jobs.run.fail_fast), "begin nothing more after the first failure");
+  add("retry-failed", po::bool_switch(), "run only what failed before, and what needs it");
+  add("skip-failed", po::bool_switch(), "do not run again what failed before");
   add("output", po::value(&output)->value_name("FOLDER"), "where results go (default: the file's, else runs)");
   add("help,h", "this text");
   add("version", "versions of Ivory and its libraries");
   po::options_description all;
   all.add(options).add_options()("file", po::value(&request.files)->composing());
+  all.add_options()("node", po::value(&request.node))("parent", po::value(&request.parent));
   po::variables_map values;
   try {
     po::positional_options_description positional;
@@ -78,23 +92,62 @@ std::optional<Request> parse(int argc, char** argv) {
     std::cout << ivory::experiment::version_text() << "\n";
     return {};
   }
+  const bool only = values["retry-failed"].as<bool>(), skip = values["skip-failed"].as<bool>();
+  IVORY_CHECK(!only || !skip, "run-experiment: --retry-failed and --skip-failed say opposite things");
+  using ivory::experiment::Retry;
+  request.jobs.run.retry = only ? Retry::only : skip ? Retry::none : Retry::all;
+  IVORY_CHECK(!values.count("jobs") || (request.jobs.jobs >= 1 && request.jobs.jobs <= 1024),
+              "run-experiment: --jobs must be 1 … 1024, got ", request.jobs.jobs);
   if (!output.empty()) request.overrides.push_back("experiment.output=" + ivory::config::written(output));
   IVORY_CHECK(!request.files.empty(), "run-experiment: no experiment file; try run-experiment --help");
   for (int i = 0; i < argc; ++i) request.command += (i > 0 ? " " : "") + shell_word(argv[i]);
   return request;
 }
 
-// One point of a sweep that is wrong does not keep the others from running.
+using ivory::experiment::Processes;
+
+// One point of a sweep that is wrong does not keep the others from running, unless other processes are waiting at it.
 ExitCode run_one(const ivory::config::Experiment& experiment, const ivory::plugin::Registry& registry,
-                 const std::string& command, bool others) {
+                 const Request& request, const Processes& processes, bool others) {
   try {
-    return ivory::experiment::run(experiment, registry, command);
+    return ivory::experiment::run(experiment, registry, request.command, processes, request.jobs.run);
   } catch (const ivory::train::Interrupted&) {
     throw;
   } catch (const ivory::Error& error) {
-    if (!others) throw;
+    if (!others || processes.group) throw;
     std::cerr << experiment.sweep_point << ": " << error.what() << "\n";
     return error.code();
+  }
+}
+
+// The experiments of one file together.
+ExitCode run_jobs(const std::vector<ivory::config::Experiment>& experiments, const ivory::plugin::Registry& registry,
+                  const Request& request) {
+  ExitCode worst = ExitCode::done;
+  for (auto first = experiments.begin(); first != experiments.end();) {
+    const auto last = std::find_if(first, experiments.end(), [&](const auto& one) { return one.file != first->file; });
+    const ExitCode code = ivory::experiment::run_side_by_side({first, last}, registry, request.command, request.jobs);
+    if (code != ExitCode::done && worst != ExitCode::run_failed) worst = code;
+    first = last;
+  }
+  return worst;
+}
+
+// What run_jobs starts: the command that the user gave lies beside the experiment.
+int run_child(const Request& request) {
+  if (request.parent > 0) ivory::experiment::end_with_parent(request.parent);
+  ivory::plugin::Registry registry;
+  registry.discover();
+  const std::string& file = request.files.front();
+  const auto experiments = ivory::config::load_experiments(file, request.overrides, registry);
+  const auto origin =
+      ivory::experiment::read_json(std::filesystem::path(file).parent_path() / "provenance.json").value_or("");
+  const std::string command = origin.is_object() ? origin.value("command", "") : request.command;
+  try {
+    return static_cast<int>(ivory::experiment::run_node(experiments.front(), registry, request.node, command));
+  } catch (const ivory::train::Interrupted& stop) {
+    std::cerr << stop.what() << "\n";
+    return ivory::experiment::interrupted_exit;
   }
 }
 
@@ -109,14 +162,26 @@ ExitCode run(const Request& request) {
       experiments.push_back(std::move(experiment));
     }
   }
+  // Started by torchrun, srun or mpirun: one of several processes.
+  const auto launch = ivory::train::launch_of([](const char* name) { return std::getenv(name); });
+  if (launch) ivory::experiment::choose_device("auto", launch->local_rank);  // before NCCL is looked for
+  const auto group = launch && !request.dry_run ? ivory::train::join(*launch) : nullptr;
+  if (request.jobs.jobs > 0 && !request.dry_run) {
+    IVORY_CHECK(!group, "run-experiment: --jobs and ", group->world_size(), " joined processes exclude each other");
+    return run_jobs(experiments, registry, request);
+  }
+  IVORY_CHECK(!group || !request.jobs.run.fail_fast, "run-experiment: --fail-fast is for a run in one process");
+  const Processes processes{.group = group.get(), .local_rank = launch ? launch->local_rank : 0};
+  if (group && group->rank() > 0) ivory::experiment::open_console_log(group->rank());
   ExitCode worst = ExitCode::done;
   for (const auto& experiment : experiments) {
     if (request.dry_run) {
       std::cout << ivory::experiment::describe_plan(experiment, registry) << "\n";
       continue;
     }
-    const ExitCode code = run_one(experiment, registry, request.command, experiments.size() > 1);
+    const ExitCode code = run_one(experiment, registry, request, processes, experiments.size() > 1);
     if (code != ExitCode::done && worst != ExitCode::run_failed) worst = code;
+    if (code != ExitCode::done && request.jobs.run.fail_fast) break;
   }
   return worst;
 }
@@ -127,6 +192,7 @@ int main(int argc, char** argv) {
   return ivory::tools::guarded([&] {
     ivory::experiment::open_console_log();
     const auto request = parse(argc, argv);
+    if (request && !request->node.empty()) return run_child(*request);
     return static_cast<int>(request ? run(*request) : ExitCode::done);
   });
 }

@@ -1,0 +1,52 @@
+#include "experiment/outcome.h"
+
+#include <nlohmann/json.hpp>
+
+#include "experiment/parameter_table.h"
+#include "experiment/summary.h"
+#include "experiment/table.h"
+
+namespace ivory::experiment {
+namespace fs = std::filesystem;
+namespace {
+
+// <run>/nodes/stage-slices → ../../store/stage-slices-…: what this experiment is made of.
+void link_nodes(const fs::path& folder, const Plan& plan, const Store& store) {
+  fs::remove_all(folder / "nodes");
+  fs::create_directories(folder / "nodes");
+  for (const auto& node : plan.nodes) {
+    if (node.identity.empty() || !fs::exists(store.folder(node))) continue;
+    std::string name = (node.kind == NodeKind::stage ? "stage-" : "task-") + node.name;
+    if (node.kind == NodeKind::task) name += "-" + node.from + "-" + std::to_string(node.trial + 1);
+    fs::create_directory_symlink(fs::relative(store.folder(node), folder / "nodes"), folder / "nodes" / name);
+  }
+}
+
+}  // namespace
+
+void write_plan(const fs::path& folder, const Plan& plan) {
+  nlohmann::json nodes = nlohmann::json::array();
+  for (const auto& node : plan.nodes) {
+    if (!node.identity.empty()) nodes.push_back({{"folder", node.folder_name()}, {"label", node.label()}});
+  }
+  write_file(folder / plan_file, nodes.dump(1) + "\n");
+}
+
+std::string write_outcome(const fs::path& folder, const config::Experiment& experiment,
+                          const plugin::Registry& registry, const Plan& plan, const OpenData& data,
+                          const std::map<std::string, std::string>& failures, const nlohmann::json& provenance) {
+  const Store store(experiment.output);
+  link_nodes(folder, plan, store);
+  const bool counts = experiment.table.kind == config::TableKind::parameters;
+  const RunState state{experiment,
+                       plan,
+                       store,
+                       data,
+                       failures,
+                       provenance,
+                       counts ? make_parameter_table(experiment, registry) : make_table(experiment, plan, store)};
+  write_summary(state, folder);
+  return console_summary(state) + "\nReport: " + (folder / "report.html").string();
+}
+
+}  // namespace ivory::experiment

@@ -1,0 +1,337 @@
+#include "experiment/side_by_side.h"
+
+#include <spdlog/spdlog.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <fstream>
+#include <iostream>
+#include <list>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <thread>
+
+#include "experiment/child.h"
+#include "experiment/device.h"
+#include "experiment/estimate.h"
+#include "experiment/identity.h"
+#include "experiment/job_queue.h"
+#include "experiment/log.h"
+#include "experiment/outcome.h"
+#include "experiment/provenance.h"
+
+namespace ivory::experiment {
+namespace fs = std::filesystem;
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using nlohmann::json;
+
+// One point of the sweep.
+struct Point {
+  const config::Experiment& experiment;
+  fs::path folder;
+  Plan plan = {};
+  std::map<std::string, std::string> missing = {};  // data, as of OpenData
+  std::vector<size_t> jobs = {};                    // of every node
+  ExitCode refused = ExitCode::done;                // what was wrong with it before anything ran
+};
+
+struct Running {
+  size_t job, slot;
+  Child child;
+};
+
+// What decides whether settings and data go together; trials and seeds are alike.
+std::string settings_of(const Node& node, const OpenData& data) {
+  json settings = {node.kind == NodeKind::stage ? config::identity(*node.stage) : config::identity(*node.task),
+                   config::identity(*node.model), node.model->weights};
+  for (const auto& name : node.data) settings.push_back(data.content.at(name));
+  return hash_of(settings);
+}
+
+std::string last_line(const fs::path& file) {
+  std::ifstream in(file);
+  std::string last;
+  for (std::string line; std::getline(in, line);) {
+    if (!line.empty()) last = line;
+  }
+  return last;
+}
+
+class SideBySide {
+ public:
+  SideBySide(const std::vector<config::Experiment>& points, const plugin::Registry& registry,
+             const std::string& command, const JobOptions& options)
+      : registry_(registry), command_(command), options_(options), program_(fs::read_symlink("/proc/self/exe")) {
+    for (const auto& experiment : points) points_.push_back({experiment, run_folder(experiment)});
+    const auto& first = points.front();
+    base_ = fs::path(first.output) / first.name;
+    const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+    for (size_t slot = 0; slot < static_cast<size_t>(options.jobs); ++slot) {
+      free_slots_.insert(slot);
+      gpus_.push_back(first.device == "cpu" ? "" : gpu_of(slot, visible, gpus_on_machine()));
+    }
+  }
+
+  ExitCode run() {
+    make_writable(base_);
+    const FolderLock lock(base_);
+    make_writable(fs::path(points_.front().experiment.output) / "store");
+    open_log(base_ / "log.txt");
+    train::install_signal_handlers();
+    origin_ = provenance(command_, gpus_.front().empty() ? "cpu" : "cuda");
+    for (Point& point : points_) prepare(point);
+    spdlog::info("{}: {} parts, {} side by side with {} threads each; the log of each is log.txt in its folder of {}",
+                 points_.front().experiment.name, queue_.size(), options_.jobs, threads(points_.front().experiment),
+                 (fs::path(points_.front().experiment.output) / "store").string());
+    while (step()) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    if (const size_t left = queue_.count(JobState::left)) spdlog::warn("{} parts were not run", left);
+    for (Point& point : points_) conclude(point);
+    if (train::stop_requested()) {
+      throw train::Interrupted("interrupted: " + std::to_string(queue_.count(JobState::done)) + " of " +
+                               std::to_string(queue_.size()) +
+                               " done, the others have saved\nTo continue: " + command_);
+    }
+    return worst_;
+  }
+
+ private:
+  void prepare(Point& point) {
+    try {
+      if (train::stop_requested()) throw train::Interrupted("interrupted before anything ran");
+      const auto& experiment = point.experiment;
+      make_writable(point.folder);
+      const OpenData data = open_data(experiment, /*build=*/true);
+      point.missing = data.missing;
+      point.plan = make_plan(experiment, data.content);
+      check(point, data);
+      write_file(point.folder / "experiment.toml", config::to_toml(experiment));
+      write_file(point.folder / "provenance.json", origin_.dump(2) + "\n");
+      write_plan(point.folder, point.plan);
+      add_jobs(point);
+      if (!point.missing.empty()) worsen(ExitCode::missing_data);
+    } catch (const train::Interrupted& stop) {
+      throw train::Interrupted(stop.what() + ("\nTo continue: " + command_));
+    } catch (const Error& error) {
+      if (points_.size() == 1) throw;
+      std::cerr << point.experiment.sweep_point << ": " << error.what() << "\n";
+      point.refused = error.code();
+      worsen(error.code());
+    }
+  }
+
+  // Settings that an earlier point had are not looked at again.
+  void check(const Point& point, const OpenData& data) {
+    Plan fresh;
+    for (const auto& node : point.plan.nodes) {
+      if (node.identity.empty() || checked_.insert(settings_of(node, data)).second) fresh.nodes.push_back(node);
+    }
+    check_before_training(fresh, data, Store(point.experiment.output), registry_);
+  }
+
+  void add_jobs(Point& point) {
+    const Store store(point.experiment.output);
+    const auto reasons = left_alone(point.plan, store, options_.run.retry);
+    for (size_t i = 0; i < point.plan.nodes.size(); ++i) {
+      const Node& node = point.plan.nodes[i];
+      const auto number = static_cast<size_t>(&point - points_.data());
+      Job job{.point = number, .node = i, .kind = node.label().substr(0, node.label().find(','))};
+      for (const size_t input : node.inputs) job.inputs.push_back(point.jobs[input]);
+      const std::string key =
+          node.identity.empty() ? std::to_string(number) + "/" + std::to_string(i) : store.folder(node).string();
+      const size_t before = queue_.size(), added = queue_.add(key, std::move(job));
+      point.jobs.push_back(added);
+      if (added < before) continue;
+      if (node.identity.empty()) {
+        leave(added, "its data are missing");
+      } else if (store.record(node)) {
+        queue_.finish(added, 0);
+      } else if (!reasons[i].empty()) {
+        leave(added, reasons[i]);
+      }
+    }
+  }
+
+  // False when nothing runs any more and nothing can.
+  bool step() {
+    for (auto one = running_.begin(); one != running_.end();) {
+      const auto current = one++;
+      if (const auto end = current->child.poll()) ended(current, *end);
+    }
+    if (train::stop_requested() || stopping_) {
+      if (!std::exchange(told_to_stop_, true)) stop_children();
+      return !running_.empty();
+    }
+    const auto now = Clock::now();
+    const bool look = changed_ || now - looked_ > std::chrono::milliseconds(500);
+    if (look && !free_slots_.empty()) {
+      looked_ = now;
+      changed_ = false;
+      waits_for_others_ = false;
+      start_what_can();
+    }
+    return !running_.empty() || waits_for_others_ || changed_;
+  }
+
+  void start_what_can() {
+    for (const size_t job : queue_.ready()) {
+      if (free_slots_.empty()) return;
+      const Node& node = node_of(job);
+      const Store store(experiment_of(job).output);
+      if (store.record(node)) {
+        finished(job, 0, " by another process");
+      } else if (taken(store.folder(node))) {
+        waits_for_others_ = true;
+        if (told_waiting_.insert(job).second) {
+          spdlog::info("{} is being run by another process{}; its result will be used", name_of(job),
+                       FolderLock::owner(store.folder(node)));
+        }
+      } else {
+        start(job, store);
+      }
+    }
+  }
+
+  static bool taken(const fs::path& folder) {
+    make_writable(folder);
+    return !FolderLock::try_lock(folder);
+  }
+
+  void start(size_t job, const Store& store) {
+    const auto& experiment = experiment_of(job);
+    const size_t slot = *free_slots_.begin();
+    std::map<std::string, std::string> environment;
+    if (!gpus_[slot].empty()) environment["CUDA_VISIBLE_DEVICES"] = gpus_[slot];
+    const Node& node = node_of(job);
+    const std::vector<std::string> arguments = {
+        program_.string(), (points_[queue_[job].point].folder / "experiment.toml").string(),
+        "--set",           "experiment.threads=" + std::to_string(threads(experiment)),
+        "--node",          node.folder_name(),
+        "--parent",        std::to_string(getpid())};
+    running_.push_back({job, slot, Child(arguments, environment, store.folder(node) / "log.txt")});
+    free_slots_.erase(slot);
+    queue_.start(job);
+  }
+
+  int64_t threads(const config::Experiment& experiment) const {
+    if (experiment.threads > 0) return experiment.threads;
+    return std::max<int64_t>(1, static_cast<int64_t>(std::thread::hardware_concurrency()) / options_.jobs);
+  }
+
+  void ended(std::list<Running>::iterator one, const ChildEnd& end) {
+    const size_t job = one->job;
+    free_slots_.insert(one->slot);
+    running_.erase(one);
+    changed_ = true;
+    const Store store(experiment_of(job).output);
+    const Node& node = node_of(job);
+    if (store.record(node)) return finished(job, end.seconds, "");
+    const std::string death = death_of(end);
+    const bool saved = WIFEXITED(end.status) && WEXITSTATUS(end.status) == interrupted_exit;
+    const bool stopped = saved || death.starts_with("stopped by");
+    if (stopped && told_to_stop_) return queue_.end(job, JobState::left, "interrupted");
+    if (stopped) return failed(job, (saved ? "was told to stop by another process" : death) + "; it goes on next time");
+    if (!death.empty()) note(node, store, death);
+    const auto failure = store.failure(node);
+    failed(job, failure ? failure->value("reason", "") : last_line(store.folder(node) / "log.txt"));
+  }
+
+  // The failure of a child that could not write it itself.
+  static void note(const Node& node, const Store& store, const std::string& death) {
+    try {
+      store.write_failure(node, death, ExitCode::run_failed);
+    } catch (const Error& error) {
+      spdlog::warn("{}: {}", node.label(), error.what());
+    }
+  }
+
+  void finished(size_t job, double seconds, const std::string& how) {
+    queue_.finish(job, seconds);
+    changed_ = true;
+    std::string line = progress() + name_of(job) + " done" + how;
+    if (seconds > 0) line += " in " + duration_text(seconds);
+    const auto left = queue_.seconds_left(static_cast<size_t>(options_.jobs));
+    if (left && *left > 0) line += "; about " + duration_text(*left) + " left";
+    spdlog::info("{}", line);
+  }
+
+  void failed(size_t job, const std::string& reason) {
+    queue_.end(job, JobState::failed, reason);
+    worsen(ExitCode::run_failed);
+    const Store store(experiment_of(job).output);
+    spdlog::error("{}{} failed: {} ({})", progress(), name_of(job), reason,
+                  (store.folder(node_of(job)) / "log.txt").string());
+    if (options_.run.fail_fast) stopping_ = true;
+  }
+
+  void leave(size_t job, const std::string& reason) {
+    const bool failed_before = Store(experiment_of(job).output).failure(node_of(job)).has_value();
+    queue_.end(job, failed_before ? JobState::failed : JobState::left, reason);
+    if (failed_before) worsen(ExitCode::run_failed);
+    spdlog::warn("{}: not run, {}", name_of(job), reason);
+  }
+
+  void stop_children() {
+    if (!running_.empty()) spdlog::info("stopping: {} running, which save first", running_.size());
+    for (const Running& one : running_) one.child.signal(SIGTERM);
+  }
+
+  // "[3 of 12] "
+  std::string progress() const {
+    const size_t ended = queue_.count(JobState::done) + queue_.count(JobState::failed);
+    return "[" + std::to_string(ended) + " of " + std::to_string(queue_.size()) + "] ";
+  }
+
+  void conclude(Point& point) {
+    if (point.refused != ExitCode::done) return;
+    std::map<std::string, std::string> failures;
+    for (size_t i = 0; i < point.plan.nodes.size(); ++i) {
+      const Job& job = queue_[point.jobs[i]];
+      if (job.state == JobState::failed) failures[point.plan.nodes[i].label()] = job.reason;
+    }
+    const OpenData data = open_data(point.experiment, /*build=*/false);
+    const std::string text =
+        write_outcome(point.folder, point.experiment, registry_, point.plan, data, failures, origin_);
+    if (train::stop_requested()) return;
+    if (points_.size() > 1) std::cout << "\n" << point.experiment.sweep_point << "\n";
+    std::cout << "\n" << text << "\n";
+    for (const auto& [name, sentence] : point.missing) std::cerr << sentence << "\n";
+  }
+
+  const config::Experiment& experiment_of(size_t job) const { return points_[queue_[job].point].experiment; }
+  const Node& node_of(size_t job) const { return points_[queue_[job].point].plan.nodes[queue_[job].node]; }
+  std::string name_of(size_t job) const {
+    const std::string point = experiment_of(job).sweep_point;
+    return node_of(job).label() + (point.empty() ? "" : " (" + point + ")");
+  }
+  void worsen(ExitCode code) {
+    if (code != ExitCode::done && worst_ != ExitCode::run_failed) worst_ = code;
+  }
+
+  const plugin::Registry& registry_;
+  const std::string command_;
+  const JobOptions options_;
+  const fs::path program_;
+  fs::path base_;  // holds the log and all run folders
+  json origin_;
+  std::vector<Point> points_;
+  JobQueue queue_;
+  std::vector<std::string> gpus_;  // of every slot; empty: none
+  std::set<size_t> free_slots_, told_waiting_;
+  std::set<std::string> checked_;
+  std::list<Running> running_;
+  Clock::time_point looked_ = {};
+  bool changed_ = true, waits_for_others_ = false, stopping_ = false, told_to_stop_ = false;
+  ExitCode worst_ = ExitCode::done;
+};
+
+}  // namespace
+
+ExitCode run_side_by_side(const std::vector<config::Experiment>& points, const plugin::Registry& registry,
+                          const std::string& command, const JobOptions& options) {
+  return SideBySide(points, registry, command, options).run();
+}
+
+}  // namespace ivory::experiment

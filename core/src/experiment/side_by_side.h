@@ -1,0 +1,27 @@
+#pragma once
+// run-experiment --jobs N: the nodes of an experiment, over all points of its sweep, in processes of their own.
+
+#include <string>
+#include <vector>
+
+#include "experiment/run.h"
+
+namespace ivory::experiment {
+
+struct JobOptions {
+  int64_t jobs = 1;  // side by side
+  RunOptions run;
+};
+
+// `points`: of one experiment. Inputs are run before what needs them, a node that several points share once. What goes
+// wrong in one process is told at once and leaves the others alone. Every child is
+// `run-experiment <run folder>/experiment.toml --node FOLDER`, logs to log.txt of its node and gets a share of the
+// processor's threads (where the experiment sets none) and one GPU. Exit codes as of run().
+// Throws train::Interrupted, with how to continue, after the children have saved.
+ExitCode run_side_by_side(const std::vector<config::Experiment>& points, const plugin::Registry& registry,
+                          const std::string& command, const JobOptions& options);
+
+// The exit code of a child that was told to stop and has saved.
+constexpr int interrupted_exit = 75;
+
+}  // namespace ivory::experiment
