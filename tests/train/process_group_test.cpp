@@ -50,19 +50,40 @@ TEST(Launch, Torchrun) {
 }
 
 TEST(Launch, SlurmNamesNoMaster) {
-  const std::map<std::string, std::string> job = {
-      {"SLURM_PROCID", "0"}, {"SLURM_LOCALID", "0"}, {"SLURM_NTASKS", "2"}, {"SLURM_JOB_ID", "50007"}};
+  const std::map<std::string, std::string> job = {{"SLURM_PROCID", "0"},
+                                                  {"SLURM_LOCALID", "0"},
+                                                  {"SLURM_STEP_NUM_TASKS", "2"},
+                                                  {"SLURM_JOB_ID", "50007"},
+                                                  {"SLURM_STEP_ID", "3"}};
   const std::map<std::string, std::string> first = {
       {"node[03-07,9],gpu1", "node03"}, {"node[3,5]", "node3"}, {"gpu1,node[1-2]", "gpu1"}, {"node12", "node12"}};
   for (const auto& [list, host] : first) {
     auto variables = job;
-    variables["SLURM_JOB_NODELIST"] = list;
+    variables["SLURM_STEP_NODELIST"] = list;
     const auto launch = launched_with(variables);
     ASSERT_TRUE(launch);
     EXPECT_EQ(launch->host, host) << list;
-    EXPECT_EQ(launch->port, 10007);  // 10000 + job id mod 50000
+    EXPECT_EQ(launch->port, 10115);  // 10000 + (16 · job + step) mod 50000
     EXPECT_EQ(launch->attempt, "50007/0");
   }
+}
+
+// Of two tasks, without srun: the script itself is no task, and there is one of it.
+TEST(Launch, ABatchScriptOfSlurmRunsAlone) {
+  EXPECT_FALSE(launched_with({{"SLURM_PROCID", "0"}, {"SLURM_LOCALID", "0"}, {"SLURM_NTASKS", "2"}}));
+  EXPECT_FALSE(launched_with({{"SLURM_PROCID", "0"}, {"SLURM_LOCALID", "0"}, {"SLURM_JOB_ID", "7"}}));
+}
+
+TEST(Launch, MpirunInAStepOfSlurm) {
+  const auto launch = launched_with({{"OMPI_COMM_WORLD_RANK", "1"},
+                                     {"OMPI_COMM_WORLD_LOCAL_RANK", "0"},
+                                     {"OMPI_COMM_WORLD_SIZE", "2"},
+                                     {"SLURM_STEP_ID", "0"},
+                                     {"SLURM_STEP_NUM_TASKS", "1"},
+                                     {"SLURM_PROCID", "0"},
+                                     {"SLURM_LOCALID", "0"}});
+  ASSERT_TRUE(launch);
+  EXPECT_EQ(launch->world_size, 2);
 }
 
 TEST(Launch, Mpirun) {

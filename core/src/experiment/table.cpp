@@ -19,6 +19,14 @@ std::optional<double> score_of(const nlohmann::json& record, const std::string& 
   return {};
 }
 
+std::string names_of_scores(const nlohmann::json& record) {
+  std::string names;
+  for (const auto& score : record.at("test")) {
+    names += (names.empty() ? "" : ", ") + score.at("name").get<std::string>();
+  }
+  return names;
+}
+
 bool belongs(const Node& node, const config::TableRow& row, const config::TableColumn& column) {
   if (node.kind != NodeKind::task || node.from != row.from) return false;
   return node.name == column.task || std::count(column.others.begin(), column.others.end(), node.name) > 0;
@@ -35,7 +43,7 @@ void fill(Cell& cell, const config::TableRow& row, const config::TableColumn& co
         cell.trials.push_back(*score);
         cell.pairs.emplace_back(node.name, node.trial);
       } else {
-        cell.reason = "the task reports no score '" + column.score + "'";
+        cell.reason = "the task reports no score '" + column.score + "', only " + names_of_scores(*record);
       }
     } else if (node.identity.empty()) {
       cell.reason = "its data set is missing";

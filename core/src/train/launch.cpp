@@ -7,15 +7,19 @@
 namespace ivory::train {
 namespace {
 
-// The names that one launcher gives to the same things; null where it has none.
+// The names that one launcher gives to the same things; null where it has none. `sign` tells that it started this
+// process: a batch script has Slurm's rank and number of tasks, too, but only srun makes steps. torchrun and mpirun
+// come first: in a Slurm job they are started in a step themselves.
 struct Names {
-  const char *launcher, *rank, *local_rank, *world_size, *run, *restart;
+  const char *launcher, *sign, *rank, *local_rank, *world_size, *run, *restart;
 };
 
 constexpr Names launchers[] = {
-    {"torchrun", "RANK", "LOCAL_RANK", "WORLD_SIZE", "TORCHELASTIC_RUN_ID", "TORCHELASTIC_RESTART_COUNT"},
-    {"srun", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NTASKS", "SLURM_JOB_ID", "SLURM_RESTART_COUNT"},
-    {"mpirun", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_SIZE", nullptr, nullptr},
+    {"torchrun", "RANK", "RANK", "LOCAL_RANK", "WORLD_SIZE", "TORCHELASTIC_RUN_ID", "TORCHELASTIC_RESTART_COUNT"},
+    {"mpirun", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_SIZE",
+     nullptr, nullptr},
+    {"srun", "SLURM_STEP_ID", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_STEP_NUM_TASKS", "SLURM_JOB_ID",
+     "SLURM_RESTART_COUNT"},
 };
 
 int64_t number(const char* name, const std::string& text) {
@@ -28,7 +32,7 @@ int64_t number(const char* name, const std::string& text) {
 
 int64_t required(const Environment& environment, const Names& names, const char* name) {
   const char* text = environment(name);
-  IVORY_CHECK(text, names.launcher, " sets ", names.rank, ", but ", name, " is missing in the environment");
+  IVORY_CHECK(text, names.launcher, " sets ", names.sign, ", but ", name, " is missing in the environment");
   return number(name, text);
 }
 
@@ -45,10 +49,12 @@ std::string first_host(const std::string& list) {
   return list.substr(0, bracket) + list.substr(bracket + 1, end - bracket - 1);
 }
 
+// Steps of one job, and jobs of one node, must not meet at one port.
 void find_store(const Environment& environment, Launch& launch) {
-  if (const char* job = environment("SLURM_JOB_ID"); job && !environment("MASTER_ADDR")) {
-    launch.host = first_host(text_or(environment, "SLURM_JOB_NODELIST", launch.host));
-    launch.port = 10000 + number("SLURM_JOB_ID", job) % 50000;
+  if (const char* step = environment("SLURM_STEP_ID"); step && !environment("MASTER_ADDR")) {
+    launch.host = first_host(text_or(environment, "SLURM_STEP_NODELIST", launch.host));
+    const int64_t job = number("SLURM_JOB_ID", text_or(environment, "SLURM_JOB_ID", "0"));
+    launch.port = 10000 + (16 * job + number("SLURM_STEP_ID", step)) % 50000;
   }
   launch.host = text_or(environment, "MASTER_ADDR", launch.host);
   if (const char* port = environment("MASTER_PORT")) launch.port = number("MASTER_PORT", port);
@@ -58,7 +64,7 @@ void find_store(const Environment& environment, Launch& launch) {
 
 std::optional<Launch> launch_of(const Environment& environment) {
   for (const Names& names : launchers) {
-    if (!environment(names.rank)) continue;
+    if (!environment(names.sign)) continue;
     Launch launch;
     launch.rank = required(environment, names, names.rank);
     launch.world_size = required(environment, names, names.world_size);
