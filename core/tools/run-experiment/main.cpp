@@ -28,12 +28,13 @@ constexpr const char* introduction =
     "\n"
     "  run-experiment experiments/quickstart.toml             run it, or continue where it was stopped\n"
     "  run-experiment experiments/quickstart.toml --dry-run   show what would run, what is done, what is missing\n"
-    "  run-experiment quickstart.toml --set stage.slices.epochs=3 --set data.source=phantom\n"
+    "  run-experiment experiments/quickstart.toml --set stage.slices.epochs=3 --set data.source=phantom\n"
     "\n"
-    "Results go to runs/NAME: table.md, report.html, experiment.toml (resolved), log.txt. Finished parts are never "
-    "run\n"
-    "again. Ctrl-C saves and says how to continue. Exit codes: 0 done, 1 a run failed, 2 the request is wrong,\n"
-    "3 data are missing.\n\nOptions";
+    "Results go to runs/NAME: table.md, report.html, experiment.toml (resolved), log.txt. Finished parts are never\n"
+    "run again. Ctrl-C saves and says how to continue. Under torchrun, mpirun or srun stages train in all processes.\n"
+    "Exit codes: 0 done, 1 a run failed or was stopped, 2 the request is wrong, 3 data are missing. Environment:\n"
+    "IVORY_CACHE, where slice caches lie (~/.cache/ivory/caches); IVORY_PLUGIN_PATH, further folders of plugins;\n"
+    "IVORY_DATA, the folder of data sets that some experiments name.\n\nOptions";
 
 struct Request {
   std::vector<std::string> files, overrides;
