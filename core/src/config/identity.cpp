@@ -79,6 +79,8 @@ json canonical(const SplitSpec& spec) {
 
 // Raised when the same files give other pixels: caches are then built again.
 constexpr int ingest_version = 2;
+// Raised when the same recipe gives other phantoms.
+constexpr int phantom_version = 2;
 
 }  // namespace
 
@@ -102,7 +104,8 @@ nlohmann::json identity(const DataSpec& spec) {
     whole["phantom"] = {{"volumes", spec.phantom.volumes},
                         {"size", spec.phantom.size},
                         {"labels", spec.phantom.labels},
-                        {"seed", spec.phantom.seed}};
+                        {"seed", spec.phantom.seed},
+                        {"generator", phantom_version}};
     if (!spec.phantom.classes.empty()) whole["phantom"]["classes"] = spec.phantom.classes;
     if (spec.phantom.every > 1) whole["phantom"]["every"] = spec.phantom.every;
   }
