@@ -23,8 +23,28 @@ std::string state_of(const Node& node, const Store& store) {
   return std::filesystem::exists(store.folder(node) / "checkpoints") ? "begun" : "to do";
 }
 
-std::string cost_of(const Node& node, const OpenData& data, const Store& store) {
-  const auto cost = estimate(node, data_set_of(node, data).get(), store);
+// What the trials of a task share is looked up once, of thousands of them too.
+class Costs {
+ public:
+  Costs(const OpenData& data, const Store& store) : data_(data), store_(store) {}
+
+  Estimate of(const Node& node) {
+    const std::string name = (node.kind == NodeKind::stage ? "stage " : "task ") + node.name;
+    const auto [set, opened] = sets_.try_emplace(node.data);
+    if (opened) set->second = data_set_of(node, data_);
+    const auto [seconds, read] = seconds_.try_emplace(name);
+    if (read) seconds->second = measured_seconds(node, store_);
+    return estimate(node, set->second.get(), seconds->second);
+  }
+
+ private:
+  const OpenData& data_;
+  const Store& store_;
+  std::map<std::vector<std::string>, std::shared_ptr<const data::DataSet>> sets_;
+  std::map<std::string, std::optional<double>> seconds_;
+};
+
+std::string text_of(const Estimate& cost) {
   std::string text;
   if (cost.steps > 0) text += ", " + std::to_string(cost.steps) + " steps";
   if (cost.megapixels > 0) text += ", " + std::to_string(static_cast<int64_t>(cost.megapixels)) + " megapixels";
@@ -88,12 +108,13 @@ std::string describe_plan(const config::Experiment& experiment, const plugin::Re
   if (!experiment.sweep_point.empty()) text += " (" + experiment.sweep_point + ")";
   text += ": " + std::to_string(plan.nodes.size()) + " nodes, results in " + run_folder(experiment).string() + "\n";
   if (experiment.sweep_point.empty()) text += describe_data(experiment, data);
+  Costs costs(data, store);
   int64_t done = 0;
   for (const auto& node : plan.nodes) {
     const std::string state = state_of(node, store);
     done += state == "done";
     if (!experiment.sweep_point.empty()) continue;
-    text += "  " + node.label() + ": " + state + (state == "done" ? "" : cost_of(node, data, store)) + "\n";
+    text += "  " + node.label() + ": " + state + (state == "done" ? "" : text_of(costs.of(node))) + "\n";
     if (state != "done") text += warnings_of(node, data);
   }
   text += "  " + std::to_string(done) + " of " + std::to_string(plan.nodes.size()) + " done\n";

@@ -26,7 +26,8 @@ int64_t steps_of(const config::TrainSpec& train, int64_t samples, int64_t batch)
   return train.epochs * std::max<int64_t>(1, samples / std::max<int64_t>(1, batch));
 }
 
-// Of an earlier node of that name: seconds per step of a stage, of a whole trial of a task.
+}  // namespace
+
 std::optional<double> measured_seconds(const Node& node, const Store& store) {
   for (const auto& record : store.records_of(node)) {
     const double seconds = record.value("seconds", 0.0);
@@ -36,9 +37,7 @@ std::optional<double> measured_seconds(const Node& node, const Store& store) {
   return {};
 }
 
-}  // namespace
-
-Estimate estimate(const Node& node, const data::DataSet* data, const Store& store) {
+Estimate estimate(const Node& node, const data::DataSet* data, std::optional<double> measured) {
   Estimate result;
   if (node.kind == NodeKind::stage) {
     const auto& stage = *node.stage;
@@ -54,7 +53,7 @@ Estimate estimate(const Node& node, const data::DataSet* data, const Store& stor
     result.steps = task.train.steps;  // epochs depend on the split
     result.megapixels = 1e-6 * static_cast<double>(result.steps * task.train.batch_size * task.size * task.size);
   }
-  if (const auto measured = measured_seconds(node, store)) {
+  if (measured) {
     result.seconds = node.kind == NodeKind::task ? *measured : *measured * static_cast<double>(result.steps);
   }
   return result;

@@ -16,8 +16,11 @@ struct Estimate {
   std::optional<double> seconds;  // from what an earlier node of that name took; empty without one
 };
 
-// `data` may be null (its cache is missing): then only what the configuration says is known.
-Estimate estimate(const Node& node, const data::DataSet* data, const Store& store);
+// Of an earlier node of that name: seconds per step of a stage, of a whole trial of a task. It reads their records.
+std::optional<double> measured_seconds(const Node& node, const Store& store);
+
+// `data` may be null (its cache is missing): then only what the configuration says is known. `measured`: as above.
+Estimate estimate(const Node& node, const data::DataSet* data, std::optional<double> measured);
 
 // Bytes of weights, gradients and optimiser state of the model (three times its parameters, four for adamw).
 int64_t model_bytes(const Model& model, const std::string& optimiser);

@@ -27,7 +27,8 @@ void link_nodes(const fs::path& folder, const Plan& plan, const Store& store) {
 void write_plan(const fs::path& folder, const Plan& plan) {
   nlohmann::json nodes = nlohmann::json::array();
   for (const auto& node : plan.nodes) {
-    if (!node.identity.empty()) nodes.push_back({{"folder", node.folder_name()}, {"label", node.label()}});
+    if (node.identity.empty()) continue;
+    nodes.push_back({{"folder", node.folder_name()}, {"label", node.label()}, {"identity", node.identity}});
   }
   write_file(folder / plan_file, nodes.dump(1) + "\n");
 }

@@ -14,7 +14,7 @@ namespace ivory::experiment {
 
 constexpr const char* plan_file = "plan.json";
 
-// plan.json: [{"folder": of the store, "label"}, …]; `ivory store gc` keeps what it names.
+// plan.json: [{"folder": of the store, "label", "identity"}, …]; `ivory store gc` keeps what it names.
 void write_plan(const std::filesystem::path& folder, const Plan& plan);
 
 // nodes/, the tables and the report. Returns what the console is to say.
