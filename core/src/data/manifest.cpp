@@ -7,7 +7,6 @@
 
 #include "data/codec.h"
 #include "data/files.h"
-#include "data/files.h"
 #include "data/hash.h"
 #include "data/json_text.h"
 

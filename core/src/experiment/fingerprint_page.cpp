@@ -93,8 +93,8 @@ void write_duplicates(std::ostream& out, const Fingerprint& fingerprint) {
   out << "</section>\n";
 }
 
-// Shares of the voxels per unit of intensity, in percent. A bin that holds most of them, as the air around a head does, is left out
-// and told of.
+// Shares of the voxels per unit of intensity, in percent. A bin that holds most of them, as the air around a head does,
+// is left out and told of.
 Series shares(const std::string& name, const data::Histogram& histogram, uint64_t voxels, std::string& left_out) {
   constexpr double most = 20;
   Series series{.name = name, .x = {}, .y = {}};

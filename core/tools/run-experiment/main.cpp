@@ -13,6 +13,7 @@
 #include "experiment/log.h"
 #include "experiment/run.h"
 #include "experiment/side_by_side.h"
+#include "experiment/slurm.h"
 #include "experiment/version.h"
 #include "plugin/registry.h"
 #include "train/process_group.h"
@@ -41,6 +42,8 @@ struct Request {
   bool dry_run = false, smoke = false;
   ivory::experiment::JobOptions jobs{.jobs = 0};  // 0: in this process, one after the other
   std::string node;                               // of a child: the only part that it runs
+  bool slurm = false, status = false, collect = false;
+  ivory::experiment::SlurmOptions slurm_options;
   pid_t parent = 0;
   std::string command;
 };
@@ -70,6 +73,13 @@ std::optional<Request> parse(int argc, char** argv) {
   add("fail-fast", po::bool_switch(&request.jobs.run.fail_fast), "begin nothing more after the first failure");
   add("retry-failed", po::bool_switch(), "run only what failed before, and what needs it");
   add("skip-failed", po::bool_switch(), "do not run again what failed before");
+  std::string launcher;
+  add("launcher", po::value(&launcher)->value_name("slurm"),
+      "submit all parts to Slurm, as array jobs that depend on each other, and return");
+  add("sbatch", po::value(&request.slurm_options.sbatch)->value_name("OPTION")->composing(),
+      "an option for each of these jobs, e.g. --sbatch=--gres=gpu:1; may be repeated");
+  add("status", po::bool_switch(&request.status), "say what is done, running, failed, to do; run nothing");
+  add("collect", po::bool_switch(&request.collect), "write the tables and the report of what is done; run nothing");
   add("output", po::value(&output)->value_name("FOLDER"), "where results go (default: the file's, else runs)");
   add("help,h", "this text");
   add("version", "versions of Ivory and its libraries");
@@ -99,6 +109,9 @@ std::optional<Request> parse(int argc, char** argv) {
   request.jobs.run.retry = only ? Retry::only : skip ? Retry::none : Retry::all;
   IVORY_CHECK(!values.count("jobs") || (request.jobs.jobs >= 1 && request.jobs.jobs <= 1024),
               "run-experiment: --jobs must be 1 … 1024, got ", request.jobs.jobs);
+  IVORY_CHECK(launcher.empty() || launcher == "slurm", "run-experiment: unknown launcher '", launcher,
+              "'; known is: slurm");
+  request.slurm = launcher == "slurm";
   if (!output.empty()) request.overrides.push_back("experiment.output=" + ivory::config::written(output));
   IVORY_CHECK(!request.files.empty(), "run-experiment: no experiment file; try run-experiment --help");
   for (int i = 0; i < argc; ++i) request.command += (i > 0 ? " " : "") + shell_word(argv[i]);
@@ -121,13 +134,16 @@ ExitCode run_one(const ivory::config::Experiment& experiment, const ivory::plugi
   }
 }
 
-// The experiments of one file together.
+// The experiments of one file together: side by side here, or by Slurm.
 ExitCode run_jobs(const std::vector<ivory::config::Experiment>& experiments, const ivory::plugin::Registry& registry,
                   const Request& request) {
   ExitCode worst = ExitCode::done;
   for (auto first = experiments.begin(); first != experiments.end();) {
     const auto last = std::find_if(first, experiments.end(), [&](const auto& one) { return one.file != first->file; });
-    const ExitCode code = ivory::experiment::run_side_by_side({first, last}, registry, request.command, request.jobs);
+    const std::vector<ivory::config::Experiment> points(first, last);
+    const ExitCode code =
+        request.slurm ? ivory::experiment::submit_to_slurm(points, registry, request.command, request.slurm_options)
+                      : ivory::experiment::run_side_by_side(points, registry, request.command, request.jobs);
     if (code != ExitCode::done && worst != ExitCode::run_failed) worst = code;
     first = last;
   }
@@ -152,6 +168,19 @@ int run_child(const Request& request) {
   }
 }
 
+// --status, --collect.
+ExitCode look(const std::vector<ivory::config::Experiment>& experiments, const ivory::plugin::Registry& registry,
+              const Request& request) {
+  ExitCode worst = ExitCode::done;
+  for (const auto& experiment : experiments) {
+    if (request.status) std::cout << ivory::experiment::status_text(experiment);
+    if (!request.collect) continue;
+    const ExitCode code = ivory::experiment::collect(experiment, registry);
+    if (code != ExitCode::done && worst != ExitCode::run_failed) worst = code;
+  }
+  return worst;
+}
+
 ExitCode run(const Request& request) {
   ivory::plugin::Registry registry;
   registry.discover();
@@ -163,6 +192,8 @@ ExitCode run(const Request& request) {
       experiments.push_back(std::move(experiment));
     }
   }
+  if (request.status || request.collect) return look(experiments, registry, request);
+  if (request.slurm && !request.dry_run) return run_jobs(experiments, registry, request);
   // Started by torchrun, srun or mpirun: one of several processes.
   const auto launch = ivory::train::launch_of([](const char* name) { return std::getenv(name); });
   if (launch) ivory::experiment::choose_device("auto", launch->local_rank);  // before NCCL is looked for

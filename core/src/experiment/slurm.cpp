@@ -1,0 +1,235 @@
+#include "experiment/slurm.h"
+
+#include <ivory/error.h>
+#include <spdlog/spdlog.h>
+#include <sys/wait.h>
+
+#include <cstdio>
+#include <iostream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "experiment/outcome.h"
+#include "experiment/provenance.h"
+#include "experiment/side_by_side.h"
+#include "experiment/store.h"
+
+namespace ivory::experiment {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr size_t largest_array = 1000;  // Slurm's own default limit is 1001
+
+std::string quoted(const std::string& word) {
+  std::string text = "'";
+  for (const char c : word) text += c == '\'' ? "'\\''" : std::string(1, c);
+  return text + "'";
+}
+
+// What a shell command prints; throws run_failed with it when it fails.
+std::string output_of(const std::string& command) {
+  FILE* pipe = ::popen((command + " 2>&1").c_str(), "r");
+  if (!pipe) throw run_failed("cannot run ", command);
+  std::string text;
+  char block[4096];
+  while (const size_t count = std::fread(block, 1, sizeof block, pipe)) text.append(block, count);
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  if (const int status = ::pclose(pipe); status != 0) {
+    throw run_failed(command.substr(0, command.find(' ')), " failed: ", text);
+  }
+  return text;
+}
+
+// One element of an array job.
+struct Element {
+  std::string experiment;  // the point's experiment.toml
+  std::string node;        // folder of the store
+};
+
+class Submission {
+ public:
+  Submission(const std::vector<config::Experiment>& points, const std::string& command, const SlurmOptions& options)
+      : folder_(fs::absolute(fs::path(points.front().output) / points.front().name) / "slurm"),
+        name_("ivory-" + points.front().name),
+        command_(command),
+        options_(options),
+        program_(fs::read_symlink("/proc/self/exe")) {
+    make_writable(folder_);
+  }
+
+  void add(const config::Experiment& experiment, const plugin::Registry& registry, const nlohmann::json& origin) {
+    const fs::path folder = run_folder(experiment);
+    make_writable(folder);
+    const OpenData data = open_data(experiment, /*build=*/true);
+    const Plan plan = make_plan(experiment, data.content);
+    const Store store(experiment.output);
+    check_before_training(plan, data, store, registry);
+    write_file(folder / "experiment.toml", config::to_toml(experiment));
+    write_file(folder / "provenance.json", origin.dump(2) + "\n");
+    write_plan(folder, plan);
+    std::vector<size_t> depths;
+    for (const Node& node : plan.nodes) {
+      size_t depth = 0;
+      for (const size_t input : node.inputs) depth = std::max(depth, depths[input] + 1);
+      depths.push_back(depth);
+      if (node.identity.empty() || store.record(node) || !seen_.insert(store.folder(node)).second) continue;
+      if (levels_.size() <= depth) levels_.resize(depth + 1);
+      levels_[depth].push_back({fs::absolute(folder / "experiment.toml").string(), node.folder_name()});
+    }
+  }
+
+  // The ids of all jobs, in the order of submission.
+  std::vector<std::string> submit() {
+    std::vector<std::string> all, before;
+    for (size_t depth = 0; depth < levels_.size(); ++depth) {
+      std::vector<std::string> these;
+      for (size_t first = 0; first < levels_[depth].size(); first += largest_array) {
+        const size_t last = std::min(levels_[depth].size(), first + largest_array);
+        const std::string label = std::to_string(depth) + "-" + std::to_string(first / largest_array);
+        these.push_back(submit_array(label,
+                                     {levels_[depth].begin() + static_cast<ptrdiff_t>(first),
+                                      levels_[depth].begin() + static_cast<ptrdiff_t>(last)},
+                                     before));
+      }
+      all.insert(all.end(), these.begin(), these.end());
+      if (!these.empty()) before = these;
+    }
+    all.push_back(submit_collector(before));
+    return all;
+  }
+  size_t parts() const { return seen_.size(); }
+  const fs::path& folder() const { return folder_; }
+
+ private:
+  std::string submit_array(const std::string& label, const std::vector<Element>& elements,
+                           const std::vector<std::string>& before) {
+    const fs::path list = folder_ / (label + ".txt"), script = folder_ / (label + ".sh");
+    std::string lines;
+    for (const auto& one : elements) lines += one.experiment + "\t" + one.node + "\n";
+    write_file(list, lines);
+    // bash runs a trap only between its commands or in `wait`, which it then leaves: hence the loop.
+    write_file(script,
+               "#!/bin/bash\n"
+               "IFS=$'\\t' read -r experiment node < <(sed -n \"$((SLURM_ARRAY_TASK_ID + 1))p\" " +
+                   quoted(list.string()) + ")\n" + quoted(program_.string()) +
+                   " \"$experiment\" --node \"$node\" --set experiment.threads=\"${SLURM_CPUS_PER_TASK:-1}\" &\n"
+                   "child=$!\n"
+                   "trap 'kill -TERM \"$child\" 2>/dev/null' TERM USR1\n"
+                   "code=129\n"
+                   "while ((code > 128)) && kill -0 \"$child\" 2>/dev/null; do wait \"$child\"; code=$?; done\n"
+                   "((code != " +
+                   std::to_string(interrupted_exit) +
+                   ")) || scontrol requeue \"${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}\"\n"
+                   "exit \"$code\"\n");
+    return sbatch({"--array=0-" + std::to_string(elements.size() - 1), "--requeue", "--signal=B:USR1@120",
+                   "--output=" + (folder_ / (label + "-%a.out")).string()},
+                  before, script, options_.sbatch);
+  }
+
+  std::string submit_collector(const std::vector<std::string>& before) {
+    const fs::path script = folder_ / "collect.sh";
+    const size_t after_program = command_.find(' ');
+    write_file(script,
+               "#!/bin/bash\n" + quoted(program_.string()) + " --collect" + command_.substr(after_program) + "\n");
+    return sbatch({"--output=" + (folder_ / "collect.out").string()}, before, script, options_.sbatch);
+  }
+
+  std::string sbatch(std::vector<std::string> words, const std::vector<std::string>& before, const fs::path& script,
+                     const std::vector<std::string>& more) const {
+    words.insert(words.end(),
+                 {"--parsable", "--open-mode=append", "--job-name=" + name_, "--chdir=" + fs::current_path().string()});
+    words.insert(words.end(), more.begin(), more.end());
+    if (!before.empty()) {
+      std::string jobs = "--dependency=afterany";
+      for (const auto& id : before) jobs += ":" + id;
+      words.push_back(jobs);
+    }
+    words.push_back(script.string());
+    std::string line = "sbatch";
+    for (const auto& word : words) line += " " + quoted(word);
+    const std::string answer = output_of(line);  // "123" or "123;cluster"
+    return answer.substr(0, answer.find(';'));
+  }
+
+  fs::path folder_;
+  std::string name_, command_;
+  const SlurmOptions& options_;
+  fs::path program_;
+  std::set<fs::path> seen_;
+  std::vector<std::vector<Element>> levels_;
+};
+
+struct Finding {
+  std::string state, line;
+};
+
+Finding look(const Node& node, const Store& store) {
+  if (node.identity.empty()) return {"without data", ""};
+  if (store.record(node)) return {"done", ""};
+  const fs::path folder = store.folder(node);
+  if (fs::exists(folder) && !FolderLock::try_lock(folder)) {
+    return {"running", node.label() + ": running" + FolderLock::owner(folder)};
+  }
+  if (const auto failure = store.failure(node)) {
+    return {"failed", node.label() + ": failed: " + failure->value("reason", "")};
+  }
+  return {"to do", ""};
+}
+
+}  // namespace
+
+ExitCode submit_to_slurm(const std::vector<config::Experiment>& points, const plugin::Registry& registry,
+                         const std::string& command, const SlurmOptions& options) {
+  output_of("sbatch --version");
+  make_writable(fs::path(points.front().output) / "store");
+  const nlohmann::json origin = provenance(command, points.front().device);
+  Submission submission(points, command, options);
+  for (const auto& experiment : points) submission.add(experiment, registry, origin);
+  const auto jobs = submission.submit();
+  spdlog::info("{}: {} parts submitted to Slurm", points.front().name, submission.parts());
+  std::string ids;
+  for (const auto& id : jobs) ids += (ids.empty() ? "" : " ") + id;
+  std::cout << "Jobs: " << ids << " (the last one collects the results)\n"
+            << "Scripts and outputs: " << submission.folder().string() << "\n";
+  return ExitCode::done;
+}
+
+ExitCode collect(const config::Experiment& experiment, const plugin::Registry& registry) {
+  const OpenData data = open_data(experiment, /*build=*/false);
+  const Plan plan = make_plan(experiment, data.content);
+  const Store store(experiment.output);
+  std::map<std::string, std::string> failures;
+  for (const Node& node : plan.nodes) {
+    const auto failure = store.failure(node);
+    if (failure && !store.record(node)) failures[node.label()] = failure->value("reason", "");
+  }
+  const fs::path folder = run_folder(experiment);
+  make_writable(folder);
+  const auto origin = read_json(folder / "provenance.json").value_or(nlohmann::json::object());
+  std::cout << write_outcome(folder, experiment, registry, plan, data, failures, origin) << "\n";
+  if (!failures.empty()) return ExitCode::run_failed;
+  return data.missing.empty() ? ExitCode::done : ExitCode::missing_data;
+}
+
+std::string status_text(const config::Experiment& experiment) {
+  const OpenData data = open_data(experiment, /*build=*/false);
+  const Plan plan = make_plan(experiment, data.content);
+  const Store store(experiment.output);
+  std::map<std::string, size_t> counts;
+  std::string lines;
+  for (const Node& node : plan.nodes) {
+    const Finding found = look(node, store);
+    ++counts[found.state];
+    if (!found.line.empty()) lines += "  " + found.line + "\n";
+  }
+  std::string text = experiment.name + (experiment.sweep_point.empty() ? "" : ", " + experiment.sweep_point) + ":";
+  const char* separator = " ";
+  for (const char* state : {"done", "running", "failed", "to do", "without data"}) {
+    if (counts[state] > 0)
+      text += std::exchange(separator, ", ") + std::string(state) + " " + std::to_string(counts[state]);
+  }
+  return text + "\n" + lines;
+}
+
+}  // namespace ivory::experiment

@@ -1,0 +1,28 @@
+#pragma once
+// run-experiment --launcher slurm: the nodes of an experiment as array jobs of Slurm that depend on each other.
+
+#include <string>
+#include <vector>
+
+#include "experiment/run.h"
+
+namespace ivory::experiment {
+
+struct SlurmOptions {
+  std::vector<std::string> sbatch;  // options for every job, e.g. "--partition=gpu", "--gres=gpu:1"
+};
+
+// Builds the caches, checks everything, submits one array per depth of the graph (each begins when the one before it
+// has ended, whatever came of it) and a last job that collects the results, and returns. What is done already is not
+// submitted. Every element is `run-experiment <run folder>/experiment.toml --node FOLDER`; told to stop it saves and is
+// queued again. Scripts, lists and outputs lie in <run folder>/slurm. Throws run_failed with sbatch's own words.
+ExitCode submit_to_slurm(const std::vector<config::Experiment>& points, const plugin::Registry& registry,
+                         const std::string& command, const SlurmOptions& options);
+
+// The tables and the report of what is done by now, wherever it ran; exit codes as of run().
+ExitCode collect(const config::Experiment& experiment, const plugin::Registry& registry);
+
+// "done 12, running 2, failed 1, to do 5", and a line for each that runs or has failed.
+std::string status_text(const config::Experiment& experiment);
+
+}  // namespace ivory::experiment
