@@ -108,23 +108,29 @@ class Submission {
     std::string lines;
     for (const auto& one : elements) lines += one.experiment + "\t" + one.node + "\n";
     write_file(list, lines);
-    // bash runs a trap only between its commands or in `wait`, which it then leaves: hence the loop.
-    write_file(script,
-               "#!/bin/bash\n"
-               "IFS=$'\\t' read -r experiment node < <(sed -n \"$((SLURM_ARRAY_TASK_ID + 1))p\" " +
-                   quoted(list.string()) + ")\n" + quoted(program_.string()) +
-                   " \"$experiment\" --node \"$node\" --set experiment.threads=\"${SLURM_CPUS_PER_TASK:-1}\" &\n"
-                   "child=$!\n"
-                   "trap 'kill -TERM \"$child\" 2>/dev/null' TERM USR1\n"
-                   "code=129\n"
-                   "while ((code > 128)) && kill -0 \"$child\" 2>/dev/null; do wait \"$child\"; code=$?; done\n"
-                   "((code != " +
-                   std::to_string(interrupted_exit) +
-                   ")) || scontrol requeue \"${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}\"\n"
-                   "exit \"$code\"\n");
+    write_file(script, array_script(list));
     return sbatch({"--array=0-" + std::to_string(elements.size() - 1), "--requeue", "--signal=B:USR1@120",
                    "--output=" + (folder_ / (label + "-%a.out")).string()},
                   before, script, options_.sbatch);
+  }
+
+  // SIGUSR1 comes before the time limit: the part saves and is queued again. SIGTERM is a preemption, after which Slurm
+  // itself queues again, or scancel, which must stay the end. bash runs a trap only between its commands or in `wait`,
+  // which it then leaves: hence the loop.
+  std::string array_script(const fs::path& list) const {
+    return "#!/bin/bash\n"
+           "IFS=$'\\t' read -r experiment node < <(sed -n \"$((SLURM_ARRAY_TASK_ID + 1))p\" " +
+           quoted(list.string()) + ")\n" + quoted(program_.string()) +
+           " \"$experiment\" --node \"$node\" --set experiment.threads=\"${SLURM_CPUS_PER_TASK:-1}\" &\n"
+           "child=$! again=0 code=129\n"
+           "trap 'kill -TERM \"$child\" 2>/dev/null' TERM\n"
+           "trap 'again=1; kill -TERM \"$child\" 2>/dev/null' USR1\n"
+           "while kill -0 \"$child\" 2>/dev/null; do wait \"$child\"; code=$?; ((code > 128)) || break; done\n"
+           "((code <= 128)) || { wait \"$child\"; ended=$?; ((ended == 127)) || code=$ended; }\n"
+           "if ((again && code == " +
+           std::to_string(interrupted_exit) +
+           ")); then scontrol requeue \"${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}\"; fi\n"
+           "exit \"$code\"\n";
   }
 
   std::string submit_collector(const std::vector<std::string>& before) {
