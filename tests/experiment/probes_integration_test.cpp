@@ -21,7 +21,7 @@ name = "probed"
 
 [data.scans]
 layout = "phantom"
-phantom = { volumes = 4, size = [12, 32, 32], labels = [1, 2], seed = 1 }
+phantom = { volumes = 4, size = [12, 32, 32], classes = ["liver"], labels = [1], seed = 1 }
 
 [model]
 slice_backbone = { name = "resnet", depth = 18 }

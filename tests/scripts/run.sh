@@ -154,6 +154,10 @@ git -C "$checkout" init -q
 stand_in "$checkout/.venv/bin/ctest" \
   'while [[ $1 != --output-log ]]; do shift; done; echo "100% tests passed, 0 tests failed" >"$2"'
 stand_in "$scratch/bin/clang-format" 'exit 1'
+stand_in "$checkout/.venv/bin/cmake" \
+  "mkdir -p $checkout/build/release; touch $checkout/build/release/build.ninja; echo '-- Ivory: CPU only'"
+mkdir -p "$checkout/build/cpu/bin"
+stand_in "$checkout/build/cpu/bin/run-experiment" ''
 run ../.ci/run
 expect 'CI passes where there is nothing to complain about' exits 0
 expect 'it ends with the test summary' test "${output##*$'\n'}" = '100% tests passed, 0 tests failed'
