@@ -22,6 +22,10 @@ class JoinedGroup : public Collective {
   const c10::intrusive_ptr<c10d::ProcessGroup>& process_group() const { return group_; }
 
  private:
+  // Asked without LibTorch's dispatcher, through which the group's own calls go: with several groups in one process, as
+  // tests have them in threads, those corrupt memory.
+  c10::intrusive_ptr<c10d::Backend> backend_of(const torch::Tensor& tensor) const;
+
   c10::intrusive_ptr<c10d::ProcessGroup> group_;
   int64_t rank_, world_size_;
 };

@@ -67,9 +67,13 @@ void together(const JoinedGroup& group, const Call& call) {
   }
 }
 
+c10::intrusive_ptr<c10d::Backend> JoinedGroup::backend_of(const torch::Tensor& tensor) const {
+  return group_->getBackend(tensor.device().type());
+}
+
 void JoinedGroup::all_reduce_sum(torch::Tensor& tensor) const {
   std::vector<torch::Tensor> tensors = {tensor.is_contiguous() ? tensor : tensor.contiguous()};
-  together(*this, [&] { group_->allreduce(tensors)->wait(); });
+  together(*this, [&] { backend_of(tensor)->allreduce(tensors)->wait(); });
   if (!tensor.is_same(tensors[0])) tensor.copy_(tensors[0]);
 }
 
@@ -88,19 +92,19 @@ torch::Tensor JoinedGroup::all_gather(const torch::Tensor& tensor) const {
   std::vector<std::vector<torch::Tensor>> parts(1);
   for (int64_t r = 0; r < world_size_; ++r) parts[0].push_back(torch::empty_like(mine));
   std::vector<torch::Tensor> input = {mine};
-  together(*this, [&] { group_->allgather(parts, input)->wait(); });
+  together(*this, [&] { backend_of(tensor)->allgather(parts, input)->wait(); });
   for (int64_t r = 0; r < world_size_; ++r) parts[0][r] = parts[0][r].narrow(0, 0, rows[r].item<int64_t>());
   return torch::cat(parts[0]);
 }
 
 void JoinedGroup::broadcast(torch::Tensor& tensor) const {
   std::vector<torch::Tensor> tensors = {tensor.contiguous()};
-  together(*this, [&] { group_->broadcast(tensors)->wait(); });
+  together(*this, [&] { backend_of(tensor)->broadcast(tensors)->wait(); });
   if (!tensor.is_same(tensors[0])) tensor.copy_(tensors[0]);
 }
 
 void JoinedGroup::barrier() const {
-  together(*this, [&] { group_->barrier()->wait(); });
+  together(*this, [&] { group_->getDefaultBackend()->barrier()->wait(); });
 }
 
 std::unique_ptr<Collective> join(const Launch& launch) {
