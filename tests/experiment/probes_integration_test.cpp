@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "data/cache_fixtures.h"
+#include "support/read.h"
 
 namespace {
 
@@ -55,10 +56,7 @@ class ProbedRun : public testing::Test {
     EXPECT_EQ(std::system(command.c_str()), 0) << read("out.txt");
     return read("out.txt");
   }
-  std::string read(const fs::path& file) const {
-    std::ifstream stream(folder_.path() / file);
-    return {std::istreambuf_iterator<char>(stream), {}};
-  }
+  std::string read(const fs::path& file) const { return ivory::test::read(folder_.path() / file); }
 
   ivory::data::testing::TemporaryFolder folder_;
 };

@@ -6,12 +6,14 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
+
+#include "support/read.h"
 
 namespace {
 
 namespace fs = std::filesystem;
+using ivory::test::read;
 using nlohmann::json;
 using testing::HasSubstr;
 
@@ -61,11 +63,6 @@ caption = "Tiny"
 rows = [{ label = "Pre-trained", from = "both" }, { label = "From scratch", from = "scratch" }]
 columns = [{ label = "IoU", task = "organs", score = "iou" }]
 )toml";
-
-std::string read(const fs::path& file) {
-  std::ifstream stream(file);
-  return {std::istreambuf_iterator<char>(stream), {}};
-}
 
 struct Run {
   fs::path folder;

@@ -7,11 +7,13 @@
 
 #include "data/cache_fixtures.h"
 #include "support/command.h"
+#include "support/read.h"
 
 namespace {
 
 namespace fs = std::filesystem;
 using ivory::test::Answer;
+using ivory::test::read;
 using nlohmann::json;
 using testing::AllOf;
 using testing::HasSubstr;
@@ -49,11 +51,6 @@ batch_size = 8
 
 constexpr const char* ends =
     "[sweep]\nparameters = { \"stage.slices.objectives.crashing.end\" = [\"none\", \"segv\", \"memory\"] }\n";
-
-std::string read(const fs::path& file) {
-  std::ifstream in(file);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 class SideBySideRun : public testing::Test {
  protected:

@@ -4,15 +4,16 @@
 
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 
 #include "data/cache_fixtures.h"
 #include "support/command.h"
+#include "support/read.h"
 
 namespace {
 
 namespace fs = std::filesystem;
 using ivory::test::Answer;
+using ivory::test::read;
 using testing::AllOf;
 using testing::ContainsRegex;
 using testing::HasSubstr;
@@ -62,11 +63,6 @@ for i in $(seq 0 "${last:-0}"); do
 done
 echo "$id"
 )sh";
-
-std::string read(const fs::path& file) {
-  std::ifstream stream(file);
-  return {std::istreambuf_iterator<char>(stream), {}};
-}
 
 TEST(Slurm, SubmitsArraysThatDependOnEachOtherAndCollectsTheTable) {
   const ivory::data::testing::TemporaryFolder folder;

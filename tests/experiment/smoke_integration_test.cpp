@@ -6,12 +6,14 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
+
+#include "support/read.h"
 
 namespace {
 
 namespace fs = std::filesystem;
+using ivory::test::read;
 using nlohmann::json;
 using testing::HasSubstr;
 
@@ -61,11 +63,6 @@ columns = [{ label = "IoU", task = "organs", score = "iou" }]
 "task.*.size" = 32
 "task.*.plugin.decoder_channels" = [16, 8, 8, 8, 8]
 )toml";
-
-std::string read(const fs::path& file) {
-  std::ifstream stream(file);
-  return {std::istreambuf_iterator<char>(stream), {}};
-}
 
 class SmokeRun : public testing::Test {
  protected:

@@ -6,12 +6,14 @@
 
 #include "data/cache_fixtures.h"
 #include "support/command.h"
+#include "support/read.h"
 
 namespace ivory::tools {
 namespace {
 
 namespace fs = std::filesystem;
 using data::testing::TemporaryFolder;
+using test::read;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -30,10 +32,6 @@ class CacheInfo : public ::testing::Test {
     const fs::path folder = folder_.path() / ("cache-" + first + "-" + second);
     data::testing::write_cache(folder, {one, two});
     return folder;
-  }
-  static std::string read(const fs::path& file) {
-    std::ifstream stream(file);
-    return {std::istreambuf_iterator<char>(stream), {}};
   }
   fs::path experiment(const std::string& splits) const {
     const fs::path file = folder_.path() / "small.toml";

@@ -13,10 +13,13 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "support/read.h"
+
 namespace ivory::train::testing {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
+using test::read;
 
 // All that draws numbers or keeps state: a queue, multi-crops, dropout, LARC, AdamW, augmentation, model selection;
 // and what changes how sums are made: two threads, bf16, accumulation.
@@ -96,11 +99,6 @@ keep_last = 1
 name = "sgd"
 lr = 0.05
 )toml";
-
-inline std::string read(const fs::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 // One experiment in a folder of its own.
 class Session {

@@ -15,10 +15,10 @@
 #include "experiment/child.h"
 #include "experiment/device.h"
 #include "experiment/estimate.h"
-#include "experiment/identity.h"
 #include "experiment/job_queue.h"
 #include "experiment/log.h"
 #include "experiment/outcome.h"
+#include "experiment/prepare.h"
 #include "experiment/provenance.h"
 
 namespace ivory::experiment {
@@ -42,14 +42,6 @@ struct Running {
   size_t job, slot;
   Child child;
 };
-
-// What decides whether settings and data go together; trials and seeds are alike.
-std::string settings_of(const Node& node, const OpenData& data) {
-  json settings = {node.kind == NodeKind::stage ? config::identity(*node.stage) : config::identity(*node.task),
-                   config::identity(*node.model), node.model->weights};
-  for (const auto& name : node.data) settings.push_back(data.content.at(name));
-  return hash_of(settings);
-}
 
 std::string last_line(const fs::path& file) {
   std::ifstream in(file);
@@ -101,15 +93,9 @@ class SideBySide {
   void prepare(Point& point) {
     try {
       if (train::stop_requested()) throw train::Interrupted("interrupted before anything ran");
-      const auto& experiment = point.experiment;
-      make_writable(point.folder);
-      const OpenData data = open_data(experiment, /*build=*/true);
-      point.missing = data.missing;
-      point.plan = make_plan(experiment, data.content);
-      check(point, data);
-      write_file(point.folder / "experiment.toml", config::to_toml(experiment));
-      write_file(point.folder / "provenance.json", origin_.dump(2) + "\n");
-      write_plan(point.folder, point.plan);
+      PreparedPoint prepared = prepare_point(point.experiment, registry_, origin_, checked_);
+      point.missing = std::move(prepared.data.missing);
+      point.plan = std::move(prepared.plan);
       add_jobs(point);
       if (!point.missing.empty()) worsen(ExitCode::missing_data);
     } catch (const train::Interrupted& stop) {
@@ -120,15 +106,6 @@ class SideBySide {
       point.refused = error.code();
       worsen(error.code());
     }
-  }
-
-  // Settings that an earlier point had are not looked at again.
-  void check(const Point& point, const OpenData& data) {
-    Plan fresh;
-    for (const auto& node : point.plan.nodes) {
-      if (node.identity.empty() || checked_.insert(settings_of(node, data)).second) fresh.nodes.push_back(node);
-    }
-    check_before_training(fresh, data, Store(point.experiment.output), registry_);
   }
 
   void add_jobs(Point& point) {
@@ -196,7 +173,7 @@ class SideBySide {
 
   static bool taken(const fs::path& folder) {
     make_writable(folder);
-    return !FolderLock::try_lock(folder);
+    return in_use(folder);
   }
 
   void start(size_t job, const Store& store) {

@@ -11,7 +11,9 @@
 #include <set>
 
 #include "experiment/outcome.h"
+#include "experiment/prepare.h"
 #include "experiment/provenance.h"
+#include "experiment/shell.h"
 #include "experiment/side_by_side.h"
 #include "experiment/store.h"
 
@@ -20,12 +22,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr size_t largest_array = 1000;  // Slurm's own default limit is 1001
-
-std::string quoted(const std::string& word) {
-  std::string text = "'";
-  for (const char c : word) text += c == '\'' ? "'\\''" : std::string(1, c);
-  return text + "'";
-}
 
 // What a shell command prints; throws run_failed with it when it fails.
 std::string output_of(const std::string& command) {
@@ -59,15 +55,8 @@ class Submission {
   }
 
   void add(const config::Experiment& experiment, const plugin::Registry& registry, const nlohmann::json& origin) {
-    const fs::path folder = run_folder(experiment);
-    make_writable(folder);
-    const OpenData data = open_data(experiment, /*build=*/true);
-    const Plan plan = make_plan(experiment, data.content);
+    const auto [folder, data, plan] = prepare_point(experiment, registry, origin, checked_);
     const Store store(experiment.output);
-    check_before_training(plan, data, store, registry);
-    write_file(folder / "experiment.toml", config::to_toml(experiment));
-    write_file(folder / "provenance.json", origin.dump(2) + "\n");
-    write_plan(folder, plan);
     std::vector<size_t> depths;
     for (const Node& node : plan.nodes) {
       size_t depth = 0;
@@ -120,7 +109,7 @@ class Submission {
   std::string array_script(const fs::path& list) const {
     return "#!/bin/bash\n"
            "IFS=$'\\t' read -r experiment node < <(sed -n \"$((SLURM_ARRAY_TASK_ID + 1))p\" " +
-           quoted(list.string()) + ")\n" + quoted(program_.string()) +
+           shell_word(list.string()) + ")\n" + shell_word(program_.string()) +
            " \"$experiment\" --node \"$node\" --set experiment.threads=\"${SLURM_CPUS_PER_TASK:-1}\" &\n"
            "child=$! again=0 code=129\n"
            "trap 'kill -TERM \"$child\" 2>/dev/null' TERM\n"
@@ -135,9 +124,7 @@ class Submission {
 
   std::string submit_collector(const std::vector<std::string>& before) {
     const fs::path script = folder_ / "collect.sh";
-    const size_t after_program = command_.find(' ');
-    write_file(script,
-               "#!/bin/bash\n" + quoted(program_.string()) + " --collect" + command_.substr(after_program) + "\n");
+    write_file(script, "#!/bin/bash\n" + command_ + " --collect\n");
     return sbatch({"--output=" + (folder_ / "collect.out").string()}, before, script, options_.sbatch);
   }
 
@@ -153,7 +140,7 @@ class Submission {
     }
     words.push_back(script.string());
     std::string line = "sbatch";
-    for (const auto& word : words) line += " " + quoted(word);
+    for (const auto& word : words) line += " " + shell_word(word);
     const std::string answer = output_of(line);  // "123" or "123;cluster"
     return answer.substr(0, answer.find(';'));
   }
@@ -163,6 +150,7 @@ class Submission {
   const SlurmOptions& options_;
   fs::path program_;
   std::set<fs::path> seen_;
+  std::set<std::string> checked_;
   std::vector<std::vector<Element>> levels_;
 };
 
@@ -174,7 +162,7 @@ Finding look(const Node& node, const Store& store) {
   if (node.identity.empty()) return {"without data", ""};
   if (store.record(node)) return {"done", ""};
   const fs::path folder = store.folder(node);
-  if (fs::exists(folder) && !FolderLock::try_lock(folder)) {
+  if (in_use(folder)) {
     return {"running", node.label() + ": running" + FolderLock::owner(folder)};
   }
   if (const auto failure = store.failure(node)) {

@@ -73,6 +73,15 @@ FolderLock& FolderLock::operator=(FolderLock&& other) noexcept {
   return *this;
 }
 
+bool in_use(const fs::path& folder) {
+  if (!fs::exists(folder / lock_name)) return false;
+  try {
+    return !FolderLock::try_lock(folder);
+  } catch (const Error&) {
+    return false;  // a store that may only be read
+  }
+}
+
 void make_writable(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder, error);

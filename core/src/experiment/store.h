@@ -32,6 +32,9 @@ class FolderLock {
   int file_ = -1;
 };
 
+// Whether a process has the folder; changes nothing in it where none ever had.
+bool in_use(const std::filesystem::path& folder);
+
 constexpr const char* record_file = "done.json";
 constexpr const char* failure_file = "failed.json";
 

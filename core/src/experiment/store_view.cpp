@@ -16,15 +16,6 @@ namespace {
 
 using nlohmann::json;
 
-bool in_use(const fs::path& folder) {
-  if (!fs::exists(folder / ".lock")) return false;
-  try {
-    return !FolderLock::try_lock(folder);
-  } catch (const Error&) {
-    return false;  // a store that may only be read
-  }
-}
-
 uintmax_t size_of(const fs::path& path) {
   std::error_code gone;
   if (!fs::is_directory(path, gone)) return fs::file_size(path, gone);

@@ -12,6 +12,7 @@
 #include "experiment/guarded.h"
 #include "experiment/log.h"
 #include "experiment/run.h"
+#include "experiment/shell.h"
 #include "experiment/side_by_side.h"
 #include "experiment/slurm.h"
 #include "experiment/version.h"
@@ -47,15 +48,6 @@ struct Request {
   pid_t parent = 0;
   std::string command;
 };
-
-// As a shell reads it back.
-std::string shell_word(const std::string& word) {
-  const char* const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+./=:,@%";
-  if (!word.empty() && word.find_first_not_of(plain) == std::string::npos) return word;
-  std::string quoted = "'";
-  for (const char c : word) quoted += c == '\'' ? "'\\''" : std::string(1, c);
-  return quoted + "'";
-}
 
 // Empty when the command line was answered already (--help, --version).
 std::optional<Request> parse(int argc, char** argv) {
@@ -114,7 +106,7 @@ std::optional<Request> parse(int argc, char** argv) {
   request.slurm = launcher == "slurm";
   if (!output.empty()) request.overrides.push_back("experiment.output=" + ivory::config::written(output));
   IVORY_CHECK(!request.files.empty(), "run-experiment: no experiment file; try run-experiment --help");
-  for (int i = 0; i < argc; ++i) request.command += (i > 0 ? " " : "") + shell_word(argv[i]);
+  for (int i = 0; i < argc; ++i) request.command += (i > 0 ? " " : "") + ivory::experiment::shell_word(argv[i]);
   return request;
 }
 

@@ -1,0 +1,25 @@
+#pragma once
+// A point of an experiment made ready for processes of their own, be they started here or by Slurm.
+
+#include <filesystem>
+#include <nlohmann/json_fwd.hpp>
+#include <set>
+#include <string>
+
+#include "experiment/run.h"
+
+namespace ivory::experiment {
+
+struct PreparedPoint {
+  std::filesystem::path folder;  // of the run
+  OpenData data;
+  Plan plan;
+};
+
+// Builds the caches, checks what is to be trained, and writes experiment.toml, provenance.json and plan.json, which
+// `run-experiment <run folder>/experiment.toml --node FOLDER` reads. `checked`: the settings that points before this
+// one had; they are not looked at again.
+PreparedPoint prepare_point(const config::Experiment& experiment, const plugin::Registry& registry,
+                            const nlohmann::json& provenance, std::set<std::string>& checked);
+
+}  // namespace ivory::experiment
