@@ -1,7 +1,7 @@
 include(IvoryPlugin)  # ivory_add_plugin
 
 # ivory_add_tests(DIRECTORY): tests/DIRECTORY/*_test.cpp -> executables by kind (unit, reference, property, integration,
-# fault, parser); the kind is also the ctest label.
+# fault, parser); the kind and the folder are also the ctest labels. What lies in tests/data is labelled "loader" too.
 
 function(ivory_add_test_executable target label)
   if(NOT ARGN)
@@ -22,6 +22,10 @@ function(ivory_add_test_executable target label)
 endfunction()
 
 function(ivory_add_tests directory)
+  set(folder_labels ${directory})
+  if(directory STREQUAL data)
+    list(APPEND folder_labels loader)
+  endif()
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${directory}/*_test.cpp)
   set(unit ${sources})
   foreach(kind reference property integration fault parser)
@@ -30,11 +34,11 @@ function(ivory_add_tests directory)
     list(FILTER unit EXCLUDE REGEX "_${kind}_test\\.cpp$")
   endforeach()
   if(unit)
-    ivory_add_test_executable(${directory}_tests unit ${unit})
+    ivory_add_test_executable(${directory}_tests "unit;${folder_labels}" ${unit})
   endif()
   foreach(kind reference property integration fault)
     if(${kind})
-      ivory_add_test_executable(${directory}_${kind}_tests ${kind} ${${kind}})
+      ivory_add_test_executable(${directory}_${kind}_tests "${kind};${folder_labels}" ${${kind}})
     endif()
   endforeach()
   set_property(GLOBAL APPEND PROPERTY IVORY_PARSER_TESTS ${parser})

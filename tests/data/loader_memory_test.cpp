@@ -50,6 +50,27 @@ TEST(LoaderMemory, StaysWithinItsFormula) {
   EXPECT_LE(most, bound(*data, options, batch_bytes));
 }
 
+TEST(LoaderMemory, DataMayBeLargerThanItsBound) {
+  const TemporaryFolder folder;
+  std::vector<VolumeData> volumes;
+  for (const char* name : {"a", "b", "c"}) volumes.push_back(make_volume(name, {24, 512, 512}, "float32", false));
+  write_cache(folder.path(), volumes);
+  volumes.clear();
+  const auto data = open_data_set(folder.path());
+  const SliceViewSpec views{.crops = {{1, 64, 0.3, 1}}};
+  const LoaderOptions options{.batch_size = 8, .workers = 2, .prefetch_mib = 1};
+  const int64_t limit = bound(*data, options, 8 * 64 * 64 * 4);
+  ASSERT_GT(3 * 24 * 512 * 512 * 4, 4 * limit);
+  const int64_t before = resident_bytes();
+  const auto loader = make_slice_loader(data, views, options);
+  int64_t most = 0;
+  for (int64_t epoch = 0; epoch < 2; ++epoch) {
+    loader->start(epoch, 0);
+    while (loader->next()) most = std::max(most, resident_bytes() - before);
+  }
+  EXPECT_LE(most, limit);
+}
+
 TEST(LoaderMemory, DoesNotGrowOver20000Batches) {
   const TemporaryFolder folder;
   write_small_cache(folder.path());

@@ -204,6 +204,36 @@ TEST(SliceCacheWriter, GoesOnWhereAnEarlierBuildStopped) {
   EXPECT_EQ(SliceCache(stopped.path()).content_hash(), SliceCache(whole.path()).content_hash());
 }
 
+TEST(SliceCacheWriter, SeveralVolumesMayShareAShard) {
+  const TemporaryFolder one, several;
+  const std::vector<VolumeData> volumes = {make_volume("a", {}), make_volume("b", {}), make_volume("c", {})};
+  write_cache(one.path(), volumes);
+  {
+    SliceCacheWriter writer(several.path(), "test");
+    SliceCacheWriter::Shard shard(writer), empty(writer);
+    shard.add(volumes[0]);
+    shard.add(volumes[1]);
+    EXPECT_THAT(failure_of([&] { shard.add(volumes[1]); }).message, HasSubstr("already in the cache"));
+    EXPECT_FALSE(writer.has("a")) << "before the shard is finished";
+    shard.finish();
+    empty.finish();
+    EXPECT_TRUE(writer.has("a") && writer.has("b"));
+  }
+  {
+    SliceCacheWriter writer(several.path(), "test");  // after a kill: both are there
+    EXPECT_TRUE(writer.has("a") && writer.has("b"));
+    writer.add(volumes[2]);
+    writer.finish();
+  }
+  const SliceCache cache(several.path()), expected(one.path());
+  EXPECT_EQ(cache.content_hash(), expected.content_hash());
+  EXPECT_TRUE(cache.verify().empty());
+  EXPECT_FALSE(std::filesystem::exists(several.path() / "b.h5"));
+  SliceCacheWriter writer(several.path(), "test");
+  writer.forget("none", volumes[0].info.source_file);
+  EXPECT_FALSE(writer.has("a")) << "what was read from a file that changed";
+}
+
 TEST(SliceCacheWriter, AFinishedCacheIsUsedAgain) {
   const TemporaryFolder folder;
   write_cache(folder.path(), {make_volume("a", {})});

@@ -136,6 +136,44 @@ TEST_F(Luna, CubesAreCutAtTheWantedSpacingAndCandidatesOutsideAreRefused) {
   EXPECT_THAT(failure_of([&] { read("subset0/1.2.3/000001"); }).message, HasSubstr("lies outside the scan"));
 }
 
+TEST_F(Luna, CubesOfAScanShareAFileOfTheCache) {
+  std::string table = "seriesuid,coordX,coordY,coordZ,class\n";
+  for (int i = 0; i < 40; ++i) {
+    const std::string uid = i % 3 ? "1.2.3" : "4.5.6";
+    table += uid + "," + place(i == 7 ? 90 : 16, 20 + i, 30) + "," + std::to_string(i % 2) + "\n";
+  }
+  text("candidates_V2.csv", table);
+  spec_.layout = "luna2016-v2";
+  std::map<int64_t, std::string> hashes;
+  for (const int64_t workers : {1, 3}) {
+    const auto folder = folder_.path() / ("cache-" + std::to_string(workers));
+    const std::atomic<bool> never = false;
+    const Report report = build_cache(spec_, folder, false, nullptr, never, workers);
+    EXPECT_EQ(report.written, 39);
+    ASSERT_EQ(report.skipped.size(), 1U);
+    EXPECT_THAT(report.skipped[0].reason, HasSubstr("subset0/1.2.3/000007 lies outside the scan"));
+    const auto is_shard = [](const auto& entry) { return entry.path().extension() == ".h5"; };
+    EXPECT_EQ(std::ranges::count_if(std::filesystem::directory_iterator(folder), is_shard), 2);
+    const data::SliceCache cache(folder);
+    ASSERT_EQ(cache.volumes().size(), 39U);
+    EXPECT_TRUE(cache.verify().empty());
+    std::vector<int16_t> labels(64 * 64);
+    for (int64_t i = 0; i < 39; ++i) {
+      const std::string& name = cache.volumes()[static_cast<size_t>(i)].name;
+      cache.read_labels(i, 5, labels);
+      EXPECT_EQ(labels[100], (name.back() - '0') % 2) << name;
+    }
+    hashes[workers] = cache.content_hash();
+    // The outside one is tried again; the others are not.
+    EXPECT_EQ(build_cache(spec_, folder, false, nullptr, never, workers).reused, 39);
+  }
+  EXPECT_EQ(hashes[1], hashes[3]);
+  // Where a scan changed, all its cubes are read again, and no others.
+  std::filesystem::last_write_time(in_set("subset0/1.2.3.mhd"), std::filesystem::file_time_type::clock::now());
+  const std::atomic<bool> never = false;
+  EXPECT_EQ(build_cache(spec_, folder_.path() / "cache-1", false, nullptr, never).written, 25);
+}
+
 TEST_F(LayoutTest, MotsUnitesTheIdsOfItsParts) {
   const Labelled two = labelled({3, 8, 6}, 3), one = labelled({3, 8, 6}, 2);
   write_nifti(in_set("LiTS/volume-7.nii"), two.image, flipped);

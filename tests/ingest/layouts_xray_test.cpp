@@ -18,7 +18,7 @@ using torch::Tensor;
 
 using Radiographs = LayoutTest;
 
-TEST_F(Radiographs, NihsPatientsComeFromATableWithACommaInItsHeader) {
+TEST_F(Radiographs, NihsPatientsAndFindingsComeFromATableWithACommaInItsHeader) {
   const Tensor grey = (torch::arange(40) * 6).to(torch::kUInt8).view({5, 8});
   Tensor rgba = torch::stack({grey, grey, grey, torch::full_like(grey, 128)}, 2).contiguous();
   write_png(in_set("images_001/images/00000001_000.png"), grey);
@@ -31,15 +31,24 @@ TEST_F(Radiographs, NihsPatientsComeFromATableWithACommaInItsHeader) {
        "OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y],\n"
        "00000001_000.png,Cardiomegaly|Effusion,0,1,58,M,PA,2682,2749,0.143,0.143,\n"
        "00000001_001.png,No Finding,1,1,58,M,PA,2894,2729,0.143,0.143,\n");
-  EXPECT_THAT(names("nih-chestxray8"),
-              ElementsAre("00000001_000 of 00000001", "00000001_001 of 00000001", "00030805_000 of 00030805"));
+  EXPECT_THAT(names("nih-chestxray8"), ElementsAre("00000001_000 of 00000001, labelled",
+                                                   "00000001_001 of 00000001, labelled", "00030805_000 of 00030805"));
   EXPECT_THAT(warnings_, Contains(HasSubstr("1 of 3 images have no row in Data_Entry_2017*.csv")));
   EXPECT_THAT(warnings_, Contains(HasSubstr("published with 112120 volumes, 3 were found")));
   const auto plain = read("00000001_000"), with_alpha = read("00000001_001");
   EXPECT_TRUE(torch::equal(plain.pixels, grey.unsqueeze(0)));
   EXPECT_TRUE(torch::equal(with_alpha.pixels, plain.pixels));
+  EXPECT_TRUE((plain.labels == 2 + 16).all().item<bool>());  // Cardiomegaly, Effusion
+  EXPECT_TRUE((with_alpha.labels == 0).all().item<bool>());  // no finding is an answer too
+  EXPECT_FALSE(read("00030805_000").labels.defined());       // no row
   EXPECT_EQ(with_alpha.info.modality, "xray");
   EXPECT_EQ(with_alpha.info.orientation, "planar");
+  text("Data_Entry_2017_v2020.csv", "Image Index,Finding Labels,Patient ID\n00000001_000.png,Infiltrate|Wrist,1\n");
+  EXPECT_THAT(failure_of([&] { list("nih-chestxray8"); }).message,
+              HasSubstr("finding 'Wrist' of row 1 is none of the 14"));
+  text("Data_Entry_2017_v2020.csv", "Image Index,Finding Labels,Patient ID\n00000001_000.png,Infiltrate,1\n");
+  list("nih-chestxray8");
+  EXPECT_EQ(source("00000001_000").label, "256");
   std::filesystem::remove(in_set("Data_Entry_2017_v2020.csv"));
   const auto failure = failure_of([&] { list("nih-chestxray8"); });
   EXPECT_EQ(failure.code, ExitCode::missing_data);

@@ -229,6 +229,21 @@ TEST_F(BadVolume, IsSkippedAndNamedBesideGoodOnes) {
   EXPECT_THAT(answer.text, AllOf(HasSubstr("b.nii skipped"), HasSubstr("1 of 2 volumes were skipped")));
 }
 
+TEST_F(BadVolume, IsSkippedByAnyNumberOfWorkers) {
+  for (const char* name : {"a.nii", "c.nii", "d.nii"})
+    write_bytes(folder_.path() / "scans" / name, nifti_bytes(voxels_, geometry_));
+  write_bytes(folder_.path() / "scans" / "b.nii", "no volume at all");
+  run_with("layout = \"phantom\"\n", "layout = \"folder\"\npath = \"scans\"\nmodality = \"ct\"\n", "--dry-run");
+  const Answer answer = run("ivory", "cache build x.toml --workers 3");
+  EXPECT_EQ(answer.code, 3) << answer.text;
+  EXPECT_THAT(answer.text, AllOf(HasSubstr("b.nii skipped"), HasSubstr("1 of 4 volumes were skipped")));
+  for (const char* workers : {"0", "2x", ""}) {
+    const Answer refused = run("ivory", std::string("cache build x.toml --workers ") + workers);
+    EXPECT_EQ(refused.code, 2);
+    EXPECT_THAT(refused.text, AllOf(HasSubstr("expected a number from 1 to 1024"), IsOneSentence()));
+  }
+}
+
 TEST_F(BadVolume, IsNamedInEveryRunUntilItIsRepaired) {
   write_bytes(scan_, nifti_bytes(voxels_, geometry_));
   const fs::path other = folder_.path() / "scans" / "b.nii";

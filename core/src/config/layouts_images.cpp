@@ -12,10 +12,27 @@ LayoutInfo nih() {
       .terms = "no restrictions; the NIH Clinical Center is to be named and its paper cited",
       .folder =
           "images_001/images/PPPPPPPP_NNN.png … images_012/images/     at any depth\n"
-          "Data_Entry_2017*.csv                                        the images' patients",
+          "Data_Entry_2017*.csv                                        the images' patients and findings",
       .expected_volumes = 112120,
-      .split = "pre-training only: the paper counts the 108948 images of the first release. Findings are not stored",
-      .version = 1,
+      .expected_labels = 112120,
+      .labels = {{1, "Atelectasis"},
+                 {2, "Cardiomegaly"},
+                 {4, "Consolidation"},
+                 {8, "Edema"},
+                 {16, "Effusion"},
+                 {32, "Emphysema"},
+                 {64, "Fibrosis"},
+                 {128, "Hernia"},
+                 {256, "Infiltration"},
+                 {512, "Mass"},
+                 {1024, "Nodule"},
+                 {2048, "Pleural_Thickening"},
+                 {4096, "Pneumonia"},
+                 {8192, "Pneumothorax"}},
+      .split =
+          "pre-training only: the paper counts the 108948 images of the first release. Every pixel's id is the sum of "
+          "the image's findings; 0: none",
+      .version = 2,
   };
 }
 

@@ -43,9 +43,11 @@ Error damaged(const StoredReader& reader, int64_t slice, const Error& error) {
 }  // namespace
 
 StoredReader::StoredReader(std::filesystem::path shard, const StoredVolume& volume)
+    : StoredReader(open_for_reading(shard), shard, volume) {}
+
+StoredReader::StoredReader(const File& file, std::filesystem::path shard, const StoredVolume& volume)
     : path(std::move(shard)), stored(volume) {
   constexpr std::array<uint8_t, 8> signature = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
-  const File file = open_for_reading(path);
   const auto bytes = static_cast<uint64_t>(size_of(file, path));
   IVORY_CHECK(bytes == stored.shard_bytes, path.string(), ": ", bytes, " bytes, expected ", stored.shard_bytes,
               ": the shard is truncated or belongs to another cache; build the cache again");

@@ -26,6 +26,8 @@ struct StoredReader {
 
   // Throws missing_data without the file, bad_request when it is truncated, foreign or has a damaged index.
   StoredReader(std::filesystem::path shard, const StoredVolume& volume);
+  // Of a shard that is open: `file` is needed by this call alone.
+  StoredReader(const File& file, std::filesystem::path shard, const StoredVolume& volume);
   size_t pixels() const { return static_cast<size_t>(stored.info.rows * stored.info.columns); }
   // In the calling thread's scratch, valid until its next read. Values may be read after need() has asked for them. A
   // chunk's checksum is compared the first time, and always when `strict`.

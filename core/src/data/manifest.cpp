@@ -3,12 +3,12 @@
 #include <ivory/error.h>
 
 #include <cmath>
+#include <exception>
 #include <nlohmann/json.hpp>
 
 #include "data/codec.h"
 #include "data/files.h"
 #include "data/hash.h"
-#include "data/json_text.h"
 
 namespace ivory::data {
 namespace {
@@ -108,37 +108,76 @@ std::string canonical(const json& value) {
   return value.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
-Manifest manifest_from(const json& document) {
-  const std::string format = document.at("format");
+// What is read volume by volume, so that a cache of a million of them takes no JSON tree of all.
+struct Document {
+  json top;             // without `cache.volumes`' items
+  std::string volumes;  // their canonical texts, joined by commas
+  Manifest manifest;
+  std::exception_ptr fault;  // of the first wrong volume: told where all else is right
+};
+
+// A volume is an item of the only list at this depth: the document, its cache, their list.
+constexpr int volume_depth = 3;
+
+Document read_document(const std::string& text) {
+  Document read;
+  int depth_of_lists = 0;
+  const auto each = [&](int depth, json::parse_event_t event, json& value) {
+    IVORY_CHECK(depth <= 32, "nested deeper than 32 levels");
+    if (depth == volume_depth - 1 && event == json::parse_event_t::array_start) ++depth_of_lists;
+    if (depth == volume_depth - 1 && event == json::parse_event_t::array_end) --depth_of_lists;
+    if (depth != volume_depth || event != json::parse_event_t::object_end || depth_of_lists == 0) return true;
+    if (!read.volumes.empty()) read.volumes += ',';
+    read.volumes += canonical(value);
+    try {
+      if (!read.fault) read.manifest.volumes.push_back(volume_from(value));
+    } catch (const std::exception&) {
+      read.fault = std::current_exception();
+    }
+    return false;
+  };
+  read.top = json::parse(text, each);
+  return read;
+}
+
+// As compact JSON with sorted keys: the volumes come last.
+std::string canonical_cache(const std::string& identity, const std::string& content_hash, const std::string& volumes) {
+  std::string text = canonical({{"content_hash", content_hash}, {"identity", identity}});
+  text.pop_back();
+  return text + ",\"volumes\":[" + volumes + "]}";
+}
+
+Manifest manifest_from(Document read) {
+  const std::string format = read.top.at("format");
   IVORY_CHECK(format == format_name, "format \"", format, "\", expected \"", format_name, "\"");
-  const int64_t version = document.at("version");
+  const int64_t version = read.top.at("version");
   IVORY_CHECK(version == format_version, "version ", version, " of the format, expected ", format_version,
               version > format_version ? ": it was written by a newer Ivory" : "");
-  const json& cache = document.at("cache");
-  const std::string checksum = document.at("xxh3_128"), actual = checksum128(canonical(cache));
-  IVORY_CHECK(checksum == actual, "checksum ", actual, ", expected ", checksum, ": the file was damaged or edited");
-  Manifest manifest;
+  const json& cache = read.top.at("cache");
+  Manifest manifest = std::move(read.manifest);
   cache.at("identity").get_to(manifest.identity);
   cache.at("content_hash").get_to(manifest.content_hash);
-  for (const json& volume : cache.at("volumes")) manifest.volumes.push_back(volume_from(volume));
+  const std::string checksum = read.top.at("xxh3_128");
+  const std::string actual = checksum128(canonical_cache(manifest.identity, manifest.content_hash, read.volumes));
+  IVORY_CHECK(checksum == actual, "checksum ", actual, ", expected ", checksum, ": the file was damaged or edited");
+  if (read.fault) std::rethrow_exception(read.fault);
   return manifest;
 }
 
 }  // namespace
 
 std::string to_text(const Manifest& manifest) {
-  json cache = {{"identity", manifest.identity}, {"content_hash", manifest.content_hash}, {"volumes", json::array()}};
-  for (const StoredVolume& volume : manifest.volumes) cache["volumes"].push_back(to_json(volume));
-  const json document = {{"format", format_name},
-                         {"version", format_version},
-                         {"xxh3_128", checksum128(canonical(cache))},
-                         {"cache", cache}};
-  return document.dump(1, ' ', false, json::error_handler_t::replace) + "\n";
+  std::string volumes;
+  for (const StoredVolume& volume : manifest.volumes)
+    volumes += (volumes.empty() ? "" : ",") + canonical(to_json(volume));
+  const std::string cache = canonical_cache(manifest.identity, manifest.content_hash, volumes);
+  return "{\"cache\":" + cache + ",\"format\":\"" + format_name + "\",\"version\":" + std::to_string(format_version) +
+         ",\"xxh3_128\":\"" + checksum128(cache) + "\"}\n";
 }
 
 Manifest parse_manifest(const std::string& text, const std::string& where) {
   try {
-    return manifest_from(parse_json(text));
+    return manifest_from(read_document(text));
   } catch (const Error& error) {
     throw Error(error.code(), where + ": " + error.what());
   } catch (const std::exception& error) {

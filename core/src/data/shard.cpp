@@ -46,7 +46,8 @@ class Handle {
 hid_t memory_file() {
   const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, "create a property list");
   checked(H5Pset_fapl_core(access, growth, false), "set up a file in memory");
-  return H5Fcreate("shard", H5F_ACC_TRUNC, H5P_DEFAULT, access);
+  static int64_t count = 0;  // under the library's lock: files that are open have to differ in their names
+  return H5Fcreate(("shard " + std::to_string(count++)).c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access);
 }
 
 void write_attribute(hid_t object, const char* name, const std::string& text) {
@@ -123,9 +124,11 @@ void declare_filters(hid_t properties, Filter filter, PixelType type, uint64_t v
     checked(H5Pset_filter(properties, zstd_filter, H5Z_FLAG_OPTIONAL, 1, &zstd_level), "declare the Zstd filter");
 }
 
-// Writes [slices, rows, columns] slice by slice; returns each chunk's place.
+using LibraryLock = std::unique_lock<std::mutex>;
+
+// Writes [slices, rows, columns] slice by slice; returns each chunk's place. Takes and leaves `lock` held.
 std::vector<ChunkPlace> write_slices(hid_t group, const char* name, const VolumeInfo& info, Filter filter,
-                                     PixelType type, std::span<const uint8_t> values) {
+                                     PixelType type, std::span<const uint8_t> values, LibraryLock& lock) {
   const auto slices = static_cast<hsize_t>(info.slices);
   const std::array<hsize_t, 3> shape = {slices, static_cast<hsize_t>(info.rows), static_cast<hsize_t>(info.columns)};
   const std::array<hsize_t, 3> chunk = {1, shape[1], shape[2]};
@@ -139,7 +142,9 @@ std::vector<ChunkPlace> write_slices(hid_t group, const char* name, const Volume
   std::vector<ChunkPlace> places(slices);
   const size_t width = bytes_of(type), slice_bytes = shape[1] * shape[2] * width;
   for (hsize_t slice = 0; slice < slices; ++slice) {
+    lock.unlock();  // other threads write their shards while this one compresses
     const auto bytes = encoder.encode(values.subspan(slice * slice_bytes, slice_bytes), width);
+    lock.lock();
     const std::array<hsize_t, 3> offset = {slice, 0, 0};
     checked(H5Dwrite_chunk(dataset, H5P_DEFAULT, 0, offset.data(), bytes.size(), bytes.data()), "write a chunk");
     places[slice] = {0, bytes.size(), checksum64(bytes)};
@@ -200,15 +205,16 @@ ShardBuilder::~ShardBuilder() {
 
 void ShardBuilder::add(const std::string& group_name, StoredVolume& volume, std::span<const uint8_t> pixels,
                        std::span<const uint8_t> labels) {
-  const std::lock_guard lock(library_lock());
+  LibraryLock lock(library_lock());
   const Handle group(H5Gcreate2(state_->volumes, group_name.c_str(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Gclose,
                      "create a volume's group");
   write_attributes(group, volume.info);
   const PixelType type = pixel_type(volume.info.dtype);
-  const auto places = write_slices(group, "image", volume.info, state_->filter, type, pixels);
+  const auto places = write_slices(group, "image", volume.info, state_->filter, type, pixels, lock);
   volume.image_index = write_index(group, "image_index", places);
   if (!labels.empty()) {
-    const auto label_places = write_slices(group, "labels", volume.info, state_->filter, volume.label_type, labels);
+    const auto label_places =
+        write_slices(group, "labels", volume.info, state_->filter, volume.label_type, labels, lock);
     volume.labels_index = write_index(group, "labels_index", label_places);
   }
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <deque>
 #include <mutex>
+#include <optional>
 
 #include "data/chunk_reader.h"
 
@@ -16,18 +17,18 @@ constexpr size_t most_open_files = 256;
 // Shards stay open, the most recently opened ones: a data set may have more of them than a process may open files.
 class OpenFiles {
  public:
-  std::shared_ptr<const File> get(size_t volume, const std::filesystem::path& path) {
+  std::shared_ptr<const File> get(size_t shard, const std::filesystem::path& path) {
     const std::lock_guard lock(mutex_);
-    if (files_.size() <= volume) files_.resize(volume + 1);
-    if (!files_[volume]) {
+    if (files_.size() <= shard) files_.resize(shard + 1);
+    if (!files_[shard]) {
       if (opened_.size() == most_open_files) {
         files_[opened_.front()].reset();
         opened_.pop_front();
       }
-      files_[volume] = std::make_shared<const File>(open_for_reading(path));
-      opened_.push_back(volume);
+      files_[shard] = std::make_shared<const File>(open_for_reading(path));
+      opened_.push_back(shard);
     }
-    return files_[volume];
+    return files_[shard];
   }
 
  private:
@@ -42,6 +43,7 @@ struct SliceCache::State {
   std::filesystem::path folder;
   std::string content_hash;
   std::vector<StoredReader> volumes;
+  std::vector<size_t> shards;  // of each volume: those of one shard follow each other
   std::vector<VolumeInfo> infos;
   int64_t slices = 0;
   mutable OpenFiles files;
@@ -56,7 +58,7 @@ struct SliceCache::State {
   }
 
   std::shared_ptr<const File> file(int64_t volume) const {
-    return files.get(static_cast<size_t>(volume), volumes[static_cast<size_t>(volume)].path);
+    return files.get(shards[static_cast<size_t>(volume)], volumes[static_cast<size_t>(volume)].path);
   }
 };
 
@@ -78,12 +80,26 @@ void DecodedSlice::read(int64_t row, int64_t first, std::span<float> out) const 
   decode_window(planes_, type_, place, out.size(), low_, scale_, out.data());
 }
 
+void DecodedSlice::read_native(std::span<uint8_t> out) const {
+  const auto values = static_cast<size_t>(rows_ * columns_);
+  IVORY_CHECK(out.size() == values * bytes_of(type_), "room for ", out.size(), " bytes, expected ",
+              values * bytes_of(type_));
+  reader_->need(slice_, 0, values);
+  unshuffle(planes_, bytes_of(type_), values, out.data());
+}
+
 SliceCache::SliceCache(std::filesystem::path folder) : state_(std::make_unique<State>()) {
   const Manifest manifest = read_manifest(folder);
   state_->folder = std::move(folder);
   state_->content_hash = manifest.content_hash;
-  for (const StoredVolume& stored : manifest.volumes) {
-    state_->volumes.emplace_back(state_->folder / stored.shard, stored);
+  std::optional<File> file;
+  for (size_t i = 0; i < manifest.volumes.size(); ++i) {
+    const StoredVolume& stored = manifest.volumes[i];
+    const bool another = i == 0 || stored.shard != manifest.volumes[i - 1].shard;
+    const auto path = state_->folder / stored.shard;
+    if (another) file.reset(), file.emplace(open_for_reading(path));
+    state_->volumes.emplace_back(*file, path, stored);
+    state_->shards.push_back(i == 0 ? 0 : state_->shards.back() + (another ? 1 : 0));
     state_->infos.push_back(stored.info);
     state_->slices += stored.info.slices;
   }

@@ -44,8 +44,9 @@ struct VolumeData {
 
 enum class Filter { none, deflate, lz4, zstd, bitshuffle };
 
-// Writes shards (one a volume) to temporary names, fsyncs, verifies and renames them; the manifest comes last.
-// One writer per folder at a time, over all processes.
+// Writes shards to temporary names, fsyncs, verifies and renames them; the manifest comes last. One writer per folder
+// at a time, over all processes; its shards may be written by several threads at once. What a cache holds does not
+// depend on their order.
 class SliceCacheWriter {
  public:
   // Removes what a killed build left half-written. `identity` says what is ingested, and how: complete shards of the
@@ -54,9 +55,26 @@ class SliceCacheWriter {
   ~SliceCacheWriter();
   // Volumes already complete from an earlier, killed build.
   bool has(const std::string& volume) const;
-  // It is to be added again: its source changed.
-  void forget(const std::string& volume);
-  // Throws run_failed, with errno's text, when the disk is full; shards written before stay as they are.
+  // It is to be added again, and so is all else that was read from that file: it changed.
+  void forget(const std::string& volume, const std::string& source_file = "");
+
+  // One file of one or several volumes: for small ones, of which a data set has more than a folder should have files.
+  class Shard {
+   public:
+    explicit Shard(SliceCacheWriter& writer);
+    ~Shard();
+    // Compresses it, in the calling thread; the pixels are not needed afterwards.
+    void add(const VolumeData& volume);
+    // All its volumes are in the cache now. Throws run_failed, with errno's text, when the disk is full; shards written
+    // before stay as they are. Without this, or without volumes, nothing is written.
+    void finish();
+
+   private:
+    struct Draft;
+    SliceCacheWriter& writer_;
+    std::unique_ptr<Draft> draft_;
+  };
+  // A shard of its own.
   void add(const VolumeData& volume);
   // Writes the manifest, volumes in the order of their names: from now on the cache opens.
   void finish();
@@ -77,6 +95,11 @@ class DecodedSlice {
   // Columns [first, first + out.size()) of a row in the volume's window: 0 … 1, clamped; NaN is 0. Decompresses what
   // the rows read so far did not touch; throws bad_request where that is damaged.
   void read(int64_t row, int64_t first, std::span<float> out) const;
+  // For renderers elsewhere: all values in native byte order, of which read() gives clamp((value - low) · scale).
+  void read_native(std::span<uint8_t> out) const;
+  PixelType type() const { return type_; }
+  float low() const { return low_; }
+  float scale() const { return scale_; }
 
  private:
   const StoredReader* reader_;

@@ -4,6 +4,7 @@
 #include <cctype>
 #include <cmath>
 #include <map>
+#include <mutex>
 #include <system_error>
 
 #include "data/chunk_reader.h"
@@ -78,7 +79,8 @@ struct SliceCacheWriter::State {
   std::string identity;
   Filter filter;
   File lock;
-  std::map<std::string, StoredVolume> volumes;  // by name
+  std::mutex mutex = {};                             // of what follows
+  std::map<std::string, StoredVolume> volumes = {};  // by name
 
   std::filesystem::path manifest_path() const { return folder / "manifest.json"; }
   std::filesystem::path record_path(const StoredVolume& volume) const {
@@ -124,56 +126,90 @@ SliceCacheWriter::SliceCacheWriter(std::filesystem::path folder, std::string ide
   std::filesystem::create_directories(folder, error);
   if (error) throw run_failed(folder.string(), ": the folder cannot be created: ", error.message());
   File lock = lock_folder(folder);
-  state_ = std::make_unique<State>(State{std::move(folder), std::move(identity), filter, std::move(lock), {}});
+  state_.reset(new State{std::move(folder), std::move(identity), filter, std::move(lock)});
   state_->adopt_earlier_build();
 }
 
 SliceCacheWriter::~SliceCacheWriter() = default;
 
 bool SliceCacheWriter::has(const std::string& volume) const {
+  const std::lock_guard lock(state_->mutex);
   return state_->volumes.contains(volume);
 }
 
-void SliceCacheWriter::forget(const std::string& volume) {
+void SliceCacheWriter::forget(const std::string& volume, const std::string& source_file) {
+  const std::lock_guard lock(state_->mutex);
   state_->volumes.erase(volume);
+  if (source_file.empty()) return;
+  std::erase_if(state_->volumes, [&](const auto& known) { return known.second.info.source_file == source_file; });
 }
 
-void SliceCacheWriter::add(const VolumeData& volume) {
+struct SliceCacheWriter::Shard::Draft {
+  explicit Draft(const State& state) : shard(state.identity, state.filter) {}
+
+  ShardBuilder shard;
+  std::vector<StoredVolume> volumes;
+};
+
+SliceCacheWriter::Shard::Shard(SliceCacheWriter& writer)
+    : writer_(writer), draft_(std::make_unique<Draft>(*writer.state_)) {}
+
+SliceCacheWriter::Shard::~Shard() = default;
+
+void SliceCacheWriter::Shard::add(const VolumeData& volume) {
   check(volume);
-  IVORY_CHECK(!has(volume.info.name), "volume ", volume.info.name, " is already in the cache ",
-              state_->folder.string());
+  const auto& name = volume.info.name;
+  const auto again = [&](const StoredVolume& known) { return known.info.name == name; };
+  IVORY_CHECK(!writer_.has(name) && std::ranges::none_of(draft_->volumes, again), "volume ", name,
+              " is already in the cache ", writer_.state_->folder.string());
   const torch::Tensor pixels = volume.pixels.contiguous();
-  torch::Tensor labels = narrowed(volume.labels, volume.info.name);
+  torch::Tensor labels = narrowed(volume.labels, name);
   if (labels.defined()) labels = labels.contiguous();
   const auto label_bytes = labels.defined() ? bytes_of(labels) : std::span<const uint8_t>();
 
   StoredVolume stored;
   stored.info = volume.info;
-  stored.shard = stem_of(volume.info.name) + ".h5";
-  stored.filter = state_->filter;
+  stored.filter = writer_.state_->filter;
   stored.info.has_labels = labels.defined();
   if (labels.defined() && labels.scalar_type() != torch::kUInt8) stored.label_type = PixelType::uint16;
   Hasher hasher;
   hasher.add(bytes_of(pixels));
   hasher.add(label_bytes);
   stored.info.content_hash = hasher.hexadecimal();
+  draft_->shard.add(stem_of(name), stored, bytes_of(pixels), label_bytes);
+  draft_->volumes.push_back(std::move(stored));
+}
 
-  ShardBuilder shard(state_->identity, state_->filter);
-  shard.add(stem_of(volume.info.name), stored, bytes_of(pixels), label_bytes);
-  const auto image = shard.image();
-  stored.shard_bytes = image.size();
-  const auto path = state_->folder / stored.shard, temporary = temporary_name(path);
+void SliceCacheWriter::Shard::finish() {
+  auto& volumes = draft_->volumes;
+  if (volumes.empty()) return;
+  State& state = *writer_.state_;
+  const auto image = draft_->shard.image();
+  const std::string file = stem_of(volumes.front().info.name) + ".h5";
+  const auto path = state.folder / file, temporary = temporary_name(path);
   write_durably(temporary, image);
   try {
-    if (StoredReader(temporary, stored).hash_content() != stored.info.content_hash)
-      throw run_failed(temporary.string(), ": what was written does not read back as volume ", stored.info.name);
+    for (StoredVolume& stored : volumes) {
+      stored.shard = file;
+      stored.shard_bytes = image.size();
+      if (StoredReader(temporary, stored).hash_content() != stored.info.content_hash)
+        throw run_failed(temporary.string(), ": what was written does not read back as volume ", stored.info.name);
+    }
   } catch (...) {
     std::filesystem::remove(temporary);
     throw;
   }
   publish(temporary, path);
-  replace_text(state_->record_path(stored), to_text(Manifest{state_->identity, "", {stored}}));
-  state_->volumes.emplace(stored.info.name, stored);
+  replace_text(state.record_path(volumes.front()), to_text(Manifest{state.identity, "", volumes}));
+  const std::lock_guard lock(state.mutex);
+  for (StoredVolume& stored : volumes) state.volumes.emplace(stored.info.name, std::move(stored));
+  volumes.clear();
+}
+
+void SliceCacheWriter::add(const VolumeData& volume) {
+  Shard shard(*this);
+  shard.add(volume);
+  shard.finish();
 }
 
 void SliceCacheWriter::finish() {

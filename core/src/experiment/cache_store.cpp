@@ -1,5 +1,6 @@
 #include "experiment/cache_store.h"
 
+#include <fmt/format.h>
 #include <ivory/error.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@
 #include "experiment/identity.h"
 #include "ingest/ingest.h"
 #include "plugin/library.h"
+#include "train/progress.h"
 #include "train/trainer.h"
 
 namespace ivory::experiment {
@@ -31,7 +33,7 @@ fs::path cache_root() {
   return fs::path(home ? home : ".") / ".cache" / "ivory" / "caches";
 }
 
-// One line that is overwritten on a terminal; a log line per volume otherwise.
+// One line that is overwritten on a terminal; a log line every ten seconds otherwise.
 class ProgressLine {
  public:
   explicit ProgressLine(std::string name) : name_(std::move(name)), terminal_(isatty(STDERR_FILENO) != 0) {}
@@ -39,23 +41,33 @@ class ProgressLine {
     if (terminal_ && shown_) std::fputs("\r\033[K", stderr);
   }
   void show(const ingest::Progress& progress) {
-    const double seconds = std::chrono::duration<double>(Clock::now() - began_).count();
-    const double rate = static_cast<double>(progress.done) / std::max(seconds, 1e-3);
-    const double left = rate > 0 ? static_cast<double>(progress.total - progress.done) / rate : 0;
-    if (!terminal_) {
-      spdlog::info("cache {}: {} of {} volumes, {}", name_, progress.done, progress.total, progress.current);
+    const auto now = Clock::now();
+    const bool last = progress.done == progress.total;
+    if (shown_ && !last && now - shown_at_ < (terminal_ ? std::chrono::milliseconds(100) : std::chrono::seconds(10)))
       return;
-    }
     shown_ = true;
-    std::fprintf(stderr, "\r\033[Kcache %s: %lld of %lld volumes, %.1f/s, %.0f s left  %s", name_.c_str(),
-                 static_cast<long long>(progress.done), static_cast<long long>(progress.total), rate, left,
-                 progress.current.c_str());
+    shown_at_ = now;
+    const std::string line = fmt::format("cache {}: {} of {} volumes{}", name_, progress.done, progress.total,
+                                         pace(progress, std::chrono::duration<double>(now - began_).count()));
+    if (!terminal_) return spdlog::info("{}", line);
+    std::fprintf(stderr, "\r\033[K%s  %s", line.c_str(), progress.current.c_str());
   }
 
  private:
+  // Of what this build read: what an earlier one left took no time.
+  static std::string pace(const ingest::Progress& progress, double seconds) {
+    const auto read = static_cast<double>(progress.done - progress.reused);
+    if (read <= 0 || seconds <= 0) return "";
+    std::string text = fmt::format(", {:.2f}/s", read / seconds);
+    if (progress.bytes > 0) text += fmt::format(", {:.1f} MB/s", static_cast<double>(progress.bytes) / seconds / 1e6);
+    if (progress.done == progress.total) return text;
+    return text + ", " + train::duration_text(static_cast<double>(progress.total - progress.done) * seconds / read) +
+           " left";
+  }
+
   std::string name_;
   bool terminal_, shown_ = false;
-  Clock::time_point began_ = Clock::now();
+  Clock::time_point began_ = Clock::now(), shown_at_;
 };
 
 void tell(const ingest::Report& report, const std::string& name) {
@@ -89,13 +101,13 @@ void discard(const fs::path& folder) {
 }
 
 // False while another process builds it.
-bool try_to_build(const config::DataSpec& spec, const fs::path& folder, ingest::Report& report) {
+bool try_to_build(const config::DataSpec& spec, const fs::path& folder, int64_t workers, ingest::Report& report) {
   auto* build = plugin::load_symbol<decltype(ivory_ingest_build)>("libivory_ingest.so", "ivory_ingest_build");
   ProgressLine line(spec.name);
   try {
     build(
         spec, folder, /*strict=*/false, [&](const ingest::Progress& progress) { line.show(progress); },
-        train::stop_requested(), report);
+        train::stop_requested(), workers, report);
   } catch (const data::InUse&) {
     return false;
   }
@@ -109,7 +121,7 @@ fs::path cache_folder(const config::DataSpec& spec) {
   return cache_root() / (spec.name + "-" + hash_of(config::identity(spec)).substr(0, 12));
 }
 
-BuiltCache ensure_cache(const config::DataSpec& spec, Refresh refresh) {
+BuiltCache ensure_cache(const config::DataSpec& spec, Refresh refresh, int64_t workers) {
   const fs::path folder = cache_folder(spec);
   if (refresh == Refresh::all) discard(folder);
   if (fs::exists(folder / "manifest.json")) {
@@ -125,12 +137,12 @@ BuiltCache ensure_cache(const config::DataSpec& spec, Refresh refresh) {
     }
   }
   ingest::Report report;
-  for (bool told = false; !try_to_build(spec, folder, report); told = true) {
+  for (bool told = false; !try_to_build(spec, folder, workers, report); told = true) {
     if (!told) spdlog::info("cache {}: waits for the process that builds it", spec.name);
     if (train::stop_requested())
       throw train::Interrupted("interrupted while another process builds cache " + spec.name);
     std::this_thread::sleep_for(std::chrono::milliseconds(200));
-    if (fs::exists(folder / "manifest.json")) return ensure_cache(spec, Refresh::nothing);
+    if (fs::exists(folder / "manifest.json")) return ensure_cache(spec, Refresh::nothing, workers);
   }
   tell(report, spec.name);
   if (!report.finished)

@@ -20,9 +20,10 @@ struct BuiltCache {
 enum class Refresh { nothing, sources, all };
 
 // Builds the cache unless it is finished; progress goes to the terminal (one line) or the log. Ctrl-C stops it after
-// the volume at hand; the next call goes on. Throws missing_data when the data are not there, and bad_request when the
-// folder that the data set names holds a cache of other data or settings (unless it is to be refreshed).
-BuiltCache ensure_cache(const config::DataSpec& spec, Refresh refresh = Refresh::nothing);
+// the volumes at hand, `workers` at a time (0: as many as cores and memory allow); the next call goes on. Throws
+// missing_data when the data are not there, and bad_request when the folder that the data set names holds a cache of
+// other data or settings (unless it is to be refreshed).
+BuiltCache ensure_cache(const config::DataSpec& spec, Refresh refresh = Refresh::nothing, int64_t workers = 0);
 
 // The volumes of a data set by its layout, read or not. Throws missing_data when they are not there.
 std::vector<config::VolumeSource> list_sources(const config::DataSpec& spec);

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <fstream>
 
+#include "ingest/dicom_length.h"
 #include "ingest/geometry.h"
 #include "ingest/voxels.h"
 
@@ -65,6 +66,7 @@ std::vector<Slice> read_slices(const std::vector<fs::path>& files, Scan& scan) {
   for (const auto& file : files) {
     Scan one;
     one.files = {file};
+    check_dicom_pixels(file);
     const auto io = itk::GDCMImageIO::New();
     one.voxels = read_information_and_voxels(*io, file, one);
     one.geometry = geometry_of(*io);

@@ -12,6 +12,7 @@
 #include <fstream>
 
 #include "ingest/dicom.h"
+#include "ingest/dicom_length.h"
 #include "ingest/format.h"
 #include "ingest/geometry.h"
 #include "ingest/itk_io.h"
@@ -66,7 +67,7 @@ Scan read_with_itk(const fs::path& file) {
   scan.files = {file};
   if (format == Format::meta || format == Format::nrrd) check_text_header(file, *format, scan);
   if (format == Format::jpeg) check_jpeg_end(file);
-  if (format == Format::dicom) check_dicom_start(file);
+  if (format == Format::dicom) check_dicom_start(file), check_dicom_pixels(file);
   const auto io = reader_of(*format);
   scan.voxels = read_information_and_voxels(*io, file, scan);
   scan.geometry = geometry_of(*io);

@@ -152,6 +152,10 @@ LabelledScan read_candidate(const config::VolumeSource& source, const config::Da
 }  // namespace
 
 const Layout layout_luna = {.name = "luna2016", .list = list_scans};
-const Layout layout_luna_candidates = {.name = "luna2016-v2", .list = list_candidates, .read = read_candidate};
+const Layout layout_luna_candidates = {.name = "luna2016-v2",
+                                       .list = list_candidates,
+                                       .read = read_candidate,
+                                       .shard_volumes = 1024,
+                                       .shard_of_one_file = true};
 
 }  // namespace ivory::ingest

@@ -1,9 +1,13 @@
 // NIH ChestX-ray8: PPPPPPPP_NNN.png in images_001 … images_012, patients in Data_Entry_2017*.csv, whose header has an
-// unquoted comma ("OriginalImage[Width,Height]"). Some images are RGBA. Findings are not kept.
+// unquoted comma ("OriginalImage[Width,Height]"). Some images are RGBA. An image's findings ("Cardiomegaly|Effusion")
+// are the sum of 2^k, in every pixel.
 #include <fmt/format.h>
 #include <ivory/error.h>
 
+#include <algorithm>
+#include <array>
 #include <map>
+#include <sstream>
 
 #include "ingest/csv.h"
 #include "ingest/layouts.h"
@@ -23,27 +27,60 @@ bool is_table(const fs::path& file) {
   return file.extension() == ".csv" && file.filename().string().starts_with("Data_Entry_2017");
 }
 
-Sources list(const config::DataSpec& spec, std::vector<std::string>& warnings) {
-  const auto files = files_below(spec.path);
-  std::map<std::string, std::string> patients;
+// In the order of their bits: config/layouts_images.cpp names them by id.
+constexpr std::array findings = {"Atelectasis", "Cardiomegaly",       "Consolidation", "Edema",        "Effusion",
+                                 "Emphysema",   "Fibrosis",           "Hernia",        "Infiltration", "Mass",
+                                 "Nodule",      "Pleural_Thickening", "Pneumonia",     "Pneumothorax"};
+
+struct Entry {
+  std::string patient;
+  int64_t findings = 0;  // sum of 2^k
+};
+
+int64_t sum_of_findings(const std::string& text, const fs::path& table, size_t row) {
+  int64_t sum = 0;
+  std::istringstream in(text);
+  for (std::string name; std::getline(in, name, '|');) {
+    if (name == "No Finding") continue;
+    if (name == "Infiltrate") name = "Infiltration";  // as the box list and the paper have it
+    const auto found = std::ranges::find(findings, name);
+    IVORY_CHECK(found != findings.end(), table.string(), ": finding '", name, "' of row ", row + 1,
+                " is none of the 14");
+    sum |= int64_t{1} << (found - findings.begin());
+  }
+  return sum;
+}
+
+std::map<std::string, Entry> entries_of(const std::vector<fs::path>& files) {
+  std::map<std::string, Entry> entries;
   for (const auto& file : files) {
     if (!is_table(file)) continue;
     const Csv table(file);
-    for (size_t row = 0; row < table.rows(); ++row)
-      patients[table.text(row, "Image Index")] = fmt::format("{:08}", table.integer(row, "Patient ID"));
+    for (size_t row = 0; row < table.rows(); ++row) {
+      entries[table.text(row, "Image Index")] = {
+          .patient = fmt::format("{:08}", table.integer(row, "Patient ID")),
+          .findings = sum_of_findings(table.text(row, "Finding Labels"), file, row)};
+    }
   }
-  if (patients.empty()) throw_missing(spec, spec.path + "/Data_Entry_2017*.csv, the images' patients,");
+  return entries;
+}
+
+Sources list(const config::DataSpec& spec, std::vector<std::string>& warnings) {
+  const auto files = files_below(spec.path);
+  const auto entries = entries_of(files);
+  if (entries.empty()) throw_missing(spec, spec.path + "/Data_Entry_2017*.csv, the images' patients,");
   Sources sources;
   int64_t unknown = 0;
   for (const auto& file : files) {
     if (!is_image(file)) continue;
-    const auto patient = patients.find(file.filename().string());
-    unknown += patient == patients.end() ? 1 : 0;
+    const auto entry = entries.find(file.filename().string());
+    const bool known = entry != entries.end();
+    unknown += known ? 0 : 1;
     sources.push_back({.name = file.stem().string(),
                        .image = file.string(),
-                       .label = "",
+                       .label = known ? std::to_string(entry->second.findings) : "",
                        .modality = "xray",
-                       .patient = patient == patients.end() ? file.stem().string().substr(0, 8) : patient->second});
+                       .patient = known ? entry->second.patient : file.stem().string().substr(0, 8)});
   }
   if (unknown > 0) {
     warnings.push_back(
@@ -54,8 +91,15 @@ Sources list(const config::DataSpec& spec, std::vector<std::string>& warnings) {
   return sources;
 }
 
+LabelledScan read(const config::VolumeSource& source, const config::DataSpec&) {
+  LabelledScan scans = combine(read_scan(source.image), std::nullopt, source, layout_nih);
+  if (source.label.empty()) return scans;
+  scans.labels = torch::full(scans.image.voxels.sizes(), std::stoll(source.label), torch::kInt16);
+  return scans;
+}
+
 }  // namespace
 
-const Layout layout_nih = {.name = "nih-chestxray8", .list = list};
+const Layout layout_nih = {.name = "nih-chestxray8", .list = list, .read = read, .shard_volumes = 32};
 
 }  // namespace ivory::ingest

@@ -24,6 +24,10 @@ struct Layout {
   bool labels_on_image_grid = false;
   // Optional: takes the place of reading `image` and `label`. Canonical order, checked, as combine() leaves them.
   LabelledScan (*read)(const config::VolumeSource& source, const config::DataSpec& spec) = nullptr;
+  // Volumes that share a file of the cache, where there are hundreds of thousands of small ones.
+  int64_t shard_volumes = 1;
+  // A shard's volumes come from one file: its cubes are cut one after the other.
+  bool shard_of_one_file = false;
 };
 
 // Null for "list" and "phantom", which have no folder.

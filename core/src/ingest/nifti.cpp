@@ -1,5 +1,6 @@
 // NIfTI-1 (.nii, .nii.gz). ITK 5.2 is not used here: it fills a truncated file with zeros without a word and refuses
 // axes that are off by 4e-4. This reader checks length and gzip checksum, and leaves the axes to make_orthonormal().
+// Whole files are inflated at once; what that does not take (padding, several members, damage) is read as a stream.
 #include <fmt/format.h>
 #include <ivory/error.h>
 #include <zlib.h>
@@ -8,8 +9,10 @@
 #include <cstring>
 #include <limits>
 #include <memory>
+#include <optional>
 
 #include "ingest/geometry.h"
+#include "ingest/gzip_file.h"
 #include "ingest/voxels.h"
 
 namespace ivory::ingest {
@@ -149,6 +152,14 @@ void swap_values(torch::Tensor& voxels) {
   for (int64_t i = 0; i < voxels.numel(); ++i, at += width) std::reverse(at, at + width);
 }
 
+// Of a compressed file as a whole; where that cannot be, the stream tells why.
+std::optional<torch::Tensor> whole_voxels(const fs::path& file, int64_t offset, int64_t bytes, torch::ScalarType type) {
+  if (offset % static_cast<int64_t>(c10::elementSize(type)) != 0) return std::nullopt;
+  const auto inflated = inflate_file(file, offset + bytes);
+  if (!inflated) return std::nullopt;
+  return inflated->narrow(0, offset, bytes).view(type);
+}
+
 torch::Tensor read_voxels(Stream& stream, const Header& header, const Scan& scan) {
   const auto size = dimensions(header);
   const auto type = type_of(header);
@@ -157,6 +168,10 @@ torch::Tensor read_voxels(Stream& stream, const Header& header, const Scan& scan
   IVORY_CHECK(offset >= Header::size && offset < 1 << 28, header.name(), ": the voxels begin at byte ", offset,
               " according to the header, expected 352 or more");
   check_announced_size(static_cast<double>(bytes), scan, header.name());
+  if (auto whole = whole_voxels(scan.files.front(), static_cast<int64_t>(offset), bytes, type)) {
+    if (header.swapped()) swap_values(*whole);
+    return whole->view({size[2], size[1], size[0]});
+  }
   stream.skip(static_cast<int64_t>(offset) - Header::size);
   torch::Tensor voxels = torch::empty({size[2], size[1], size[0]}, type);
   const int64_t got = stream.read(voxels.mutable_data_ptr(), bytes);

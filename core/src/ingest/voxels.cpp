@@ -42,8 +42,12 @@ torch::Tensor rearranged(const torch::Tensor& voxels, const std::array<int64_t, 
 
 std::array<double, 2> extrema(const torch::Tensor& voxels) {
   return with_values(voxels, [](auto values) {
-    const auto [low, high] = std::minmax_element(values.begin(), values.end());
-    return std::array<double, 2>{static_cast<double>(*low), static_cast<double>(*high)};
+    auto low = values[0], high = values[0];
+    for (const auto value : values) {  // a form that compilers vectorise
+      low = value < low ? value : low;
+      high = value > high ? value : high;
+    }
+    return std::array<double, 2>{static_cast<double>(low), static_cast<double>(high)};
   });
 }
 
@@ -74,6 +78,11 @@ torch::Tensor narrowed(const torch::Tensor& voxels, std::vector<std::string>& no
 
 torch::Tensor label_ids(const torch::Tensor& voxels, const std::filesystem::path& file) {
   constexpr double highest = std::numeric_limits<int16_t>::max();
+  const auto as_ids = [&] { return mapped<int16_t>(voxels, [](auto value) { return value; }); };
+  if (!voxels.is_floating_point() && voxels.numel() > 0) {
+    const auto range = extrema(voxels);
+    if (range[0] >= 0 && range[1] <= highest) return as_ids();
+  }
   with_values(voxels, [&](auto values) {
     for (size_t i = 0; i < values.size(); ++i) {
       const auto value = static_cast<double>(values[i]);
@@ -82,7 +91,7 @@ torch::Tensor label_ids(const torch::Tensor& voxels, const std::filesystem::path
                         ", but label ids are whole numbers from 0 to 32767");
     }
   });
-  return mapped<int16_t>(voxels, [](auto value) { return value; });
+  return as_ids();
 }
 
 void check_values(const torch::Tensor& voxels, const std::filesystem::path& file) {

@@ -1,0 +1,13 @@
+#pragma once
+// GDCM fills missing pixels with zeros without a word: whether a file holds all of them is looked at before.
+
+#include <filesystem>
+
+namespace ivory::ingest {
+
+// Walks over a DICOM file's elements without reading their values. Throws bad_request, with the bytes expected and got,
+// where the pixel data end early or are fewer than rows · columns need. What is no DICOM file, or cannot be walked over
+// (a deflated data set, damage elsewhere), is left to the reader.
+void check_dicom_pixels(const std::filesystem::path& file);
+
+}  // namespace ivory::ingest
