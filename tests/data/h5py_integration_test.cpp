@@ -33,6 +33,7 @@ with h5py.File(sys.argv[1], "r") as shard:
         info = [data.id.get_chunk_info(i) for i in range(data.id.get_num_chunks())]
         place = {c.chunk_offset[0]: [c.byte_offset, c.size] for c in info}
         out[name]["index_is_right"] = [place[i] for i in range(len(index))] == index[:, :2].tolist()
+        out[name]["times"] = [h5py.h5g.get_objinfo(group.id, n.encode()).mtime for n in (name, name + "_index")]
 json.dump(out, open(sys.argv[2], "w"))
 )";
 
@@ -93,6 +94,7 @@ TEST_P(H5py, ReadsPixelsLabelsAndAttributes) {
   for (const char* name : {"image", "labels"}) {
     EXPECT_EQ(got[name]["shape"], shape);
     EXPECT_EQ(got[name]["chunks"], chunks);
+    EXPECT_EQ(got[name]["times"], std::vector<int64_t>({0, 0})) << "the same volumes are the same bytes";
     EXPECT_TRUE(got[name]["index_is_right"]);
   }
   EXPECT_EQ(got["image"]["dtype"], "int16");

@@ -3,9 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
 #include <fstream>
 #include <thread>
 
@@ -76,22 +76,29 @@ TEST_F(Workers, AnyNumberWritesTheSameBytesAndReports) {
   }
 }
 
+// Of the process that the next test starts (a fork of threads would have none): builds until so many are done.
+void build_until_killed(config::DataSpec spec) {
+  spec.path = std::getenv("IVORY_TEST_SET");
+  const int64_t kill_at = std::stoll(std::getenv("IVORY_TEST_KILL_AT"));
+  const auto die = [&](const Progress& now) {
+    if (now.done >= kill_at) ::raise(SIGKILL);
+  };
+  build_cache(spec, std::getenv("IVORY_TEST_CACHE"), false, die, never, 3);
+}
+
 TEST_F(Workers, KilledAtAnyTimeTheyGoOnToTheSameBytes) {
+  if (std::getenv("IVORY_TEST_SET")) return build_until_killed(spec_);
   build("whole", 1);
   const auto expected = bytes_of(cache("whole"));
   for (const int64_t kill_at : {1, 4, 7}) {
     const std::string name = "killed-at-" + std::to_string(kill_at);
-    const pid_t child = ::fork();
-    if (child == 0) {
-      const auto die = [&](const Progress& now) {
-        if (now.done >= kill_at) ::raise(SIGKILL);
-      };
-      build_cache(spec_, cache(name), false, die, never, 3);
-      ::_exit(0);
-    }
-    int status = 0;
-    ASSERT_EQ(::waitpid(child, &status, 0), child);
-    ASSERT_TRUE(WIFSIGNALED(status));
+    const std::string program = std::filesystem::read_symlink("/proc/self/exe").string();
+    const std::string command = "exec env TMPDIR=" + folder_.path().string() + " IVORY_TEST_SET=" + spec_.path +
+                                " IVORY_TEST_CACHE=" + cache(name).string() +
+                                " IVORY_TEST_KILL_AT=" + std::to_string(kill_at) + " " + program +
+                                " --gtest_filter=Workers.KilledAtAnyTime* >/dev/null";
+    const int status = std::system(command.c_str());
+    ASSERT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
     const Report rest = build(name, 3);
     EXPECT_GE(rest.reused, kill_at);
     EXPECT_EQ(rest.reused + rest.written, 9);

@@ -105,6 +105,13 @@ hid_t stored_type(PixelType type) {
   return H5I_INVALID_HID;
 }
 
+// Of a data set without the times of writing that HDF5 keeps by default: the same volumes are the same bytes.
+hid_t dataset_properties() {
+  const hid_t properties = checked(H5Pcreate(H5P_DATASET_CREATE), "create a property list");
+  checked(H5Pset_obj_track_times(properties, false), "leave out the times");
+  return properties;
+}
+
 // HDF5 itself knows neither LZ4 nor Zstd; optional filters may be declared all the same, and the chunks come encoded.
 void declare_filters(hid_t properties, Filter filter, PixelType type, uint64_t values) {
   if (shuffles(filter, bytes_of(type))) checked(H5Pset_shuffle(properties), "declare the shuffle filter");
@@ -133,7 +140,7 @@ std::vector<ChunkPlace> write_slices(hid_t group, const char* name, const Volume
   const std::array<hsize_t, 3> shape = {slices, static_cast<hsize_t>(info.rows), static_cast<hsize_t>(info.columns)};
   const std::array<hsize_t, 3> chunk = {1, shape[1], shape[2]};
   const Handle space(H5Screate_simple(3, shape.data(), nullptr), H5Sclose, "create a data space");
-  const Handle properties(H5Pcreate(H5P_DATASET_CREATE), H5Pclose, "create a property list");
+  const Handle properties(dataset_properties(), H5Pclose, "create a property list");
   checked(H5Pset_chunk(properties, 3, chunk.data()), "set the chunk's shape");
   declare_filters(properties, filter, type, shape[1] * shape[2]);
   const Handle dataset(H5Dcreate2(group, name, stored_type(type), space, H5P_DEFAULT, properties, H5P_DEFAULT),
@@ -163,7 +170,8 @@ std::vector<ChunkPlace> write_slices(hid_t group, const char* name, const Volume
 IndexPlace write_index(hid_t group, const char* name, const std::vector<ChunkPlace>& places) {
   const std::array<hsize_t, 2> shape = {places.size(), 3};
   const Handle space(H5Screate_simple(2, shape.data(), nullptr), H5Sclose, "create a data space");
-  const Handle dataset(H5Dcreate2(group, name, H5T_STD_U64LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Dclose,
+  const Handle properties(dataset_properties(), H5Pclose, "create a property list");
+  const Handle dataset(H5Dcreate2(group, name, H5T_STD_U64LE, space, H5P_DEFAULT, properties, H5P_DEFAULT), H5Dclose,
                        "create a data set");
   checked(H5Dwrite(dataset, H5T_NATIVE_UINT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, places.data()), "write an index");
   return {H5Dget_offset(dataset),
