@@ -193,4 +193,25 @@ TEST(ConvolutionTest, OtherOptionsAreTheModulesOwn) {
   }
 }
 
+// torch itself leaves garbage in the gradient of those taps, in bfloat16.
+TEST(ConvolutionTest, AStrideOverOnePixelReachesItsMiddleTapOnly) {
+  torch::manual_seed(1);
+  for (const auto type : {torch::kFloat, torch::kBFloat16}) {
+    for (int repeat = 0; repeat < 10; ++repeat) {
+      const std::vector<Tensor> junk(8, torch::full({16 * 16 * 9 + repeat}, NAN, type));
+      Conv2d conv(Conv2dOptions(16, 16, 3).stride(2).padding(1));
+      conv->to(type);
+      conv->weight.set_data(conv->weight.contiguous(channels_last));
+      const Tensor x = torch::randint(-3, 4, {4, 16, 1, 1}).to(type),
+                   grad = torch::randint(-3, 4, {4, 16, 1, 1}).to(type);
+      convolve(*conv, x).backward(grad);
+      Tensor expected = torch::zeros({16, 16, 3, 3});
+      const auto pixels = [](const Tensor& t) { return t.flatten(1).to(torch::kFloat); };
+      expected.select(3, 1).select(2, 1).copy_(pixels(grad).t().mm(pixels(x)));  // small integers: exact
+      EXPECT_TRUE(torch::equal(conv->weight.grad().to(torch::kFloat), expected)) << type;
+      EXPECT_TRUE(torch::equal(conv->bias.grad(), grad.sum({0, 2, 3}))) << type;
+    }
+  }
+}
+
 }  // namespace

@@ -79,7 +79,7 @@ clip_norm = 2.0
 precision = "bf16"
 workers = WORKERS
 [stage.views.volume]
-size = 32  # at 16 pixels bf16 rounds the deepest levels to constants
+size = 32
 [stage.optimiser]
 name = "sgd"
 lr = 0.01
