@@ -3,6 +3,7 @@
 // without a projection head.
 #include <ivory/nn/deep_cluster.h>
 #include <ivory/nn/swapped_prediction.h>
+#include <ivory/nn/token_start.h>
 #include <ivory/plugin.h>
 
 namespace {
@@ -13,15 +14,24 @@ using torch::Tensor;
 template <class Clustering>
 class Agreement3D : public ivory::Objective {
  public:
-  explicit Agreement3D(const Context& context) {
+  Agreement3D(const ivory::Options& options, const Context& context) {
     IVORY_CHECK(context.volume_views == 0 || context.volume_views >= 2,
                 "agreement-3d compares at least 2 views of a volume, but the stage's views have ",
                 context.volume_views);
+    if (options.get<bool>("standardise_tokens")) {
+      tokens_standardised = register_buffer("tokens_standardised", torch::zeros({}, torch::kBool));
+    }
   }
 
   ivory::SampleKind kind() const override { return ivory::SampleKind::volume; }
   Trains trains() const override { return {}; }
-  void before_training(ivory::Model&, const ivory::StageContext& stage) override { clustering->before_training(stage); }
+  void before_training(ivory::Model& model, const ivory::StageContext& stage) override {
+    if (tokens_standardised.defined() && !tokens_standardised.item<bool>()) {
+      ivory::nn::standardise_tokens(model, stage);
+      tokens_standardised.fill_(true);
+    }
+    clustering->before_training(stage);
+  }
   void before_step(ivory::Model&, const ivory::StageContext& stage) override { clustering->before_step(stage); }
   void after_step(ivory::Model&, const ivory::StageContext& stage) override { clustering->after_step(stage); }
   ivory::Diagnostics diagnostics() const override { return clustering->diagnostics(); }
@@ -35,11 +45,12 @@ class Agreement3D : public ivory::Objective {
   static int64_t views(const ivory::Batch& batch) { return static_cast<int64_t>(batch.views.size()); }
 
   Clustering clustering{nullptr};
+  Tensor tokens_standardised;  // whether that was done; undefined where it is not asked for
 };
 
 class SwAVAgreement : public Agreement3D<ivory::nn::SwappedPrediction> {
  public:
-  SwAVAgreement(const ivory::Options& options, const Context& context) : Agreement3D(context) {
+  SwAVAgreement(const ivory::Options& options, const Context& context) : Agreement3D(options, context) {
     const auto spec = ivory::nn::swapped_prediction_spec(options, context.token_width, /*assignment_views=*/2);
     clustering = register_module("clustering", ivory::nn::SwappedPrediction(spec, context.samples, context.batch_size));
   }
@@ -55,7 +66,7 @@ class SwAVAgreement : public Agreement3D<ivory::nn::SwappedPrediction> {
 
 class DeepClusterAgreement : public Agreement3D<ivory::nn::DeepCluster> {
  public:
-  DeepClusterAgreement(const ivory::Options& options, const Context& context) : Agreement3D(context) {
+  DeepClusterAgreement(const ivory::Options& options, const Context& context) : Agreement3D(options, context) {
     const auto spec = ivory::nn::deep_cluster_spec(options, context.token_width, /*assignment_views=*/2);
     clustering = register_module("clustering", ivory::nn::DeepCluster(spec, context.samples));
   }
@@ -75,6 +86,7 @@ std::vector<ivory::Option> options() {
   auto declared = ivory::nn::swapped_prediction_options(/*freeze_steps=*/-1);
   const auto deep_cluster = ivory::nn::deep_cluster_options({4, 4, 4});
   declared.insert(declared.end(), deep_cluster.begin(), deep_cluster.end());
+  declared.push_back(ivory::nn::standardise_tokens_option());
   declared.push_back({.name = "codes",
                       .fallback = std::string("swav"),
                       .help = "How volumes are assigned to prototypes: 'swav' has prototypes, epsilon, "

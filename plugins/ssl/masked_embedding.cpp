@@ -2,6 +2,7 @@
 //   x = P(f_intra(volume));  x̃ = x with ⌈ratio·F⌉ tokens replaced by one learnable token
 //   loss = mean over volumes and views of Σ over masked slices ‖W f_inter(x̃) + b − P'(f_intra(volume))‖²
 // f_intra is frozen. P' is a copy of the projection from before the stage: with a trainable target a constant would do.
+#include <ivory/nn/token_start.h>
 #include <ivory/plugin.h>
 #include <ivory/random.h>
 
@@ -60,7 +61,8 @@ Tensor neighbour_weights(const std::vector<int64_t>& masked, int64_t frames) {
 
 class MaskedEmbedding : public ivory::Objective {
  public:
-  MaskedEmbedding(const ivory::Options& options, const Context& context) : ratio_(options.get<double>("mask_ratio")) {
+  MaskedEmbedding(const ivory::Options& options, const Context& context)
+      : ratio_(options.get<double>("mask_ratio")), standardise_(options.get<bool>("standardise_tokens")) {
     const int64_t d = context.token_width;
     mask_token = register_parameter("mask_token", 0.02 * torch::randn({d}));
     decoder = register_module("decoder", nn::Linear(d, d));
@@ -75,6 +77,7 @@ class MaskedEmbedding : public ivory::Objective {
   void before_training(ivory::Model& model, const ivory::StageContext& stage) override {
     seed_ = ivory::mix(stage.seed, mask_stream);
     if (target_set.item<int64_t>() != 0) return;  // once: the copy stays
+    if (standardise_) ivory::nn::standardise_tokens(model, stage);
     const torch::NoGradGuard no_grad;
     target_weight.copy_(model.projection->weight);
     target_bias.copy_(model.projection->bias);
@@ -192,6 +195,7 @@ class MaskedEmbedding : public ivory::Objective {
   }
 
   double ratio_;
+  bool standardise_;
   uint64_t seed_ = 0;
   int64_t step_ = 0;
   double loss_ = 0, mean_error_ = 0, neighbour_error_ = 0;
@@ -212,7 +216,8 @@ IVORY_PLUGIN(registrar) {
                    .help = "Share of a volume's slices that is masked, rounded up.",
                    .minimum = 0.001,
                    .maximum = 0.999,
-                   .source = "Eq. 13"}},
+                   .source = "Eq. 13"},
+                  ivory::nn::standardise_tokens_option()},
       .create = [](const ivory::Options& options, const ivory::Objective::Context& context)
           -> std::shared_ptr<ivory::Objective> { return std::make_shared<MaskedEmbedding>(options, context); }});
 }

@@ -1,7 +1,10 @@
 // Which classes are in a slice, by a linear layer on frozen features: how well pre-trained features separate them.
 //
-//   L = mean over slices and classes of BCE(W f + b, present)
+//   L = mean over slices and classes of BCE(W norm(f) + b, present)
 //
+// norm: batch normalisation without affine parameters, as MAE's linear probe has it (He et al., CVPR 2022, appendix A):
+// entries of features that differ little between slices would otherwise need far more steps, and the score would tell
+// the features' scale instead of what they know. Its statistics in evaluation are averages over all training batches.
 // f, frozen: `features = "slices"`, the multi-level features of f_intra (method.md §1), slice by slice; or "tokens",
 // the slice's token behind f_inter, which has seen the other slices of its volume (§3).
 //
@@ -29,6 +32,10 @@ class LinearProbe : public Task {
     model_ = register_module("model", context.model);
     for (auto& parameter : model_->parameters()) parameter.requires_grad_(false);
     const int64_t width = tokens_ ? model_->token_width() : model_->feature_width();
+    if (options.get<bool>("normalise")) {
+      norm_ = register_module(
+          "norm", torch::nn::BatchNorm1d(torch::nn::BatchNorm1dOptions(width).affine(false).momentum(std::nullopt)));
+    }
     head_ = register_module("head", torch::nn::Linear(width, static_cast<int64_t>(classes_.size())));
   }
 
@@ -60,8 +67,17 @@ class LinearProbe : public Task {
       features = tokens_ ? model_->embed(images).tokens                             // [B, F, D]
                          : model_->slice_features(images.unsqueeze(1)).squeeze(1);  // [B, sum of widths]
     }
+    if (norm_) features = normalised(features);
     const auto x = head_->forward(features);
     return x.scalar_type() == torch::kFloat64 ? x : x.to(torch::kFloat32);
+  }
+
+  // [..., D] → the same shape, every entry normalised over all slices of the batch, over those seen before in
+  // evaluation and where the batch is one slice; fp32 at least.
+  torch::Tensor normalised(const torch::Tensor& features) {
+    const auto rows = features.flatten(0, -2);
+    norm_->train(is_training() && rows.size(0) > 1);
+    return norm_->forward(rows.to(torch::promoteTypes(torch::kFloat, rows.scalar_type()))).view(features.sizes());
   }
 
   // [B, H, W] → [B, C], [B, F, H, W] → [B, F, C], 0 or 1.
@@ -77,6 +93,7 @@ class LinearProbe : public Task {
   bool tokens_;
   std::vector<std::string> classes_;
   std::shared_ptr<Model> model_;
+  torch::nn::BatchNorm1d norm_{nullptr};  // null: features as they are
   torch::nn::Linear head_{nullptr};
   std::vector<torch::Tensor> logits_, present_;  // of the split, batch by batch
 };
@@ -101,6 +118,11 @@ IVORY_PLUGIN(registrar) {
                    .help = "Pixels of a class that make it present in a slice.",
                    .minimum = 1,
                    .unit = "pixels"},
+                  {.name = "normalise",
+                   .fallback = true,
+                   .help = "Normalise the features over the batch (batch normalisation without affine parameters) "
+                           "before the linear layer.",
+                   .source = "He et al., CVPR 2022, appendix A"},
                   {.name = "features",
                    .fallback = std::string("slices"),
                    .help = "'slices': of f_intra; 'tokens': of f_inter, each slice seen with its volume.",

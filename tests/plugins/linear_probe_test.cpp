@@ -9,11 +9,13 @@
 namespace ivory {
 namespace {
 
-std::shared_ptr<Task> probe(int64_t min_pixels = 1, const std::string& features = "slices", bool volumes = false) {
+std::shared_ptr<Task> probe(int64_t min_pixels = 1, const std::string& features = "slices", bool volumes = false,
+                            bool normalise = true) {
   torch::manual_seed(1);
   const auto inter = volumes ? std::make_shared<test::TinyTokens>(8) : nullptr;
   const auto model = std::make_shared<Model>(std::make_shared<test::TinyImage>(), inter, LevelUse::all, 8, 4);
-  return test::make<Task>("linear-probe", {{"min_pixels", min_pixels}, {"features", features}},
+  return test::make<Task>("linear-probe",
+                          {{"min_pixels", min_pixels}, {"features", features}, {"normalise", normalise}},
                           {.model = model, .classes = {"a", "b"}, .volume_names = {}, .size = 32});
 }
 
@@ -48,6 +50,37 @@ TEST(LinearProbe, LossByHand) {
   task->named_parameters()["head.bias"].copy_(torch::tensor({std::log(3.0), 0.0}));  // 3/4 and 1/2
   const double expected = (-0.5 * std::log(0.75) - 0.5 * std::log(0.25) - std::log(0.5)) / 2;
   EXPECT_NEAR(task->loss(batch_of(4)).item<double>(), expected, 1e-6);
+}
+
+// With the head at the identity on the first two entries the logits are those entries, normalised over the batch: a
+// loss that features scaled and shifted as a whole leave as it is.
+TEST(LinearProbe, NormalisesFeatures) {
+  const torch::NoGradGuard no_grad;
+  const auto batch = batch_of(6);
+  auto features_of = [](Task& task) { return task.named_buffers()["norm.running_mean"].clone(); };
+  const auto task = probe();
+  auto weight = task->named_parameters()["head.weight"];
+  weight.zero_();
+  weight[0][0] = weight[1][1] = 1;
+  task->named_parameters()["head.bias"].zero_();
+  const double loss = task->loss(batch).item<double>();
+
+  const auto model = std::dynamic_pointer_cast<Model>(task->named_children()["model"]);
+  const auto features = model->slice_features(batch.images.unsqueeze(1)).squeeze(1);  // [6, D]
+  const auto mean = features.mean(0), deviation = (features.var(0, /*unbiased=*/false) + 1e-5).sqrt();
+  const auto logits = ((features - mean) / deviation).narrow(1, 0, 2);
+  const auto present = torch::tensor({{1., 0.}, {0., 0.}, {1., 0.}, {0., 0.}, {1., 0.}, {0., 0.}}).to(logits.dtype());
+  EXPECT_NEAR(loss, torch::binary_cross_entropy_with_logits(logits, present).item<double>(), 1e-5);
+  EXPECT_TRUE(torch::allclose(features_of(*task), mean, 1e-4, 1e-6)) << "evaluation uses the average of the batches";
+
+  task->loss(batch_of(1));  // one slice has no spread: the statistics stay
+  EXPECT_TRUE(torch::allclose(features_of(*task), mean, 1e-4, 1e-6));
+}
+
+TEST(LinearProbe, MayTakeFeaturesAsTheyAre) {
+  const auto task = probe(1, "slices", false, /*normalise=*/false);
+  EXPECT_FALSE(task->named_buffers().contains("norm.running_mean"));
+  EXPECT_TRUE(std::isfinite(task->loss(batch_of(1)).item<double>()));
 }
 
 TEST(LinearProbe, SeparatesBrightFromDarkSlices) {

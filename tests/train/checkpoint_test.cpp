@@ -228,7 +228,7 @@ TEST_F(Checkpoints, AFullDiskIsSaidAndLosesNothing) {
     store().save(large, true);
     FAIL();
   } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::run_failed);
+    EXPECT_EQ(error.code(), ExitCode::missing_data);
     EXPECT_THAT(error.what(), HasSubstr("cannot write " + folder().string()));
     EXPECT_THAT(error.what(), HasSubstr("File too large"));
   }

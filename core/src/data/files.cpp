@@ -9,6 +9,8 @@
 #include <cerrno>
 #include <system_error>
 
+#include "data/write_failed.h"
+
 namespace ivory::data {
 namespace {
 
@@ -19,17 +21,17 @@ std::string errno_text() {
 void fsync_folder(const std::filesystem::path& folder) {
   const File handle(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (handle.get() < 0 || ::fsync(handle.get()) != 0)
-    throw run_failed(folder.string(), ": the folder cannot be flushed to disk: ", errno_text());
+    throw write_failed(folder.string(), ": the folder cannot be flushed to disk");
 }
 
 void write_all(int descriptor, std::span<const uint8_t> bytes, const std::filesystem::path& path) {
   while (!bytes.empty()) {
     const ssize_t written = ::write(descriptor, bytes.data(), bytes.size());
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0) throw run_failed(path.string(), ": cannot be written: ", errno_text());
+    if (written < 0) throw write_failed(path.string(), ": cannot be written");
     bytes = bytes.subspan(static_cast<size_t>(written));
   }
-  if (::fsync(descriptor) != 0) throw run_failed(path.string(), ": cannot be flushed to disk: ", errno_text());
+  if (::fsync(descriptor) != 0) throw write_failed(path.string(), ": cannot be flushed to disk");
 }
 
 }  // namespace
@@ -71,7 +73,7 @@ std::string read_text(const std::filesystem::path& path) {
 
 void write_durably(const std::filesystem::path& path, std::span<const uint8_t> bytes) {
   const File file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
-  if (file.get() < 0) throw run_failed(path.string(), ": cannot be created: ", errno_text());
+  if (file.get() < 0) throw write_failed(path.string(), ": cannot be created");
   try {
     write_all(file.get(), bytes, path);
   } catch (...) {
@@ -82,7 +84,7 @@ void write_durably(const std::filesystem::path& path, std::span<const uint8_t> b
 
 void publish(const std::filesystem::path& temporary, const std::filesystem::path& target) {
   if (::rename(temporary.c_str(), target.c_str()) != 0)
-    throw run_failed(temporary.string(), ": cannot be renamed to ", target.string(), ": ", errno_text());
+    throw write_failed(temporary.string(), ": cannot be renamed to ", target.string());
   fsync_folder(target.parent_path());
 }
 
@@ -98,7 +100,7 @@ std::filesystem::path temporary_name(const std::filesystem::path& path) {
 File lock_folder(const std::filesystem::path& folder) {
   const auto path = folder / ".lock";
   File file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
-  if (file.get() < 0) throw run_failed(path.string(), ": cannot be created: ", errno_text());
+  if (file.get() < 0) throw write_failed(path.string(), ": cannot be created");
   if (::flock(file.get(), LOCK_EX | LOCK_NB) == 0) return file;
   if (errno == EWOULDBLOCK) {
     throw InUse(ExitCode::run_failed, folder.string() + ": another process is building this cache");

@@ -25,7 +25,7 @@ void check_listed(const config::DataSpec& spec) {
   if (absent.empty()) return;
   throw_missing(spec, absent.size() == 1
                           ? absent.front()
-                          : fmt::format("{} and {} more of its files", absent.front(), absent.size() - 1));
+                          : fmt::format("{} (and {} more of its files)", absent.front(), absent.size() - 1));
 }
 
 Sources phantoms(const config::DataSpec& spec) {

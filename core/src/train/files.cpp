@@ -12,12 +12,14 @@
 #include <memory>
 #include <vector>
 
+#include "data/write_failed.h"
+
 namespace ivory::train {
 namespace fs = std::filesystem;
 namespace {
 
 Error cannot(const char* what, const fs::path& path) {
-  return run_failed("cannot ", what, " ", path.string(), ": ", std::strerror(errno));
+  return data::write_failed("cannot ", what, " ", path.string());
 }
 
 void sync_folder(const fs::path& folder) {

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "data/write_failed.h"
 #include "train/event_file.h"
 
 namespace ivory::train {
@@ -77,14 +78,14 @@ void MetricsLog::write(json line) {
   line["time"] = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
   const std::string text = line.dump() + "\n";
   if (::write(descriptor_, text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
-    throw run_failed("cannot write ", path_.string(), ": ", std::strerror(errno));
+    throw data::write_failed("cannot write ", path_.string());
   }
   add_line(*events_, line);
   if (line.at("kind") == "epoch") events_->flush();
 }
 
 void MetricsLog::sync() {
-  if (::fsync(descriptor_) != 0) throw run_failed("cannot write ", path_.string(), ": ", std::strerror(errno));
+  if (::fsync(descriptor_) != 0) throw data::write_failed("cannot write ", path_.string());
 }
 
 }  // namespace ivory::train
