@@ -33,6 +33,7 @@ TEST(ConfigIdentity, KeyOrderCommentsAndNotesChangeNothing) {
 TEST(ConfigIdentity, MachineSettingsAndLabelsChangeNothing) {
   const std::vector<std::string> settings = {
       "stage.slices.workers=3",
+      "stage.slices.views.on=device",
       "stage.slices.prefetch_mib=7",
       "stage.slices.checkpoint_every=5",
       "stage.slices.keep_last=9",
@@ -77,6 +78,12 @@ TEST(ConfigIdentity, AChangedValueChangesItsPartAlone) {
       {"stage.slices.views.slice.crops.0.size=48", "stages"},
       {"stage.slices.views.slice.blur=0.1", "stages"},
       {"stage.volumes.views.volume.gamma=0.1", "stages"},
+      {"stage.slices.views.slice.blur_sigma=[0.1, 3]", "stages"},
+      {"stage.volumes.views.volume.anisotropy_factor=[1.5, 3]", "stages"},
+      {"stage.volumes.views.volume.blur_sigma=[0.3, 1]", "stages"},
+      {"stage.volumes.views.volume.gamma_range=[0.8, 1.5]", "stages"},
+      {"stage.volumes.views.volume.noise_deviation=0.2", "stages"},
+      {"stage.volumes.views.volume.bias_strength=0.2", "stages"},
       {"stage.slices.volume_batch_size=2", "stages"},
       {"stage.slices.epochs=3", "stages"},
       {"stage.volumes.steps=21", "stages"},
@@ -150,6 +157,15 @@ TEST(ConfigResolved, LoadsToTheSameValues) {
   const Experiment shared = parse_one(complete(), {"task.organs.splits.allow_shared_patients=true"});
   expect_round_trip(shared);
   EXPECT_TRUE(parse_one(to_toml(shared)).tasks[0].splits.allow_shared_patients);
+  const Experiment half =
+      parse_one(complete(), {"stage.slices.precision=bf16", "stage.slices.views={on = \"device\", output = \"bf16\"}",
+                             "stage.volumes.views.volume={gamma_range = [0.9, 1.1], anisotropy_factor = [2, 3]}"});
+  expect_round_trip(half);
+  EXPECT_EQ(parse_one(to_toml(half)).stage("slices").views_on, "device");
+  EXPECT_EQ(parse_one(to_toml(half)).stage("slices").views_output, "bf16");
+  EXPECT_EQ(parse_one(to_toml(half)).stage("volumes").volume_views.gamma_range, (std::array<double, 2>{0.9, 1.1}));
+  EXPECT_NE(identities(complete(), {"stage.slices.precision=bf16"}),
+            identities(complete(), {"stage.slices.precision=bf16", "stage.slices.views.output=bf16"}));
   expect_round_trip(parse_one("[data.a]\npath = \"/d\"\n"));
   expect_round_trip(parse(complete() + "[sweep]\nparameters = {\"experiment.note\" = [\"two\\nlines\"]}").at(0));
 }

@@ -139,6 +139,31 @@ TEST(VolumeRender, ThickSlicesAreThinnedOutBeforeTheyAreResampled) {
               rounding);
 }
 
+// In one resampling, with whatever else turns it.
+TEST(VolumeRender, AThinnedOutVolumeTurnsAsOneOfThickSlices) {
+  const Tensor values = some_volume({12, 9, 11});
+  VolumeTransform transform{.flip = {true, false, false}, .rotation = {0.2, -0.3, 0.15}, .scale = 1.2};
+  const Tensor expected = rendered(grey(interpolated(values, {4, 9, 11}), {4.5, 1, 0.8}), transform, 10, 9);
+  transform.thickness = 3;
+  expect_near(rendered(grey(values, {1.5, 1, 0.8}), transform, 10, 9), expected, rounding);
+}
+
+TEST(VolumeRender, TwoFlipsAreNone) {
+  const Tensor values = some_volume({5, 8, 8});
+  for (const auto& flip : {std::array{true, false, true}, std::array{true, true, true}}) {
+    const VolumeTransform transform{.flip = flip};
+    expect_near(rendered(grey(rendered(grey(values), transform, 5, 8)), transform, 5, 8), values, 2 * rounding);
+  }
+}
+
+TEST(VolumeRender, AScaleOfARampIsARampAsMuchFlatter) {
+  const auto axis = [](int64_t n) { return torch::arange(n, torch::kFloat32) - static_cast<float>(n - 1) / 2; };
+  const auto grid = torch::meshgrid({axis(6), axis(9), axis(9)}, "ij");
+  const Tensor slope = 0.03 * grid[0] + 0.02 * grid[1] - 0.04 * grid[2];
+  for (const double scale : {1.1, 2.0})
+    expect_near(rendered(grey(0.5 + slope), {.scale = scale}, 6, 9), 0.5 + slope / scale, rounding);
+}
+
 TEST(VolumeRender, IntensitiesHaveTheirClosedForms) {
   const Tensor values = some_volume({4, 6, 6});
   expect_near(rendered(grey(values), {.gamma = 0.8}, 4, 6), values.pow(0.8), 1e-3);  // a table, good to 1e-3

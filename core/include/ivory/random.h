@@ -19,6 +19,14 @@ class CounterRandom {
   bool chance(double probability) { return uniform() < probability; }
   double normal();  // mean 0, standard deviation 1
 
+  // For kernels that draw by place: bits() number n of this stream is philox({n / 4, 0, stream()…}, key())[n % 4], for
+  // n < 2^34.
+  std::array<uint32_t, 2> key() const { return key_; }
+  std::array<uint32_t, 2> stream() const { return {counter_[2], counter_[3]}; }
+  uint64_t drawn() const {
+    return 4 * ((uint64_t{counter_[1]} << 32) | counter_[0]) + static_cast<uint64_t>(used_) - 4;
+  }
+
  private:
   std::array<uint32_t, 2> key_;
   std::array<uint32_t, 4> counter_;

@@ -47,27 +47,42 @@ json canonical(const TrainSpec& spec) {
           {"schedule", canonical(spec.schedule)}};
 }
 
+// What came to be after results had been made with its default.
+template <class T>
+void add_changed(json& values, const char* key, const T& value, const T& usual) {
+  if (value != usual) values[key] = value;
+}
+
 json canonical(const SliceViewSpec& spec) {
   json crops = json::array();
   for (const auto& crop : spec.crops) {
     crops.push_back(
         {{"count", crop.count}, {"size", crop.size}, {"scale_min", crop.scale_min}, {"scale_max", crop.scale_max}});
   }
-  return {{"crops", crops}, {"flip", spec.flip}, {"intensity", spec.intensity}, {"blur", spec.blur}};
+  json views = {{"crops", crops}, {"flip", spec.flip}, {"intensity", spec.intensity}, {"blur", spec.blur}};
+  add_changed(views, "blur_sigma", spec.blur_sigma, SliceViewSpec{}.blur_sigma);
+  return views;
 }
 
 json canonical(const VolumeViewSpec& spec) {
-  return {{"count", spec.count},
-          {"frames", spec.frames},
-          {"size", spec.size},
-          {"flip", spec.flip},
-          {"rotation", spec.rotation},
-          {"scale", spec.scale},
-          {"anisotropy", spec.anisotropy},
-          {"noise", spec.noise},
-          {"blur", spec.blur},
-          {"bias_field", spec.bias_field},
-          {"gamma", spec.gamma}};
+  json views = {{"count", spec.count},
+                {"frames", spec.frames},
+                {"size", spec.size},
+                {"flip", spec.flip},
+                {"rotation", spec.rotation},
+                {"scale", spec.scale},
+                {"anisotropy", spec.anisotropy},
+                {"noise", spec.noise},
+                {"blur", spec.blur},
+                {"bias_field", spec.bias_field},
+                {"gamma", spec.gamma}};
+  const VolumeViewSpec usual;
+  add_changed(views, "anisotropy_factor", spec.anisotropy_factor, usual.anisotropy_factor);
+  add_changed(views, "blur_sigma", spec.blur_sigma, usual.blur_sigma);
+  add_changed(views, "gamma_range", spec.gamma_range, usual.gamma_range);
+  add_changed(views, "noise_deviation", spec.noise_deviation, usual.noise_deviation);
+  add_changed(views, "bias_strength", spec.bias_strength, usual.bias_strength);
+  return views;
 }
 
 json canonical(const SplitSpec& spec) {
@@ -134,6 +149,7 @@ nlohmann::json identity(const StageSpec& spec) {
                 {"train", canonical(spec.train)}};
   if (!spec.data_weights.empty()) whole["data_weights"] = spec.data_weights;
   if (spec.shuffle_volumes > 0) whole["shuffle_volumes"] = spec.shuffle_volumes;
+  add_changed(whole, "views_output", spec.views_output, StageSpec{}.views_output);
   return whole;
 }
 

@@ -116,6 +116,9 @@ StageSpec read_stage(Section& section, const Experiment& experiment, const Model
   section.read("volume_batch_size", spec.volume_batch_size, at_least(0));
   read_probes(section, spec, scope);
   read_training(section, spec.train);
+  if (spec.views_output == "bf16" && spec.train.precision != "bf16") {
+    section.error("views", "'" + section.path("views.output") + "' = \"bf16\" needs precision = \"bf16\"");
+  }
   section.finish();
   return spec;
 }

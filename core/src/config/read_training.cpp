@@ -48,6 +48,16 @@ CropSpec read_crop(Section& section) {
   return spec;
 }
 
+// [smallest, largest], both within `range`.
+void read_pair(Section& section, const std::string& key, std::array<double, 2>& pair, const Range& range) {
+  std::array<double, 2> read = pair;
+  if (!section.read(key, read, range)) return;
+  if (read[0] > read[1]) return section.must_be(key, "[smallest, largest]");
+  pair = read;
+}
+
+constexpr Range blur_range = {.minimum = 0, .maximum = 10, .above = true};  // pixels
+
 void read_slice_views(Section& section, SliceViewSpec& spec) {
   if (section.has("crops")) {
     spec.crops.clear();
@@ -59,6 +69,7 @@ void read_slice_views(Section& section, SliceViewSpec& spec) {
   section.read("flip", spec.flip, between(0, 1));
   section.read("intensity", spec.intensity, at_least(0));
   section.read("blur", spec.blur, between(0, 1));
+  read_pair(section, "blur_sigma", spec.blur_sigma, blur_range);
   section.finish();
 }
 
@@ -74,6 +85,11 @@ void read_volume_views(Section& section, VolumeViewSpec& spec) {
   section.read("blur", spec.blur, between(0, 1));
   section.read("bias_field", spec.bias_field, between(0, 1));
   section.read("gamma", spec.gamma, between(0, 1));
+  read_pair(section, "anisotropy_factor", spec.anisotropy_factor, between(1, 16));
+  read_pair(section, "blur_sigma", spec.blur_sigma, blur_range);
+  read_pair(section, "gamma_range", spec.gamma_range, between(0.5, 2));
+  section.read("noise_deviation", spec.noise_deviation, between(0, 1));
+  section.read("bias_strength", spec.bias_strength, from_up_to_below(0, 1));
   section.finish();
 }
 
@@ -106,6 +122,8 @@ void read_views(Section& stage, StageSpec& spec) {
   if (!views) return;
   if (auto slice = views->section("slice")) read_slice_views(*slice, spec.slice_views);
   if (auto volume = views->section("volume")) read_volume_views(*volume, spec.volume_views);
+  views->read_choice("on", spec.views_on, {"cpu", "device"});
+  views->read_choice("output", spec.views_output, {"fp32", "bf16"});
   views->finish();
 }
 

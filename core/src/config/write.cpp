@@ -163,6 +163,9 @@ class Writer {
     if (spec.model) model(*spec.model, "[stage.model]");
     slice_views(spec.slice_views);
     volume_views(spec.volume_views);
+    open("[stage.views]");
+    key("on", spec.views_on);
+    key("output", spec.views_output);
     optimisation("stage", spec.train);
   }
 
@@ -185,6 +188,7 @@ class Writer {
     key("flip", spec.flip);
     key("intensity", spec.intensity);
     key("blur", spec.blur);
+    key("blur_sigma", spec.blur_sigma);
   }
 
   void volume_views(const VolumeViewSpec& spec) {
@@ -200,6 +204,11 @@ class Writer {
     key("blur", spec.blur);
     key("bias_field", spec.bias_field);
     key("gamma", spec.gamma);
+    key("anisotropy_factor", spec.anisotropy_factor);
+    key("blur_sigma", spec.blur_sigma);
+    key("gamma_range", spec.gamma_range);
+    key("noise_deviation", spec.noise_deviation);
+    key("bias_strength", spec.bias_strength);
   }
 
   void task(const TaskSpec& spec) {

@@ -1,16 +1,19 @@
 #include "data/intensity.h"
 
+#include <ivory/error.h>
+
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstring>
-#include <numeric>
+#include <vector>
 
 #include "nn/vectorised.h"
 
 namespace ivory::data {
 
 namespace kernels IVORY_HIDDEN {
+
+using namespace view_math;
 
 IVORY_VECTORISED float sum(const float* image, size_t count) {
   float lanes[32] = {};
@@ -21,40 +24,6 @@ IVORY_VECTORISED float sum(const float* image, size_t count) {
   for (; i < count; ++i) total += image[i];
   for (const float lane : lanes) total += lane;
   return total;
-}
-
-inline __attribute__((always_inline)) float clamped(float x) {
-  const float above = x > 0.0F ? x : 0.0F;
-  return above < 1.0F ? above : 1.0F;
-}
-
-inline __attribute__((always_inline)) float normalised(float x) {
-  return (x - normal_mean) * (1.0F / normal_deviation);
-}
-
-// Chebyshev fits: log2(1.5 + t) for t in ± 0.5 and 2^t for t in [-1, 0], lowest power first.
-constexpr float log2_fit[] = {0.584962765F,   0.961795972F,  -0.320632333F,  0.14252637F,
-                              -0.0705896757F, 0.0374629375F, -0.0251232033F, 0.0147787208F};
-constexpr float exp2_fit[] = {0.999999945F, 0.693143202F, 0.240179489F, 0.0552996071F, 0.00921087556F, 0.000947553645F};
-
-template <size_t N>
-inline __attribute__((always_inline)) float polynomial(const float (&fit)[N], float t) {
-  float sum = fit[N - 1];
-  for (size_t k = N - 1; k-- > 0;) sum = sum * t + fit[k];
-  return sum;
-}
-
-// x^gamma for x in [0, 1] and gamma in [0.5, 2], within 1e-6.
-inline __attribute__((always_inline)) float power(float x, float gamma) {
-  constexpr float vanishing = 1e-18F;
-  const auto bits = std::bit_cast<int32_t>(x);
-  const auto exponent = static_cast<float>((bits >> 23) - 127);
-  const auto mantissa = std::bit_cast<float>((bits & 0x7FFFFF) | 0x3F800000);  // 1 … 2
-  const float y = gamma * (exponent + polynomial(log2_fit, mantissa - 1.5F));  // <= 0
-  const auto whole = static_cast<int32_t>(y);                                  // towards zero
-  const auto scale = std::bit_cast<float>((whole + 127) << 23);
-  const float raised = scale * polynomial(exp2_fit, y - static_cast<float>(whole));
-  return x > vanishing ? raised : 0.0F;
 }
 
 IVORY_VECTORISED void raise(float* image, size_t count, float gamma) {
@@ -73,6 +42,10 @@ IVORY_VECTORISED void affine(float* image, size_t count, float factor, float off
 // The same with the power in between.
 IVORY_VECTORISED void affine_power(float* image, size_t count, float factor, float offset, float gamma) {
   for (size_t i = 0; i < count; ++i) image[i] = normalised(power(clamped(image[i] * factor + offset), gamma));
+}
+
+IVORY_VECTORISED void to_bfloat16(const float* __restrict in, size_t count, uint16_t* __restrict out) {
+  for (size_t i = 0; i < count; ++i) out[i] = bfloat16_bits(in[i]);
 }
 
 constexpr size_t lanes = 8;
@@ -103,23 +76,13 @@ IVORY_VECTORISED void convolve(const float* in, size_t step, const float* weight
 namespace {
 
 struct Scratch {
-  std::vector<float> weight, padded;
+  std::array<float, 2 * std::size(Blur{}.weight) - 1> weight;
+  std::vector<float> padded;
 };
 
 Scratch& thread_scratch() {
   thread_local Scratch scratch;
   return scratch;
-}
-
-void gaussian(double sigma, size_t radius, std::vector<float>& weight) {
-  weight.resize(2 * radius + 1);
-  double total = 0;
-  const auto at = [&](size_t k) {
-    const double distance = (static_cast<double>(k) - static_cast<double>(radius)) / sigma;
-    return std::exp(-0.5 * distance * distance);
-  };
-  for (size_t k = 0; k < weight.size(); ++k) total += at(k);
-  for (size_t k = 0; k < weight.size(); ++k) weight[k] = static_cast<float>(at(k) / total);
 }
 
 }  // namespace
@@ -138,10 +101,10 @@ void raise(std::span<float> image, double gamma) {
 }
 
 void tone_and_normalise(const Tone& tone, std::span<float> image) {
-  const bool linear = tone.brightness != 1 || tone.contrast != 1;
+  const bool linear = view_math::is_linear(tone);
   if (!linear && tone.gamma == 1) return normalise(image);
   const float mean = linear ? kernels::sum(image.data(), image.size()) / static_cast<float>(image.size()) : 0;
-  const float factor = tone.brightness * tone.contrast, offset = tone.brightness * mean * (1 - tone.contrast);
+  const float factor = view_math::tone_factor(tone), offset = view_math::tone_offset(tone, mean);
   if (tone.gamma == 1)
     kernels::affine(image.data(), image.size(), factor, offset);
   else
@@ -152,12 +115,31 @@ void normalise(std::span<float> image) {
   kernels::normalise(image.data(), image.size());
 }
 
+Blur make_blur(double sigma) {
+  IVORY_CHECK(sigma >= 0 && sigma <= Blur::largest_sigma, "a blur of ", sigma, " pixels, expected 0 to ",
+              Blur::largest_sigma);
+  if (sigma == 0) return {.radius = 0, .weight = {1}};
+  Blur half{.radius = static_cast<int32_t>(std::ceil(3 * sigma))};
+  const auto at = [&](int32_t k) {
+    const double distance = k / sigma;
+    return std::exp(-0.5 * distance * distance);
+  };
+  double total = 0;
+  for (int32_t k = -half.radius; k <= half.radius; ++k) total += at(k);
+  for (int32_t k = 0; k <= half.radius; ++k) half.weight[k] = static_cast<float>(at(k) / total);
+  return half;
+}
+
+void to_bfloat16(std::span<const float> values, uint16_t* out) {
+  kernels::to_bfloat16(values.data(), values.size(), out);
+}
+
 void blur(std::span<float> image, int64_t rows, int64_t columns, double sigma) {
-  const auto radius = static_cast<size_t>(std::ceil(3 * sigma));
+  const Blur half = make_blur(sigma);
+  const auto radius = static_cast<size_t>(half.radius), taps = 2 * radius + 1;
   const auto height = static_cast<size_t>(rows), width = static_cast<size_t>(columns);
   Scratch& scratch = thread_scratch();
-  gaussian(sigma, radius, scratch.weight);
-  const size_t taps = scratch.weight.size();
+  for (size_t k = 0; k < taps; ++k) scratch.weight[k] = half.weight[k < radius ? radius - k : k - radius];
   std::vector<float>& padded = scratch.padded;
   padded.resize(std::max(width + 2 * radius, (height + 2 * radius) * width));
   for (size_t y = 0; y < height; ++y) {

@@ -5,17 +5,10 @@
 
 #include <cstdint>
 #include <span>
-#include <vector>
+
+#include "data/view_math.h"
 
 namespace ivory::data {
-
-// What networks see of grey values in [0, 1]: (x - 0.5) / 0.25.
-inline constexpr float normal_mean = 0.5F, normal_deviation = 0.25F;
-
-// clamp((x - mean)·contrast·brightness + mean·brightness, 0, 1) ^ gamma.
-struct Tone {
-  float brightness = 1, contrast = 1, gamma = 1;
-};
 
 // With probability 0.8: brightness and contrast in 1 ± 0.8·strength (SwAV's), log gamma in ± 0.3·strength.
 Tone draw_tone(CounterRandom& random, double strength);
@@ -27,7 +20,12 @@ void normalise(std::span<float> image);
 // x^gamma of values in [0, 1], gamma in [0.5, 2], within 1e-6.
 void raise(std::span<float> image, double gamma);
 
-// Gaussian blur of [rows, columns] in place, cut off at 3 σ, the borders repeated. σ in pixels.
+// Gaussian blur of [rows, columns] in place, cut off at 3 σ, the borders repeated. σ in pixels, up to
+// Blur::largest_sigma; 0 blurs nothing.
+Blur make_blur(double sigma);
 void blur(std::span<float> image, int64_t rows, int64_t columns, double sigma);
+
+// The nearest bfloat16, ties to even.
+void to_bfloat16(std::span<const float> values, uint16_t* out);
 
 }  // namespace ivory::data

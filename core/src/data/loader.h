@@ -47,6 +47,10 @@ struct LoaderOptions {
   // loaders.
   std::vector<double> cache_weights = {};
   bool drop_last = true;  // a data set smaller than one batch is repeated to fill it
+  // Of slice and volume loaders: where views are rendered and stay, and their type, float32 or bfloat16. On a CUDA
+  // device next() renders, on the caller's current stream, what the workers read.
+  torch::Device device = torch::kCPU;
+  torch::ScalarType type = torch::kFloat32;
 };
 
 // How crops of a slice are drawn and resampled.

@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "data/view_math.h"
 #include "nn/vectorised.h"
 
 namespace ivory::data {
@@ -11,11 +12,7 @@ namespace ivory::data {
 // Named, not anonymous: GCC's multi-versioning needs symbols.
 namespace kernels IVORY_HIDDEN {
 
-inline float windowed(float value, float low, float scale) {
-  const float x = (value - low) * scale;
-  const float above = x > 0.0F ? x : 0.0F;
-  return above < 1.0F ? above : 1.0F;
-}
+using view_math::windowed;
 
 IVORY_VECTORISED void bytes(const uint8_t* in, size_t count, float low, float scale, float* __restrict out) {
   for (size_t i = 0; i < count; ++i) out[i] = windowed(in[i], low, scale);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "data/view_math.h"
 #include "nn/vectorised.h"
 
 namespace ivory::data {
@@ -122,26 +123,20 @@ void grow(std::vector<T>& values, int64_t count) {
 }  // namespace
 
 void make_taps(int64_t inputs, int64_t outputs, bool antialias, bool reversed, Taps& taps) {
-  const double scale = static_cast<double>(inputs) / static_cast<double>(outputs);
-  const double reach = antialias ? std::max(scale, 1.0) : 1.0;
-  taps.taps = std::min<int64_t>(inputs, static_cast<int64_t>(std::ceil(2.0 * reach)));
+  const view_math::TapAxis axis(inputs, outputs, antialias);
+  taps.taps = axis.taps;
   taps.start.resize(static_cast<size_t>(outputs));
   taps.weight.assign(static_cast<size_t>(outputs * taps.taps), 0.0F);
   for (int64_t i = 0; i < outputs; ++i) {
-    // Input samples lie at 0, 1, …; those within `reach` of the centre have weights, the ends are repeated by
-    // rescaling.
-    double centre = (static_cast<double>(i) + 0.5) * scale - 0.5;
-    if (reach == 1.0) centre = std::clamp(centre, 0.0, static_cast<double>(inputs - 1));
-    const auto lowest = static_cast<int64_t>(std::floor(centre - reach)) + 1;
-    const int64_t start = std::clamp<int64_t>(lowest, 0, inputs - taps.taps);
+    const auto [start, centre] = axis.place(i);
+    const auto height = [&, first = start, middle = centre](int64_t k) {
+      return view_math::triangle(static_cast<double>(first + k) - middle, axis.reach);
+    };
     const int64_t place = reversed ? outputs - 1 - i : i;
     float* weight = taps.weight.data() + place * taps.taps;
     double total = 0;
-    for (int64_t k = 0; k < taps.taps; ++k)
-      total += std::max(0.0, 1.0 - std::abs(static_cast<double>(start + k) - centre) / reach);
-    for (int64_t k = 0; k < taps.taps; ++k)
-      weight[k] =
-          static_cast<float>(std::max(0.0, 1.0 - std::abs(static_cast<double>(start + k) - centre) / reach) / total);
+    for (int64_t k = 0; k < taps.taps; ++k) total += height(k);
+    for (int64_t k = 0; k < taps.taps; ++k) weight[k] = static_cast<float>(height(k) / total);
     taps.start[static_cast<size_t>(place)] = start;
   }
 }

@@ -1,38 +1,23 @@
 #include <ivory/error.h>
-#include <ivory/random.h>
 
-#include "data/crop.h"
-#include "data/intensity.h"
-#include "data/loader.h"
-#include "data/prefetch.h"
+#include "data/slice_views.h"
+#include "data/view_recipe.h"
 
 namespace ivory::data {
 namespace {
 
-constexpr double blur_from = 0.1, blur_to = 2.0;  // σ in pixels, SwAV's range
-
-class SliceRecipe : public Recipe<Batch> {
+class SliceRecipe : public ViewRecipe<Batch, SampleKind::slice> {
  public:
   SliceRecipe(std::shared_ptr<const DataSet> data, const SliceViewSpec& views, const LoaderOptions& options,
               const CropSampling& sampling)
-      : data_(std::move(data)), views_(views), options_(options), sampling_(sampling) {
-    check_draws(*data_, SampleKind::slice, options_);
-    for (const CropSpec& crop : views_.crops)
-      IVORY_CHECK(crop.size > 0 && 0 < crop.scale_min && crop.scale_min <= crop.scale_max && crop.scale_max <= 1,
-                  "crops of ", crop.size, " pixels with areas from ", crop.scale_min, " to ", crop.scale_max,
-                  ", expected a positive size and areas in (0, 1]");
-  }
-
-  int64_t batches() const override { return batch_count(data_->samples(SampleKind::slice), options_); }
-
-  std::vector<Draw> draws(int64_t epoch) const override {
-    return epoch_draws(*data_, SampleKind::slice, options_, epoch);
+      : ViewRecipe(std::move(data), options), views_(views), sampling_(sampling) {
+    check_crops(views_);
   }
 
   int64_t bytes(int64_t samples) const override {
     int64_t pixels = 0;
     for (const CropSpec& crop : views_.crops) pixels += crop.count * crop.size * crop.size;
-    return samples * pixels * static_cast<int64_t>(sizeof(float));
+    return samples * pixels * static_cast<int64_t>(c10::elementSize(options_.type));
   }
 
   Batch allocate(std::span<const Draw> draws) const override {
@@ -40,7 +25,7 @@ class SliceRecipe : public Recipe<Batch> {
     Batch batch{.kind = SampleKind::slice, .views = {}, .index = sample_ids(draws)};
     for (const CropSpec& crop : views_.crops)
       for (int64_t i = 0; i < crop.count; ++i)
-        batch.views.push_back(torch::empty({count, 1, crop.size, crop.size}));  // [B, 1, S, S]
+        batch.views.push_back(torch::empty({count, 1, crop.size, crop.size}, options_.type));  // [B, 1, S, S]
     return batch;
   }
 
@@ -50,38 +35,62 @@ class SliceRecipe : public Recipe<Batch> {
     size_t view = 0;
     for (const CropSpec& crop : views_.crops) {
       for (int64_t i = 0; i < crop.count; ++i, ++view) {
-        CounterRandom random(options_.seed, static_cast<uint64_t>(epoch), static_cast<uint64_t>(draw.sample),
-                             view_stream(draw, view));
-        const auto pixels = static_cast<size_t>(crop.size * crop.size);
-        float* out = batch.views[view].data_ptr<float>() + static_cast<size_t>(position) * pixels;
-        render(decoded, crop, random, {out, pixels});
+        CounterRandom random = stream(draw, view, epoch);
+        const SliceView drawn = draw_slice_view(random, decoded.rows(), decoded.columns(), crop, views_, sampling_);
+        render(decoded, drawn, crop.size, batch.views[view], position);
       }
     }
   }
 
  private:
-  void render(const DecodedSlice& slice, const CropSpec& crop, CounterRandom& random, std::span<float> out) const {
-    const Box box = draw_crop(random, slice.rows(), slice.columns(), crop.scale_min, crop.scale_max, sampling_.aspect);
-    const bool flip = random.chance(views_.flip);
-    const Tone tone = draw_tone(random, views_.intensity);
-    const bool blurred = random.chance(views_.blur);
-    const double sigma = random.uniform(blur_from, blur_to);
-    resample([&](int64_t row, int64_t first, std::span<float> values) { slice.read(row, first, values); }, box,
-             {.rows = crop.size, .columns = crop.size, .antialias = sampling_.antialias, .flip = flip}, out.data());
-    tone_and_normalise(tone, out);
-    if (blurred) blur(out, crop.size, crop.size, sigma);
+  // into[position]: [1, size, size].
+  void render(const DecodedSlice& slice, const SliceView& view, int64_t size, const torch::Tensor& into,
+              int64_t position) const {
+    thread_local std::vector<float> scratch;
+    const auto pixels = static_cast<size_t>(size * size), place = static_cast<size_t>(position) * pixels;
+    if (options_.type == torch::kFloat32) return render(slice, view, size, {into.data_ptr<float>() + place, pixels});
+    if (scratch.size() < pixels) scratch.resize(pixels);
+    const std::span<float> image(scratch.data(), pixels);
+    render(slice, view, size, image);
+    to_bfloat16(image, static_cast<uint16_t*>(into.data_ptr()) + place);
   }
 
-  std::shared_ptr<const DataSet> data_;
+  void render(const DecodedSlice& slice, const SliceView& view, int64_t size, std::span<float> out) const {
+    resample([&](int64_t row, int64_t first, std::span<float> values) { slice.read(row, first, values); }, view.box,
+             {.rows = size, .columns = size, .antialias = sampling_.antialias, .flip = view.flip}, out.data());
+    tone_and_normalise(view.tone, out);
+    if (view.sigma > 0) blur(out, size, size, view.sigma);
+  }
+
   SliceViewSpec views_;
-  LoaderOptions options_;
   CropSampling sampling_;
 };
 
 }  // namespace
 
+SliceView draw_slice_view(CounterRandom& random, int64_t rows, int64_t columns, const CropSpec& crop,
+                          const SliceViewSpec& views, const CropSampling& sampling) {
+  SliceView view;
+  view.box = draw_crop(random, rows, columns, crop.scale_min, crop.scale_max, sampling.aspect);
+  view.flip = random.chance(views.flip);
+  view.tone = draw_tone(random, views.intensity);
+  const bool blurred = random.chance(views.blur);
+  const double sigma = random.uniform(views.blur_sigma[0], views.blur_sigma[1]);
+  if (blurred) view.sigma = sigma;
+  return view;
+}
+
+void check_crops(const SliceViewSpec& views) {
+  for (const CropSpec& crop : views.crops)
+    IVORY_CHECK(crop.size > 0 && 0 < crop.scale_min && crop.scale_min <= crop.scale_max && crop.scale_max <= 1,
+                "crops of ", crop.size, " pixels with areas from ", crop.scale_min, " to ", crop.scale_max,
+                ", expected a positive size and areas in (0, 1]");
+}
+
 std::unique_ptr<BatchSource<Batch>> make_slice_loader(std::shared_ptr<const DataSet> data, const SliceViewSpec& views,
                                                       const LoaderOptions& options, const CropSampling& sampling) {
+  if (options.device.is_cuda())
+    return make_device_slice_loader(std::move(data), views, options, sampling, device_kernels());
   return std::make_unique<Prefetcher<Batch>>(std::make_unique<SliceRecipe>(std::move(data), views, options, sampling),
                                              options);
 }

@@ -13,10 +13,15 @@ int64_t bytes_of(const GreyVolume& volume) {
 
 }  // namespace
 
-GreyVolume shrink_volume(const VolumeInfo& info, SliceReader read, int64_t size) {
+std::array<int64_t, 3> shrunk_extent(const VolumeInfo& info, int64_t size) {
   const int64_t factor = std::max<int64_t>(1, std::min(info.rows, info.columns) / size);
-  const int64_t rows = info.rows / factor, columns = info.columns / factor;
-  GreyVolume volume{.extent = {info.slices, rows, columns}, .spacing = info.spacing, .voxels = {}};
+  return {info.slices, info.rows / factor, info.columns / factor};
+}
+
+GreyVolume shrink_volume(const VolumeInfo& info, SliceReader read, int64_t size) {
+  const auto extent = shrunk_extent(info, size);
+  const int64_t rows = extent[1], columns = extent[2];
+  GreyVolume volume{.extent = extent, .spacing = info.spacing, .voxels = {}};
   volume.spacing[1] *= static_cast<double>(info.rows) / static_cast<double>(rows);
   volume.spacing[2] *= static_cast<double>(info.columns) / static_cast<double>(columns);
   volume.voxels.resize(static_cast<size_t>(info.slices * rows * columns));

@@ -1,5 +1,7 @@
 #include "data/volume_render.h"
 
+#include <ivory/error.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -11,12 +13,6 @@ namespace ivory::data {
 namespace {
 
 using Matrix = std::array<std::array<double, 3>, 3>;
-
-constexpr double thinnest = 1.5, thickest = 4.0;  // anisotropy: slices are thinned out by a factor in this range
-constexpr double sharpest = 0.3, softest = 1.5;   // blur: σ in pixels
-constexpr double strongest_bias = 0.4;            // of the field, around 1
-constexpr double largest_noise = 0.1;             // standard deviation
-constexpr double gamma_from = 0.7, gamma_to = 1.5;
 
 Matrix product(const Matrix& a, const Matrix& b) {
   Matrix c{};
@@ -36,143 +32,82 @@ Matrix rotation(size_t i, size_t j, double angle) {
   return m;
 }
 
-// Where an output voxel lies in the source: source = origin + step · output, in indices.
-struct Mapping {
-  std::array<double, 3> origin;
-  Matrix step;
-};
-
-Mapping make_mapping(const GreyVolume& volume, const VolumeTransform& transform, const std::array<int64_t, 3>& output) {
+// Where output voxels lie in the source, whose slices are `job.pitch` times as far apart.
+void place_in_source(const GreyVolume& volume, const VolumeTransform& transform, VolumeJob& job) {
   const Matrix turn = product(product(rotation(1, 2, transform.rotation[0]), rotation(0, 2, transform.rotation[1])),
                               rotation(0, 1, transform.rotation[2]));
-  Mapping mapping{};
+  const std::array<int64_t, 3> extent = {job.coarse, volume.extent[1], volume.extent[2]};
+  const std::array<int64_t, 3> output = {job.frames, job.size, job.size};
+  const std::array<double, 3> spacing = {volume.spacing[0] * job.pitch, volume.spacing[1], volume.spacing[2]};
   for (size_t i = 0; i < 3; ++i) {
-    mapping.origin[i] = 0.5 * static_cast<double>(volume.extent[i] - 1);
+    job.origin[i] = 0.5 * static_cast<double>(extent[i] - 1);
     for (size_t j = 0; j < 3; ++j) {
       // The outputs' grid covers the whole volume; distances are turned in mm.
-      const double pitch = static_cast<double>(volume.extent[j]) / static_cast<double>(output[j]);
-      mapping.step[i][j] = (transform.flip[i] ? -1.0 : 1.0) * turn[i][j] * (volume.spacing[j] / volume.spacing[i]) *
-                           pitch / transform.scale;
-      mapping.origin[i] -= mapping.step[i][j] * 0.5 * static_cast<double>(output[j] - 1);
+      const double pitch = static_cast<double>(extent[j]) / static_cast<double>(output[j]);
+      job.step[i][j] =
+          (transform.flip[i] ? -1.0 : 1.0) * turn[i][j] * (spacing[j] / spacing[i]) * pitch / transform.scale;
+      job.origin[i] -= job.step[i][j] * 0.5 * static_cast<double>(output[j] - 1);
     }
   }
-  return mapping;
 }
 
-// One axis of the source, for interpolation: index and weight of the lower neighbour.
-struct Axis {
-  float last;            // highest index
-  int32_t highest;       // lower neighbour's highest index
-  int64_t stride, next;  // to the same index + 1, 0 when there is none
-
-  Axis(int64_t extent, int64_t step)
-      : last(static_cast<float>(extent - 1)),
-        highest(static_cast<int32_t>(std::max<int64_t>(0, extent - 2))),
-        stride(step),
-        next(extent > 1 ? step : 0) {}
-
-  int32_t lower(float& place) const {
-    place = std::min(std::max(place, 0.0F), last);
-    const int32_t index = std::min(static_cast<int32_t>(place), highest);
-    place -= static_cast<float>(index);
-    return index;
-  }
-};
-
-void sample_row(const GreyVolume& volume, const std::array<Axis, 3>& axes, const std::array<double, 3>& start,
-                const std::array<double, 3>& step, std::span<float> out) {
-  const auto& [az, ay, ax] = axes;
-  const auto z0 = static_cast<float>(start[0]), y0 = static_cast<float>(start[1]), x0 = static_cast<float>(start[2]);
-  const auto dz = static_cast<float>(step[0]), dy = static_cast<float>(step[1]), dx = static_cast<float>(step[2]);
-  for (size_t i = 0; i < out.size(); ++i) {
-    const auto along = static_cast<float>(i);
-    float z = z0 + along * dz, y = y0 + along * dy, x = x0 + along * dx;
-    const int64_t iz = az.lower(z), iy = ay.lower(y), ix = ax.lower(x);
-    const float* near = volume.voxels.data() + iz * az.stride + iy * ay.stride + ix;
-    const float* far = near + az.next;
-    const auto line = [&](const float* p) { return p[0] + x * (p[ax.next] - p[0]); };
-    const auto plane = [&](const float* p) {
-      const float upper = line(p);
-      return upper + y * (line(p + ay.next) - upper);
-    };
-    const float first = plane(near);
-    out[i] = first + z * (plane(far) - first);
+template <bool thinned>
+void sample_frame(const VolumeJob& job, const float* voxels, int64_t frame, std::span<float> plane) {
+  const view_math::VolumeSampler<thinned> volume(job, voxels);
+  for (int64_t row = 0; row < job.size; ++row) {
+    const view_math::VolumeRow place(job, frame, row);
+    float* out = plane.data() + row * job.size;
+    for (int64_t column = 0; column < job.size; ++column) out[column] = place.sample(volume, column);
   }
 }
 
-// The volume as thicker slices would have shown it.
-void thin_out(const GreyVolume& volume, double thickness, GreyVolume& coarse) {
-  const int64_t slices = volume.extent[0], plane = volume.extent[1] * volume.extent[2];
-  const auto count = std::max<int64_t>(1, std::lround(static_cast<double>(slices) / thickness));
-  const double pitch = static_cast<double>(slices) / static_cast<double>(count);
-  coarse.extent = {count, volume.extent[1], volume.extent[2]};
-  coarse.spacing = {volume.spacing[0] * pitch, volume.spacing[1], volume.spacing[2]};
-  coarse.voxels.resize(static_cast<size_t>(count * plane));
-  for (int64_t i = 0; i < count; ++i) {
-    const double place = (static_cast<double>(i) + 0.5) * pitch - 0.5;
-    const auto lower = static_cast<int64_t>(place);
-    const auto weight = static_cast<float>(place - static_cast<double>(lower));
-    const float* a = volume.voxels.data() + lower * plane;
-    const float* b = volume.voxels.data() + std::min(lower + 1, slices - 1) * plane;
-    float* out = coarse.voxels.data() + i * plane;
-    for (int64_t k = 0; k < plane; ++k) out[k] = a[k] + weight * (b[k] - a[k]);
-  }
-}
-
-// Standard normal numbers from 12 random bits each: the centres of 4096 equally likely intervals.
 class NormalTable {
  public:
   NormalTable() {
-    for (size_t i = 0; i < values_.size(); ++i) {
-      const double probability = (static_cast<double>(i) + 0.5) / static_cast<double>(values_.size());
+    for (size_t i = 0; i < values.size(); ++i) {
+      const double probability = (static_cast<double>(i) + 0.5) / static_cast<double>(values.size());
       double low = -6, high = 6;
       while (high - low > 1e-7) {
         const double middle = 0.5 * (low + high);
         (0.5 * std::erfc(-middle / std::numbers::sqrt2) < probability ? low : high) = middle;
       }
-      values_[i] = static_cast<float>(low);
+      values[i] = static_cast<float>(low);
     }
   }
-  float operator()(uint32_t bits) const { return values_[bits & 4095]; }
-
- private:
-  std::array<float, 4096> values_;
+  std::array<float, 4096> values;
 };
 
 void add_noise(CounterRandom& random, double deviation, std::span<float> plane) {
-  static const NormalTable normal;
+  const float* normal = normal_numbers().data();
   const auto factor = static_cast<float>(deviation);
   for (size_t i = 0; i < plane.size(); i += 2) {
     const uint32_t bits = random.bits();
-    plane[i] += factor * normal(bits);
-    if (i + 1 < plane.size()) plane[i + 1] += factor * normal(bits >> 16);
+    plane[i] += factor * normal[bits & 4095];
+    if (i + 1 < plane.size()) plane[i + 1] += factor * normal[(bits >> 16) & 4095];
   }
 }
 
-// Multiplies a plane at height z by 1 + Σ c · monomial; all coordinates in [-1, 1].
-void apply_bias(const std::array<double, 9>& c, double z, int64_t size, std::span<float> plane) {
-  const auto coordinate = [size](int64_t i) {
-    return (2.0 * static_cast<double>(i) + 1.0) / static_cast<double>(size) - 1.0;
-  };
+// Multiplies a plane at height z by its bias field.
+void apply_bias(const std::array<double, 9>& bias, double z, int64_t size, std::span<float> plane) {
   for (int64_t row = 0; row < size; ++row) {
-    const double y = coordinate(row);
-    const double constant = 1 + c[0] * z + c[1] * y + c[3] * z * z + c[4] * y * y + c[6] * z * y;
-    const double linear = c[2] + c[7] * z + c[8] * y;
-    for (int64_t column = 0; column < size; ++column) {
-      const double x = coordinate(column);
-      plane[static_cast<size_t>(row * size + column)] *= static_cast<float>(constant + x * (linear + x * c[5]));
-    }
+    const view_math::BiasRow field(bias.data(), z, view_math::coordinate(row, size));
+    for (int64_t column = 0; column < size; ++column)
+      plane[static_cast<size_t>(row * size + column)] *= field.at(view_math::coordinate(column, size));
   }
 }
 
 void clamp_unit(std::span<float> plane) {
-  for (float& x : plane) x = std::min(std::max(x, 0.0F), 1.0F);
+  for (float& x : plane) x = view_math::clamped(x);
+}
+
+bool is_biased(const VolumeTransform& transform) {
+  return std::ranges::any_of(transform.bias, [](double c) { return c != 0; });
 }
 
 void finish_plane(const VolumeTransform& transform, double z, int64_t size, CounterRandom& random,
                   std::span<float> plane) {
   if (transform.blur > 0) blur(plane, size, size, transform.blur);
-  if (std::ranges::any_of(transform.bias, [](double c) { return c != 0; })) {
+  if (is_biased(transform)) {
     apply_bias(transform.bias, z, size, plane);
     clamp_unit(plane);
   }
@@ -187,47 +122,90 @@ void finish_plane(const VolumeTransform& transform, double z, int64_t size, Coun
 
 }  // namespace
 
+void check_volume_views(const VolumeViewSpec& views) {
+  IVORY_CHECK(views.frames > 0 && views.size > 0, "volume views of ", views.frames, " slices of ", views.size,
+              " pixels, expected positive numbers");
+}
+
 VolumeTransform draw_transform(CounterRandom& random, const VolumeViewSpec& spec) {
   VolumeTransform transform;
   for (bool& flip : transform.flip) flip = random.chance(spec.flip);
   for (double& angle : transform.rotation)
     angle = random.uniform(-spec.rotation, spec.rotation) * std::numbers::pi / 180.0;
   transform.scale = 1 + random.uniform(-spec.scale, spec.scale);
-  if (random.chance(spec.anisotropy)) transform.thickness = random.uniform(thinnest, thickest);
-  if (random.chance(spec.blur)) transform.blur = random.uniform(sharpest, softest);
+  if (random.chance(spec.anisotropy))
+    transform.thickness = random.uniform(spec.anisotropy_factor[0], spec.anisotropy_factor[1]);
+  if (random.chance(spec.blur)) transform.blur = random.uniform(spec.blur_sigma[0], spec.blur_sigma[1]);
   if (random.chance(spec.bias_field)) {
     double total = 0;
     for (double& c : transform.bias) total += std::abs(c = random.uniform(-1, 1));
-    const double strength = random.uniform(0, strongest_bias) / std::max(total, 1e-9);
+    const double strength = random.uniform(0, spec.bias_strength) / std::max(total, 1e-9);
     for (double& c : transform.bias) c *= strength;
   }
-  if (random.chance(spec.gamma)) transform.gamma = random.uniform(gamma_from, gamma_to);
-  if (random.chance(spec.noise)) transform.noise = random.uniform(0, largest_noise);
+  if (random.chance(spec.gamma)) transform.gamma = random.uniform(spec.gamma_range[0], spec.gamma_range[1]);
+  if (random.chance(spec.noise)) transform.noise = random.uniform(0, spec.noise_deviation);
   return transform;
 }
 
-void render_volume(const GreyVolume& whole, const VolumeTransform& transform, int64_t frames, int64_t size,
-                   CounterRandom& random, std::span<float> out) {
-  thread_local GreyVolume coarse;
-  if (transform.thickness > 1) thin_out(whole, transform.thickness, coarse);
-  const GreyVolume& volume = transform.thickness > 1 ? coarse : whole;
-  const auto& extent = volume.extent;
-  const Mapping mapping = make_mapping(volume, transform, {frames, size, size});
-  const std::array<Axis, 3> axes = {Axis(extent[0], extent[1] * extent[2]), Axis(extent[1], extent[2]),
-                                    Axis(extent[2], 1)};
-  const std::array<double, 3> step = {mapping.step[0][2], mapping.step[1][2], mapping.step[2][2]};
-  const auto width = static_cast<size_t>(size);
-  for (int64_t frame = 0; frame < frames; ++frame) {
-    const auto plane = out.subspan(static_cast<size_t>(frame) * width * width, width * width);
-    for (int64_t row = 0; row < size; ++row) {
-      std::array<double, 3> start = mapping.origin;
-      for (size_t i = 0; i < 3; ++i)
-        start[i] += mapping.step[i][0] * static_cast<double>(frame) + mapping.step[i][1] * static_cast<double>(row);
-      sample_row(volume, axes, start, step, plane.subspan(static_cast<size_t>(row) * width, width));
-    }
-    const double z = (2.0 * static_cast<double>(frame) + 1.0) / static_cast<double>(frames) - 1.0;
-    finish_plane(transform, z, size, random, plane);
+VolumeJob volume_job(const GreyVolume& volume, const VolumeTransform& transform, int64_t frames, int64_t size,
+                     const CounterRandom& random) {
+  const auto slices = static_cast<double>(volume.extent[0]);
+  VolumeJob job{.extent = volume.extent,
+                .coarse = std::max<int64_t>(1, std::lround(slices / std::max(1.0, transform.thickness))),
+                .frames = frames,
+                .size = size,
+                .blur = make_blur(transform.blur),
+                .biased = is_biased(transform),
+                .bias = transform.bias,
+                .gamma = static_cast<float>(transform.gamma),
+                .noise = static_cast<float>(transform.noise),
+                .key = random.key(),
+                .stream = random.stream(),
+                .drawn = random.drawn()};
+  job.pitch = slices / static_cast<double>(job.coarse);
+  place_in_source(volume, transform, job);
+  return job;
+}
+
+std::span<const float> normal_numbers() {
+  static const NormalTable table;
+  return table.values;
+}
+
+namespace {
+
+// finish(frame, plane) may change a plane; those of all frames lie behind one another, or in one place.
+void render_planes(const GreyVolume& volume, const VolumeJob& job, float* planes, int64_t stride,
+                   c10::function_ref<void(int64_t frame, std::span<float> plane)> finish) {
+  for (int64_t frame = 0; frame < job.frames; ++frame) {
+    const std::span<float> plane(planes + frame * stride, static_cast<size_t>(job.size * job.size));
+    if (job.coarse == job.extent[0])
+      sample_frame<false>(job, volume.voxels.data(), frame, plane);
+    else
+      sample_frame<true>(job, volume.voxels.data(), frame, plane);
+    finish(frame, plane);
   }
+}
+
+}  // namespace
+
+void render_volume(const GreyVolume& volume, const VolumeTransform& transform, int64_t frames, int64_t size,
+                   CounterRandom& random, std::span<float> out) {
+  const VolumeJob job = volume_job(volume, transform, frames, size, random);
+  render_planes(volume, job, out.data(), size * size, [&](int64_t frame, std::span<float> plane) {
+    finish_plane(transform, view_math::coordinate(frame, frames), size, random, plane);
+  });
+}
+
+void render_volume(const GreyVolume& volume, const VolumeTransform& transform, int64_t frames, int64_t size,
+                   CounterRandom& random, std::span<uint16_t> bfloat16) {
+  thread_local std::vector<float> scratch;
+  scratch.resize(static_cast<size_t>(size * size));
+  const VolumeJob job = volume_job(volume, transform, frames, size, random);
+  render_planes(volume, job, scratch.data(), 0, [&](int64_t frame, std::span<float> plane) {
+    finish_plane(transform, view_math::coordinate(frame, frames), size, random, plane);
+    to_bfloat16(plane, bfloat16.data() + frame * size * size);
+  });
 }
 
 }  // namespace ivory::data

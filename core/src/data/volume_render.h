@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "data/loader.h"
+#include "data/view_kernels.h"
 
 namespace ivory::data {
 
@@ -30,6 +31,7 @@ using SliceReader = c10::function_ref<void(int64_t slice, int64_t row, int64_t f
 
 // Planes more than twice as large as `size` are shrunk by a whole factor, with anti-aliasing. Of `info`: extent,
 // spacing.
+std::array<int64_t, 3> shrunk_extent(const VolumeInfo& info, int64_t size);
 GreyVolume shrink_volume(const VolumeInfo& info, SliceReader read, int64_t size);
 GreyVolume decode_volume(const DataSet& data, int64_t volume, int64_t size);
 
@@ -56,18 +58,28 @@ struct VolumeTransform {
   std::array<bool, 3> flip = {};
   std::array<double, 3> rotation = {};  // radians about each axis, in mm, about the centre
   double scale = 1;                     // > 1 enlarges
-  double thickness = 1;                 // slices are first thinned out by this factor
+  double thickness = 1;                 // as slices thicker by this factor would have shown the volume
   double blur = 0;                      // σ in output pixels, in the plane
   std::array<double, 9> bias = {};      // of z, y, x, z², y², x², zy, zx, yx in [-1, 1]; the field is 1 + their sum
   double gamma = 1;
   double noise = 0;  // standard deviation
 };
 
+// Throws where views cannot be drawn.
+void check_volume_views(const VolumeViewSpec& views);
 VolumeTransform draw_transform(CounterRandom& random, const VolumeViewSpec& spec);
 
+// What renders the view; `random` as draw_transform left it. The places of the volume and of the view are zero.
+VolumeJob volume_job(const GreyVolume& volume, const VolumeTransform& transform, int64_t frames, int64_t size,
+                     const CounterRandom& random);
+// 4096 standard normal numbers, the centres of equally likely intervals: noise takes 12 random bits a voxel.
+std::span<const float> normal_numbers();
+
 // out: [frames, size, size], normalised. `random` is drawn from for the noise alone. Beyond its borders a volume goes
-// on as at the border.
+// on as at the border. Bits of bfloat16 are the nearest ones.
 void render_volume(const GreyVolume& volume, const VolumeTransform& transform, int64_t frames, int64_t size,
                    CounterRandom& random, std::span<float> out);
+void render_volume(const GreyVolume& volume, const VolumeTransform& transform, int64_t frames, int64_t size,
+                   CounterRandom& random, std::span<uint16_t> bfloat16);
 
 }  // namespace ivory::data

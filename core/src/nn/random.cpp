@@ -3,6 +3,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "nn/philox.h"
+
 namespace ivory {
 namespace {
 
@@ -16,16 +18,8 @@ uint64_t scramble(uint64_t x) {
 
 }  // namespace
 
-std::array<uint32_t, 4> philox(std::array<uint32_t, 4> c, std::array<uint32_t, 2> k) {
-  for (int round = 0; round < 10; ++round) {
-    const uint64_t p0 = uint64_t{0xd2511f53} * c[0];
-    const uint64_t p1 = uint64_t{0xcd9e8d57} * c[2];
-    c = {static_cast<uint32_t>(p1 >> 32) ^ c[1] ^ k[0], static_cast<uint32_t>(p1),
-         static_cast<uint32_t>(p0 >> 32) ^ c[3] ^ k[1], static_cast<uint32_t>(p0)};
-    k[0] += 0x9e3779b9;
-    k[1] += 0xbb67ae85;
-  }
-  return c;
+std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key) {
+  return nn::philox_rounds(counter, key);
 }
 
 uint64_t mix(uint64_t a, uint64_t b) {

@@ -20,3 +20,10 @@
 
 // AVX2 without fused multiply-add: the same bits as on any x86-64.
 #define IVORY_VECTORISED IVORY_CLONES("avx2", "default")
+
+// A function of a few numbers that kernels on the CPU and on CUDA devices have in common.
+#ifdef __CUDACC__
+#define IVORY_BOTH __host__ __device__ __forceinline__
+#else
+#define IVORY_BOTH inline __attribute__((always_inline))
+#endif

@@ -81,6 +81,9 @@ class Stage : public Trainee {
     choose_trained_parts();
     for (Part& part : parts_) add_source(part.objective->kind());
     for (Part& part : parts_) fill(part);
+    if (spec_.views_on == "device" && !node_.device.is_cuda())
+      spdlog::warn("{}: views.on = \"device\", but it trains without a CUDA device: the CPU makes its views",
+                   node_.label);
   }
 
   Model& joint_model() { return *model_; }
@@ -216,7 +219,9 @@ data::LoaderOptions Stage::loader_options(SampleKind kind) const {
           .rank = group.rank(),
           .world_size = group.world_size(),
           .shuffle_volumes = spec_.shuffle_volumes,
-          .cache_weights = spec_.data_weights};
+          .cache_weights = spec_.data_weights,
+          .device = spec_.views_on == "device" ? node_.device : torch::Device(torch::kCPU),
+          .type = spec_.views_output == "bf16" ? torch::kBFloat16 : torch::kFloat32};
 }
 
 std::unique_ptr<data::BatchSource<Batch>> Stage::make_loader(SampleKind kind,
@@ -266,7 +271,10 @@ void Stage::for_each_batch(SampleKind kind, int64_t epoch, const std::function<v
   options.drop_last = false;
   const auto loader = make_loader(kind, options);
   loader->start(epoch, 0);
-  while (auto batch = loader->next()) visit(to_device(std::move(*batch)));
+  while (auto batch = loader->next()) {
+    for (torch::Tensor& view : batch->views) view = view.to(torch::kFloat32);  // hooks run without autocast
+    visit(to_device(std::move(*batch)));
+  }
 }
 
 Batch Stage::to_device(Batch batch) const {
