@@ -36,17 +36,20 @@ json timed(double items, const std::function<void()>& call) {
 
 }  // namespace
 
-int time_calls(const Schedule& schedule, const json& about, double items, const std::function<void()>& call) {
+int time_calls(const Schedule& schedule, const json& about, double items, const std::function<void()>& call,
+               const std::function<void()>& before) {
   for (int i = 0; i < schedule.warmup; ++i) call();
   json result = about;
   if (schedule.lockstep) {
     std::cout << "READY " << about << std::endl;
     for (std::string line; std::getline(std::cin, line) && line != "quit";) {
+      before();
       std::cout << timed(items, call) << std::endl;
     }
   } else {
     std::vector<double> wall, cpu;
     for (int i = 0; i < schedule.repeats; ++i) {
+      before();
       const json row = timed(items, call);
       wall.push_back(row["ms"]);
       cpu.push_back(row["cpu_ms"]);

@@ -14,7 +14,9 @@ struct Schedule {
   int repeats = 5;
 };
 
-// One call is worth `items` of `about`'s unit. Returns main()'s exit code.
-int time_calls(const Schedule& schedule, const nlohmann::json& about, double items, const std::function<void()>& call);
+// One call is worth `items` of `about`'s unit. `before` precedes each timed call, untimed. Returns main()'s exit code.
+int time_calls(
+    const Schedule& schedule, const nlohmann::json& about, double items, const std::function<void()>& call,
+    const std::function<void()>& before = [] {});
 
 }  // namespace ivory::benchmark
