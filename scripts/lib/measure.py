@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Runs Ivory's benchmarks, each in one run with its peers, and writes their tables into docs/benchmarks.md.
 
-  measure.py BUILD [NAME…]      names: swav, loader, multicrop, cache, startup, plan, memory (default: all)
+  measure.py BUILD [NAME…]      names: swav, loader, multicrop, cache, startup, overhead, plan, memory (default: all);
+                                data: loader, multicrop and cache
 
 Peers: IVORY_PEERS names the folder of their programs (pair.py, swav_step.py, slice_loader.py, augment.py), IVORY_PEERS_PYTHON a
 Python that has what they import, IVORY_PEERS_DATA the folder that make_ct.py wrote. Without them Ivory is timed alone,
@@ -23,6 +24,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PEERS = os.environ.get("IVORY_PEERS")
 PYTHON = os.environ.get("IVORY_PEERS_PYTHON", sys.executable)
 DATA = os.environ.get("IVORY_PEERS_DATA", "")
+DATA_PARTS = ("loader", "multicrop", "cache")
 TUNED = "MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_=268435456"
 
 
@@ -81,9 +83,33 @@ def loader(build):
         commands[name] = f"{PYTHON} slice_loader.py --format {name} --dir {DATA} --lockstep --warmup 3"
     rows = pair(15, 1, commands)
     size = {row["peer"]: row["result"]["file_mb"] for row in rows}
-    return (["", "One thread, batches of 64 slices 512² → 224²:", ""] + table("slices", rows) +
+    return (["", "One thread, batches of 64 slices 512² → 224²:", ""] + table("slices", rows) + data_loaders(build) +
             ["", f"Size: the cache {size['Ivory']:.1f} MB, gzip 4 + shuffle {size['h5_gzip4_shuffle']:.1f} MB: "
              f"{size['Ivory'] / size['h5_gzip4_shuffle']:.3f} times as large."])
+
+
+def data_loaders(build):
+    """All cores: Ivory's threads, and each peer under a DataLoader with 0 worker processes, 1, … one a core."""
+    cache, cores = pathlib.Path(DATA, "ivory-cache"), len(os.sched_getaffinity(0))
+    commands = {f"Ivory, {cores} threads": f"{build}/bin/loader_benchmark --cache {cache} --workers {cores} --batches 16 "
+                                           f"--warmup 4 --lockstep"}
+    for name in ("npy", "h5_blosc_lz4_bit", "h5_gzip4"):
+        for workers in range(cores + 1):
+            commands[f"{name}, {workers} workers"] = (
+                f"{PYTHON} {ROOT}/tests/benchmarks/loader_peer.py --format {name} --dir {DATA} --workers {workers} "
+                f"--batches {2 if name == 'h5_gzip4' else 16} --lockstep --warmup 1")
+    return ["", f"On {cores} cores, each peer under a PyTorch DataLoader with 0 to {cores} worker processes:", ""] + table(
+        "slices", per_item(pair(7, 1, commands)))
+
+
+def per_item(rows):
+    """Calls of different sizes: times of as many items as the reference's call has."""
+    for row in rows:
+        row["ratio_to_ref_med"], row["ratio_min"], row["ratio_max"] = (
+            row[key] * rows[0]["result"]["items"] / row["result"]["items"]
+            for key in ("ratio_to_ref_med", "ratio_min", "ratio_max"))
+        row["cpu_ms_min"] *= rows[0]["result"]["items"] / row["result"]["items"]
+    return rows
 
 
 def multicrop(build):
@@ -137,6 +163,73 @@ def startup(build):
             seconds.append(first_step(build, output))
     return ["", f"Process start to the first training step of the quickstart, cache present, five runs: "
             f"{min(seconds[1:]):.2f}–{max(seconds[1:]):.2f} s, median {statistics.median(seconds[1:]):.2f} s."]
+
+
+OVERHEAD = """
+[experiment]
+name = "overhead"
+[data.many]
+layout = "phantom"
+phantom = { volumes = 1000, size = [16, 32, 32], labels = [1, 2, 3], seed = 1 }
+[model]
+slice_backbone = { name = "resnet", depth = 50 }
+volume_backbone = { name = "deformable-transformer" }
+frames = 16
+[[stage]]
+name = "slices"
+data = ["many"]
+objectives = [{ name = "swav", prototypes = 300 }]
+steps = 3
+batch_size = 4
+[stage.views.slice]
+crops = [{ count = 2, size = 32 }]
+[[stage]]
+name = "volumes"
+from = "slices"
+data = ["many"]
+objectives = [{ name = "agreement-3d", prototypes = 30 }]
+steps = 3
+batch_size = 2
+[stage.views.volume]
+size = 32
+[[task]]
+name = "organs"
+plugin = { name = "segmentation" }
+from = ["volumes"]
+data = "many"
+classes = [{ name = "bone", labels = [1] }]
+splits = { train = ["phantom-000"], validation = ["phantom-001"], test = ["phantom-002"] }
+size = 32
+steps = 3
+batch_size = 2
+"""
+
+
+def one_part(build, output, name, folder):
+    """Seconds from process start to the end of the first step, and from that of the last step to the record."""
+    record = folder / "done.json"
+    record.unlink()
+    (folder / "metrics.jsonl").unlink()
+    begin = time.time()
+    if run_experiment(build, output / "overhead/experiment.toml", "--node", folder.name).wait() != 0:
+        raise SystemExit(f"{name} failed")
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    steps = [line["time"] for line in lines if line["kind"] == "step"]
+    return steps[0] - begin, record.stat().st_mtime - steps[-1]
+
+
+def overhead(build):
+    with tempfile.TemporaryDirectory() as folder:
+        file, output = pathlib.Path(folder, "overhead.toml"), pathlib.Path(folder, "runs")
+        file.write_text(OVERHEAD)
+        if run_experiment(build, file, "--jobs", "1", "--output", output).wait() != 0:
+            raise SystemExit("the experiment failed")
+        lines = ["", "| part | process start to first step, s | last step to record, s |", "|---|---|---|"]
+        for node in json.loads((output / "overhead/plan.json").read_text()):
+            times = [one_part(build, output, node["label"], output / "store" / node["folder"]) for _ in range(3)]
+            spans = [f"{min(span):.2f}–{max(span):.2f}" for span in zip(*times)]
+            lines.append(f"| {node['label']} | {spans[0]} | {spans[1]} |")
+    return lines
 
 
 def dry_run(build, file, output):
@@ -229,12 +322,13 @@ def replace(document, name, lines):
 
 def main():
     build, names = pathlib.Path(sys.argv[1]).resolve(), sys.argv[2:]
-    all_of_them = {f.__name__: f for f in (swav, loader, multicrop, cache, startup, plan, memory)}
+    all_of_them = {f.__name__: f for f in (swav, loader, multicrop, cache, startup, overhead, plan, memory)}
+    names = [one for name in names or all_of_them for one in (DATA_PARTS if name == "data" else (name,))]
     unknown = [name for name in names if name not in all_of_them]
     if unknown:
-        raise SystemExit(f"no benchmark is called {shlex.join(unknown)}; known: {', '.join(all_of_them)}")
+        raise SystemExit(f"no benchmark is called {shlex.join(unknown)}; known: {', '.join(all_of_them)}, data")
     file = ROOT / "docs/benchmarks.md"
-    for name in names or all_of_them:
+    for name in names:
         if name in ("swav", "loader", "multicrop", "cache") and not PEERS:
             print(f"{name}: not run, IVORY_PEERS does not name the folder of the peers' programs", file=sys.stderr)
             continue

@@ -68,7 +68,7 @@ TEST(PaperTables, EveryExperimentPlansAndSoDoesItsSmokeRun) {
     ++files;
     const std::string name = entry.path().filename();
     for (const auto& point : config::load_experiments(entry.path(), {"experiment.output=/nowhere"}, registry())) {
-      EXPECT_THAT(describe_plan(point, registry()), testing::HasSubstr("nodes, results in /nowhere")) << name;
+      EXPECT_THAT(describe_plans({point}, registry()), testing::HasSubstr("nodes, results in /nowhere")) << name;
     }
     if (name == "quickstart.toml") continue;
     try {
@@ -105,6 +105,17 @@ TEST(PaperTables, Tables3And4And6ShareTheirStages) {
   const auto unified = stage_identities("table5.toml");
   EXPECT_EQ(names_of(unified), names_of(three));
   for (const auto& [name, identity] : unified) EXPECT_NE(identity, three.at(name)) << name;
+}
+
+TEST(PaperTables, ADryRunOfSeveralSaysWhatTheyShare) {
+  setenv("IVORY_CACHE", "/nowhere", 1);
+  std::vector<config::Experiment> tables;
+  for (const char* name : {"table3.toml", "table4.toml", "table6.toml"}) tables.push_back(load(name, /*smoke=*/true));
+  // Six stages each; Table 6 has three of its own.
+  const std::string text = describe_plans(tables, registry());
+  EXPECT_THAT(text, testing::ContainsRegex("together: 76 parts, [0-9]+ different ones; 9 stages and [1-9][0-9]* tasks "
+                                           "need not be run again"));
+  EXPECT_THAT(describe_plans({tables[0]}, registry()), testing::Not(testing::HasSubstr("together:")));
 }
 
 TEST(PaperTables, SmokeRunsShareStagesAmongThemselvesAndWithNothingElse) {

@@ -1,7 +1,7 @@
 // The report in a real browser: no console messages, everything there is drawn, headers sort.
 #include <gmock/gmock.h>
 
-#include "experiment/browser.h"
+#include "experiment/devtools.h"
 #include "experiment/sample_report.h"
 
 namespace ivory::experiment {
@@ -28,12 +28,13 @@ TEST_F(ReportInBrowser, DrawsEverythingWithoutAConsoleMessage) {
   EXPECT_EQ(result.console, "");
   const auto& found = result.found;
   ASSERT_FALSE(found.is_null()) << result.dom.substr(0, 500);
-  EXPECT_EQ(found["charts"], 5);
-  EXPECT_EQ(found["curves"], 4) << "two losses; perplexity in two stretches";
+  EXPECT_EQ(found["charts"], 10);
+  EXPECT_EQ(found["curves"], 11)
+      << "two losses; perplexity in two stretches; three trials and their mean; three lines of the sweep";
   EXPECT_EQ(found["pictures"], 8);
   EXPECT_TRUE(found["described"].get<bool>());
   EXPECT_EQ(found["overflow"], 0) << "nothing is cut off at the right";
-  EXPECT_EQ(found["headings"].size(), 6u);
+  EXPECT_EQ(found["headings"].size(), 8u);
 }
 
 TEST_F(ReportInBrowser, HeadersSortTheTable) {
@@ -70,6 +71,71 @@ TEST_F(ReportInBrowser, HeadersSortTheTable) {
   EXPECT_EQ(found["name"]["rows"].get<Rows>(), (Rows{"joint", "scratch", "slices"}));
   EXPECT_EQ(found["dice"]["rows"].get<Rows>(), reversed);
   EXPECT_EQ(found["empty"]["rows"].get<Rows>(), original) << "without numbers the order stays";
+}
+
+// With a real mouse and keyboard.
+TEST_F(ReportInBrowser, AClickAndTheEnterKeySortTheTable) {
+  const auto file = test::browser_folder() / "keyboard.html";
+  std::ofstream(file) << to_html(test::sample_report(test::browser_folder()));
+  test::LivePage page("file://" + file.string());
+  const std::string rows =
+      "[...document.querySelector('table.sortable').tBodies[0].rows].map(row => row.cells[0].textContent)";
+  using Rows = std::vector<std::string>;
+  const Rows original = {"scratch", "slices", "joint"}, reversed = {"joint", "slices", "scratch"};
+  EXPECT_EQ(page.evaluate(rows).get<Rows>(), original);
+  page.click("table.sortable th:nth-child(2) button");
+  EXPECT_EQ(page.evaluate(rows).get<Rows>(), reversed);
+  page.press("Enter");
+  EXPECT_EQ(page.evaluate(rows).get<Rows>(), original) << "ascending";
+  page.press("Tab");
+  page.press("Enter");
+  EXPECT_EQ(page.evaluate("document.querySelector('[aria-sort=descending]').textContent"), "Dice");
+  EXPECT_EQ(page.evaluate(rows).get<Rows>(), reversed);
+  EXPECT_EQ(page.console(), "");
+}
+
+TEST_F(ReportInBrowser, IsReachedByTheKeyboardFromASkipLinkOn) {
+  const auto file = test::browser_folder() / "keyboard.html";
+  std::ofstream(file) << to_html(test::sample_report(test::browser_folder()));
+  test::LivePage page("file://" + file.string());
+  page.press("Tab");
+  EXPECT_EQ(page.evaluate("document.activeElement.textContent"), "Skip to the results");
+  EXPECT_EQ(page.evaluate("document.activeElement.getBoundingClientRect().x >= 0"), true) << "it is seen then";
+  EXPECT_EQ(page.evaluate("getComputedStyle(document.activeElement).outlineStyle"), "solid");
+  page.press("Enter");
+  EXPECT_EQ(page.evaluate("document.activeElement.id"), "content");
+  EXPECT_EQ(page.evaluate("[...document.querySelectorAll('figure > svg')].every(svg => svg.getAttribute('role') === "
+                          "'img' && svg.querySelector(':scope > title').textContent && "
+                          "svg.querySelector(':scope > desc').textContent)"),
+            true);
+  EXPECT_EQ(page.evaluate("[...document.querySelectorAll('th')].every(head => head.scope)"), true);
+}
+
+// Of WCAG 2, AA: text on its ground, and marks on it, in both colour schemes.
+TEST_F(ReportInBrowser, HasContrast) {
+  const char* script = R"js(
+    const style = getComputedStyle(document.documentElement);
+    const light = name => {
+      const [r, g, b] = style.getPropertyValue(name).match(/[0-9a-f]{2}/gi).map(part => {
+        const value = parseInt(part, 16) / 255;
+        return value <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+      });
+      return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const ratio = (a, b) => (Math.max(light(a), light(b)) + 0.05) / (Math.min(light(a), light(b)) + 0.05);
+    const low = [];
+    for (const text of ['--ink', '--muted', '--accent', '--warn', '--fail'])
+      for (const ground of ['--paper', '--tint', '--warn-tint'])
+        if (ratio(text, ground) < 4.5) low.push(text + ' on ' + ground + ' ' + ratio(text, ground));
+    for (const mark of ['--s0', '--s1', '--s2', '--s3', '--s4', '--s5'])
+      if (ratio(mark, '--paper') < 3) low.push(mark + ' ' + ratio(mark, '--paper'));
+    document.body.dataset.found = JSON.stringify(low);)js";
+  const std::string html = to_html(test::sample_report(test::browser_folder()));
+  EXPECT_EQ(visit(html, script).found.dump(), "[]");
+  const std::string dark =
+      std::regex_replace(html, std::regex("@media \\(prefers-color-scheme: dark\\)"), "@media screen");
+  EXPECT_NE(dark, html);
+  EXPECT_EQ(visit(dark, script).found.dump(), "[]");
 }
 
 // What the first test would see if the page had a fault, or wanted something from outside.

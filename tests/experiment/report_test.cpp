@@ -39,7 +39,7 @@ std::string nesting_fault(const std::string& html) {
     const std::string tag = html.substr(at + 1, end - at - 1);
     const bool closes = tag.starts_with('/');
     const std::string name = tag.substr(closes ? 1 : 0, tag.find(' ') - (closes ? 1 : 0));
-    if (tag.starts_with('!') || tag.ends_with('/') || name == "meta" || name == "img") continue;
+    if (tag.starts_with('!') || tag.ends_with('/') || name == "meta" || name == "img" || name == "br") continue;
     if (!closes) {
       open.push_back(name);
       if (name == "style" || name == "script") at = html.find(name == "style" ? "</style>" : "</script>", end) - 1;
@@ -63,7 +63,9 @@ TEST(Report, HasEveryPart) {
   EXPECT_THAT(html, HasSubstr("Prototypes and their nearest slices"));
   EXPECT_THAT(html, HasSubstr("<th scope=\"row\">LibTorch</th><td>2.11.0</td>"));
   EXPECT_THAT(html, HasSubstr("name = &quot;quickstart&quot;  # &lt;not a tag&gt;"));
-  EXPECT_EQ(count(html, "<figure class=\"chart\">"), 5u) << "two of trials, two of stage 1, one of stage 3";
+  EXPECT_EQ(count(html, "<figure class=\"chart\">"), 8u)
+      << "two of trials, two of stage 1, one of stage 3, loss and cases of the task, a heat map";
+  EXPECT_EQ(count(html, "<figure class=\"chart wide\">"), 2u) << "the plan, parallel coordinates";
   EXPECT_EQ(count(html, "<img alt=\""), 8u);
   EXPECT_EQ(count(html, "src=\"data:image/png;base64,iVBOR"), 8u);
   EXPECT_EQ(nesting_fault(html), "");
@@ -108,6 +110,16 @@ TEST(Report, NeedsNothingElse) {
   EXPECT_LT(html.size(), 200'000u);
 }
 
+TEST(Report, OnlyAServedPageMayAskItsServer) {
+  EXPECT_THAT(sample(), Not(HasSubstr("connect-src")));
+  EXPECT_THAT(sample(), Not(HasSubstr("fetch(")));
+  const auto live = to_html(Report{}, Live{.tag = "0123"});
+  EXPECT_THAT(live, HasSubstr("connect-src 'self'"));
+  EXPECT_THAT(live, HasSubstr("let shown = '0123';"));
+  EXPECT_THAT(live, HasSubstr(">Pause updates</button>"));
+  EXPECT_EQ(nesting_fault(live), "");
+}
+
 TEST(Report, EverythingIsEscaped) {
   const std::string nasty = "<script>alert('x')</script> & \"quoted\"";
   Report report{.title = nasty, .subtitle = nasty, .note = nasty, .caveat = nasty, .toml = nasty};
@@ -120,6 +132,13 @@ TEST(Report, EverythingIsEscaped) {
                      .references = {{nasty, 0.5}}}};
   section.dots = {{.title = nasty, .x_label = nasty, .rows = {{nasty, {1, 2}}}}};
   section.pictures = {{.title = nasty, .text = nasty, .pictures = {{nasty, nasty}}}};
+  section.scatters = {{.title = nasty, .x_label = nasty, .y_label = nasty, .groups = {{nasty, {{1, 2, nasty}}}}}};
+  section.parallels = {{.title = nasty, .score = nasty, .axes = {nasty}, .lines = {{{nasty}, 1}, {{"b"}, 2}}}};
+  section.heat_maps = {
+      {.title = nasty, .x_label = nasty, .y_label = nasty, .columns = {nasty}, .rows = {nasty}, .values = {{1}}}};
+  section.links = {{nasty, nasty, nasty}};
+  report.progress = nasty;
+  report.plan = {.title = nasty, .parts = {{NodeKind::task, nasty, nasty, nasty, {NodeState::failed, nasty}}}};
   report.sections = {section};
   report.provenance = {{nasty, nasty}};
   const auto html = to_html(report);

@@ -132,7 +132,7 @@ TEST_F(RunDirectory, TheResolvedExperimentIsTheSameExperiment) {
   fs::copy_file(run_ / "experiment.toml", again, fs::copy_options::overwrite_existing);
   ASSERT_EQ(execute(again.string() + " --dry-run --output " + (tiny_run().folder / "runs").string(), tiny_run().folder),
             0);
-  EXPECT_THAT(read(tiny_run().folder / "out.txt"), HasSubstr("5 of 5 done")) << "identities hash every value";
+  EXPECT_THAT(read(tiny_run().folder / "out.txt"), HasSubstr("5 of 5 parts done")) << "identities hash every value";
 }
 
 TEST_F(RunDirectory, TheReportShowsWhatTheRunMeasured) {

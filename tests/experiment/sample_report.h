@@ -89,7 +89,35 @@ inline experiment::Report sample_report(const std::filesystem::path& folder) {
   }
   masks.pictures.push_back({folder / "nowhere.png", "a picture that is not there"});
   task.pictures = {masks};
-  report.sections = {slices, volumes, task};
+  ScatterChart cases{.title = "Test cases", .x_label = "scratch, percent", .y_label = "the other row, percent"};
+  cases.groups = {{"slices", {{41, 52, "a"}, {60, 58, "b"}, {33, 47, "c"}}}, {"joint", {{41, 59, "a"}, {60, 66, "b"}}}};
+  task.scatters = {cases};
+  LineChart loss{.title = "Training loss: every trial (thin), mean and standard deviation", .spread = true};
+  for (int trial = 0; trial < 3; ++trial) {
+    Series series{.name = "joint", .x = {}, .y = {}};
+    for (int epoch = 1; epoch <= 8; ++epoch) {
+      series.x.push_back(epoch);
+      series.y.push_back(1.0 / (epoch + trial));
+    }
+    loss.series.push_back(series);
+  }
+  task.curves = {loss};
+  ReportSection sweep{.title = "sweep"};
+  ParallelChart settings{.title = "IoU over the settings", .score = "IoU", .axes = {"lr", "epochs"}};
+  HeatMap map{.title = "IoU", .x_label = "lr", .y_label = "epochs", .columns = {"0.01", "0.1"}, .rows = {"1", "2"}};
+  map.values = {{50.2, 56.1}, {61.3, std::nan("")}};
+  settings.lines = {{{"0.01", "1"}, 50.2}, {{"0.1", "1"}, 56.1}, {{"0.01", "2"}, 61.3}};
+  sweep.parallels = {settings};
+  sweep.heat_maps = {map};
+  report.plan.title = "Stages, and the tasks that begin from them";
+  report.plan.parts = {
+      {NodeKind::stage, "slices", "", "stage slices", {NodeState::done}},
+      {NodeKind::stage, "joint", "slices", "stage joint", {NodeState::running}},
+      {NodeKind::task, "head", "slices", "task head, from slices, trial 1", {NodeState::done}},
+      {NodeKind::task, "head", "slices", "task head, from slices, trial 2", {NodeState::failed, "NaN"}},
+      {NodeKind::task, "head", "joint", "task head, from joint, trial 1", {NodeState::missing}}};
+  report.progress = "2 of 5 parts done, 1 running, 1 failed, 1 to do";
+  report.sections = {slices, volumes, task, sweep};
   report.provenance = {{"command", "run-experiment experiments/quickstart.toml --set data.source=\"phantom\""},
                        {"commit", "1a2b3c4d5e6f, with uncommitted changes"},
                        {"LibTorch", "2.11.0"},

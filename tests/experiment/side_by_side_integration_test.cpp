@@ -1,12 +1,12 @@
 // run-experiment --jobs: trials in processes of their own, which may crash, be stopped, or meet another driver.
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
-#include "data/cache_fixtures.h"
-#include "support/command.h"
+#include "experiment/experiment_run.h"
 #include "support/read.h"
 
 namespace {
@@ -16,73 +16,26 @@ using ivory::test::Answer;
 using ivory::test::read;
 using nlohmann::json;
 using testing::AllOf;
+using testing::ContainsRegex;
 using testing::HasSubstr;
 using testing::Not;
 
-// Three stages that differ by how they end, each with a task.
-const char* const experiment = R"toml(
-plugins = ["PLUGINS/libcrashing.so"]
-[experiment]
-name = "tiny"
-threads = 1
-[data.scans]
-layout = "phantom"
-phantom = { volumes = 5, size = [8, 24, 24], labels = [1], seed = 1 }
-[model]
-slice_backbone = { name = "resnet", depth = 18, in_channels = 1 }
-[[stage]]
-name = "slices"
-data = ["scans"]
-objectives = [{ name = "crashing" }]
-steps = 3
-batch_size = 4
-[stage.views.slice]
-crops = [{ count = 2, size = 16, scale = [0.4, 1.0] }]
-[[task]]
-name = "organ"
-plugin = { name = "segmentation", decoder_channels = [16, 8, 8, 4, 4] }
-from = ["slices"]
-data = "scans"
-classes = [{ name = "organ", labels = [1] }]
-size = 32
-epochs = 1
-batch_size = 8
-)toml";
-
 constexpr const char* ends =
-    "[sweep]\nparameters = { \"stage.slices.objectives.crashing.end\" = [\"none\", \"segv\", \"memory\"] }\n";
+    "[sweep]\nparameters = { \"stage.slices.objectives.crashing.end\" = [\"none\", \"segv\", \"memory\", \"tensor\"] "
+    "}\n";
 
-class SideBySideRun : public testing::Test {
- protected:
-  void write(const std::string& sweep) {
-    std::string text = experiment + sweep;
-    text.replace(text.find("PLUGINS"), 7, IVORY_BINARY_DIR "/lib/test_plugins");
-    std::ofstream(file_) << text;
-  }
-  std::string command(const std::string& options) const {
-    return "IVORY_CACHE=" + (folder_.path() / "caches").string() +
-           " timeout 300 " IVORY_BINARY_DIR "/bin/run-experiment " + file_.string() + " --output " + output_.string() +
-           " " + options + " 2>&1";
-  }
-  Answer run(const std::string& options) const { return ivory::test::answer_of(command(options)); }
+using SideBySideRun = ivory::test::ExperimentRun;
 
-  // Folders of the store that hold the file.
-  std::vector<fs::path> with(const std::string& name) const {
-    std::vector<fs::path> found;
-    for (const auto& entry : fs::directory_iterator(output_ / "store")) {
-      if (fs::exists(entry.path() / name)) found.push_back(entry.path());
-    }
-    return found;
+// Of every epoch in metrics.jsonl of a node.
+json losses_of(const fs::path& node) {
+  json losses = json::array();
+  std::istringstream lines(read(node / "metrics.jsonl"));
+  for (std::string text; std::getline(lines, text);) {
+    const json line = json::parse(text);
+    if (line["kind"] == "epoch") losses.push_back(line["means"]["loss"]);
   }
-  std::vector<fs::file_time_type> times(const std::vector<fs::path>& folders) const {
-    std::vector<fs::file_time_type> all;
-    for (const auto& one : folders) all.push_back(fs::last_write_time(one / "done.json"));
-    return all;
-  }
-
-  ivory::data::testing::TemporaryFolder folder_;
-  const fs::path file_ = folder_.path() / "tiny.toml", output_ = folder_.path() / "runs";
-};
+  return losses;
+}
 
 TEST_F(SideBySideRun, ACrashIsToldAndLeavesTheOthers) {
   write(ends);
@@ -91,13 +44,18 @@ TEST_F(SideBySideRun, ACrashIsToldAndLeavesTheOthers) {
   EXPECT_THAT(first.text, HasSubstr("stage slices (stage.slices.objectives.crashing.end=\"segv\") failed: "
                                     "crashed with SIGSEGV (Segmentation fault) ("));
   EXPECT_THAT(first.text, HasSubstr("failed: out of memory: the system gives no more"));
-  EXPECT_THAT(first.text, HasSubstr("of 6] task organ, from slices, trial 1 "
+  EXPECT_THAT(first.text, ContainsRegex("failed: out of memory: .*allocate 281474976710656 bytes"));
+  EXPECT_THAT(first.text, HasSubstr("of 8] task organ, from slices, trial 1 "
                                     "(stage.slices.objectives.crashing.end=\"none\") done in "));
   const auto done = with("done.json"), failed = with("failed.json");
   ASSERT_EQ(done.size(), 2u);
-  ASSERT_EQ(failed.size(), 2u);
+  ASSERT_EQ(failed.size(), 3u);
   EXPECT_THAT(read(done[0] / "log.txt"), HasSubstr("stage slices: epoch")) << "a child's log lies with its node";
   const auto before = times(done);
+
+  const Answer verified =
+      ivory::test::answer_of(IVORY_BINARY_DIR "/bin/ivory store verify --output " + output_.string());
+  EXPECT_EQ(verified.code, 0) << "the store is whole: " << verified.text;
 
   const Answer skipped = run("--jobs 2 --skip-failed");
   EXPECT_EQ(skipped.code, 1);
@@ -107,7 +65,7 @@ TEST_F(SideBySideRun, ACrashIsToldAndLeavesTheOthers) {
   const Answer retried = ivory::test::answer_of("IVORY_FIXTURE_CALM=1 " + command("--jobs 2 --retry-failed"));
   EXPECT_EQ(retried.code, 0) << retried.text;
   EXPECT_TRUE(with("failed.json").empty());
-  EXPECT_EQ(with("done.json").size(), 6u);
+  EXPECT_EQ(with("done.json").size(), 8u);
   EXPECT_EQ(times(done), before) << "what was done is not done again";
   const Answer alone = run("");
   EXPECT_EQ(alone.code, 0) << alone.text;
@@ -166,6 +124,60 @@ TEST_F(SideBySideRun, TwoDriversOnOneStoreShareTheWork) {
     for (size_t at = 0; (at = metrics.find("\"kind\":\"epoch\"", at)) != std::string::npos; ++at) ++epochs;
     EXPECT_EQ(epochs, 1u) << node << " was trained twice";
   }
+}
+
+// Files of another time, before and after: what counts is what they say.
+TEST_F(SideBySideRun, ClockJumpsDecideNothing) {
+  write("");
+  constexpr const char* longer = "--set stage.slices.epochs=4 --set stage.slices.batch_size=20 ";
+  const Answer whole = run(longer + std::string("--jobs 2"));
+  ASSERT_EQ(whole.code, 0) << whole.text;
+  ASSERT_EQ(with("done.json").size(), 2u);
+  const auto touch_all = [&](const char* day) {
+    return std::system(("find " + output_.string() + " -exec touch -h -d " + day + " {} +").c_str());
+  };
+  for (const char* day : {"1971-01-01", "2099-12-31"}) {
+    ASSERT_EQ(touch_all(day), 0);
+    const Answer again = run(longer + std::string("--jobs 2"));
+    EXPECT_EQ(again.code, 0) << again.text;
+    EXPECT_THAT(again.text, Not(HasSubstr(" done in "))) << day;
+  }
+
+  // A stage that has saved after its second epoch, its later checkpoint being the older file.
+  const auto trained = with("weights.safetensors");
+  const fs::path stage = *std::find_if(trained.begin(), trained.end(), [](const fs::path& one) {
+    return one.filename().string().starts_with("stage-");
+  });
+  const json first = losses_of(stage);
+  fs::remove_all(stage);
+  const std::string part =
+      "IVORY_CACHE=" + (folder_.path() / "caches").string() + " timeout 300 " IVORY_BINARY_DIR "/bin/run-experiment " +
+      (output_ / "tiny" / "experiment.toml").string() + " --node " + stage.filename().string() + " --until 2 2>&1";
+  EXPECT_EQ(ivory::test::answer_of(part).code, 76);
+  ASSERT_EQ(touch_all("2099-12-31"), 0);
+  const std::string older = "find " + stage.string() +
+                            "/checkpoints -newermt 2000-01-01 -path '*/step-*4*' -exec touch -h -d "
+                            "1971-01-01 {} +";
+  ASSERT_EQ(std::system(older.c_str()), 0);
+  const Answer resumed = run(longer + std::string("--jobs 2"));
+  EXPECT_EQ(resumed.code, 0) << resumed.text;
+  EXPECT_THAT(read(stage / "log.txt"), HasSubstr("goes on from step 4 of 8"));
+  EXPECT_EQ(losses_of(stage), first);
+}
+
+TEST_F(SideBySideRun, AFullDiskIsAFailureThatTheNextRunMends) {
+  write("");
+  ASSERT_EQ(run("--jobs 2").code, 0);
+  const json expected = json::parse(read(output_ / "tiny" / "table.json"))["cells"];
+  fs::remove_all(output_);
+  // A limit on the size of files stands for the full disk: write() fails in the middle of a file, without a mount.
+  const Answer full = ivory::test::answer_of("trap '' XFSZ; ulimit -f 20480; " + command("--jobs 2"));
+  EXPECT_EQ(full.code, 1) << full.text;
+  EXPECT_THAT(full.text, ContainsRegex("stage slices failed: .*File too large"));
+  EXPECT_TRUE(with("done.json").empty());
+  const Answer mended = run("--jobs 2");
+  EXPECT_EQ(mended.code, 0) << mended.text;
+  EXPECT_EQ(json::parse(read(output_ / "tiny" / "table.json"))["cells"], expected);
 }
 
 }  // namespace

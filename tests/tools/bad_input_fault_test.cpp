@@ -141,7 +141,7 @@ TEST_F(BadInput, MissingDataSayWhereToGetThem) {
   const Answer plan = run("run-experiment", "x.toml --dry-run", " 2>&1");
   EXPECT_EQ(plan.code, 0);
   EXPECT_THAT(plan.text, AllOf(HasSubstr("data scans: cannot be read: "), HasSubstr("nowhere is missing"),
-                               HasSubstr("ask the archive for it"), HasSubstr("stage slices: waits for its data")));
+                               HasSubstr("ask the archive for it"), HasSubstr("stage slices: without data")));
 }
 
 // Every kind by the parsers' own tests; here that the programs answer, too.

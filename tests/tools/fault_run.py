@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""fault_run.py BUILD [--kills N] [--seed S] [--jobs J]: kills run-experiment --jobs, or one of its workers, with SIGKILL
-at N random moments; then the experiment must end as one that was never disturbed: the same table and weights, nothing
-trained again after it was recorded as done, every record whole, `ivory store verify` content."""
+"""fault_run.py BUILD [--kills N] [--seed S] [--jobs J]: kills run-experiment --jobs, one of its workers, or a Slurm job of
+run-experiment --launcher slurm, with SIGKILL at N random moments; then the experiment must end as one that was never
+disturbed: the same table and weights, nothing trained again after it was recorded as done, every record whole,
+`ivory store verify` content. Every third run is one of Slurm; a script stands for sbatch and runs what is submitted."""
 import argparse
 import hashlib
 import json
@@ -46,17 +47,43 @@ batch_size = 8
 parameters = { "stage.slices.optimiser.lr" = [0.05, 0.1] }
 """
 
+# Runs the elements one after the other: what they depend on was submitted before them.
+SBATCH = """#!/bin/bash
+[ "$1" = --version ] && exit 0
+for word; do
+  case $word in --array=0-*) last=${word#--array=0-};; --output=*) output=${word#--output=};; esac
+done
+for i in $(seq 0 "${last:-0}"); do
+  SLURM_ARRAY_TASK_ID=$i SLURM_CPUS_PER_TASK=1 bash "${@: -1}" >> "${output//%a/$i}" 2>&1
+done
+echo 1
+"""
+
 
 class Run:
-    def __init__(self, build, root, name, jobs):
+    def __init__(self, build, root, name, jobs, slurm=False):
         self.output = root / name
-        self.command = [f"{build}/bin/run-experiment", str(root / "tiny.toml"), "--output", str(self.output),
-                        "--jobs", str(jobs)]
+        self.slurm = slurm
+        how = ["--launcher", "slurm"] if slurm else ["--jobs", str(jobs)]
+        self.command = [f"{build}/bin/run-experiment", str(root / "tiny.toml"), "--output", str(self.output)] + how
         self.log = root / f"{name}.log"
 
     def start(self):
         with open(self.log, "a") as log:
             return subprocess.Popen(self.command, stdout=log, stderr=log)
+
+    def slurm_jobs(self):
+        """(script, its run-experiment --node), where one runs: what dies when Slurm kills a job."""
+        found = []
+        for folder in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                words = (folder / "cmdline").read_bytes().split(b"\0")
+                if b"--node" in words and words[1].startswith(str(self.output).encode() + b"/"):
+                    parent = (folder / "stat").read_text().rsplit(")", 1)[1].split()[1]
+                    found.append((int(parent), int(folder.name)))
+            except (OSError, IndexError):
+                continue  # it has ended
+        return found
 
     def records(self):
         """Of every node that is done: which file its record is, so that a second one would be seen."""
@@ -84,6 +111,18 @@ def workers(driver):
         return []
 
 
+def kill(*pids):
+    """Whether any of them was there."""
+    there = False
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+            there = True
+        except ProcessLookupError:
+            pass
+    return there
+
+
 def disturb(run, draw, longest):
     """One session with one kill. Returns what was killed, or None when the run ended before."""
     driver = run.start()
@@ -92,11 +131,14 @@ def disturb(run, draw, longest):
         time.sleep(0.005)
     if driver.poll() is not None:
         return None
+    if run.slurm:
+        jobs = run.slurm_jobs()
+        killed = bool(jobs) and kill(*draw.choice(jobs))
+        driver.wait()  # the jobs after it are run
+        return "Slurm job" if killed else None
     children = workers(driver.pid)
     victim = draw.choice(children) if children and draw.random() < 0.5 else driver.pid
-    try:
-        os.kill(victim, signal.SIGKILL)
-    except ProcessLookupError:
+    if not kill(victim):
         return None
     if victim == driver.pid:
         driver.wait()
@@ -125,6 +167,9 @@ def main():
         root = pathlib.Path(folder)
         (root / "tiny.toml").write_text(EXPERIMENT)
         os.environ["IVORY_CACHE"] = str(root / "cache")
+        os.environ["PATH"] = f"{root}:{os.environ['PATH']}"
+        (root / "sbatch").write_text(SBATCH)
+        (root / "sbatch").chmod(0o755)
         undisturbed = Run(options.build, root, "undisturbed", options.jobs)
         begin = time.monotonic()
         if undisturbed.start().wait() != 0:
@@ -132,22 +177,29 @@ def main():
         longest = time.monotonic() - begin
         expected, nodes = undisturbed.result(), len(undisturbed.records())
 
-        killed, rounds, known = {"driver": 0, "worker": 0}, 0, {}
+        killed, rounds, known, checked, turn = {"driver": 0, "worker": 0, "Slurm job": 0}, 0, {}, 0, 0
         run = Run(options.build, root, f"run{rounds}", options.jobs)
         while sum(killed.values()) < options.kills:
-            what = disturb(run, draw, longest / 3)
+            what = disturb(run, draw, longest * (0.7 if run.slurm else 1 / 3))
             if what:
                 killed[what] += 1
+                turn += 1
+                print(f"kill {sum(killed.values())} of {options.kills}: a {what}, {len(run.records())} of {nodes} nodes "
+                      f"done; run {rounds + 1}", flush=True)
             now = run.records()
             compare(known, now, "before a kill")
+            checked += len(known)
             known = now
-            if len(known) == nodes:  # all is done: the next kills disturb a run from its beginning
+            # All is done, or its turn is over: the next kills disturb a run from its beginning.
+            if len(known) == nodes or turn == max(1, options.kills // 6):
                 finish(options, run, known, expected)
-                rounds, known = rounds + 1, {}
-                run = Run(options.build, root, f"run{rounds}", options.jobs)
+                rounds, known, turn = rounds + 1, {}, 0
+                run = Run(options.build, root, f"run{rounds}", options.jobs, slurm=rounds % 3 == 1)
         finish(options, run, known, expected)
-    print(f"{killed['driver']} drivers and {killed['worker']} workers killed in {rounds + 1} runs of {nodes} nodes: the same "
-          f"tables and weights, no node recorded twice")
+    print(f"\n{killed['driver']} drivers, {killed['worker']} workers and {killed['Slurm job']} Slurm jobs were killed with "
+          f"SIGKILL in {rounds + 1} runs of {nodes} nodes (seed {options.seed}):\n"
+          f"every run ended with the table and the weights of the undisturbed one; of {checked} records looked at again after "
+          f"a kill none was written twice or half; ivory store verify found every store whole")
 
 
 def finish(options, run, known, expected):

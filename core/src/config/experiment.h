@@ -135,9 +135,11 @@ struct StageSpec {
   std::vector<ObjectiveUse> objectives;
   SliceViewSpec slice_views;
   VolumeViewSpec volume_views;
-  int64_t volume_batch_size = 0;   // when slices and volumes are trained together; 0: batch_size
-  std::vector<ProbeUse> probes;    // they change no result, and so no identity
-  std::optional<ModelSpec> model;  // where it is not [model], here or in the stages that it begins from
+  std::string views_on = "cpu";       // "cpu", "device": where views are made; changes no identity
+  std::string views_output = "fp32";  // "fp32", "bf16" (with its precision)
+  int64_t volume_batch_size = 0;      // when slices and volumes are trained together; 0: batch_size
+  std::vector<ProbeUse> probes;       // they change no result, and so no identity
+  std::optional<ModelSpec> model;     // where it is not [model], here or in the stages that it begins from
   TrainSpec train;
   Location where;
 };
@@ -207,6 +209,18 @@ struct TableSpec {
   ReferenceTable paper = {};
 };
 
+// Successive halving of a sweep: each time so many epochs of one stage or task are over, the better part of the points
+// goes on, and the others are stopped.
+struct HalvingSpec {
+  std::string stage = {}, task = {};  // what is compared: one of them
+  // Of a stage: the mean of a loss term or diagnostic over the epoch, or "probes/TASK/SCORE". Of a task: a score on its
+  // validation split.
+  std::string metric = {};
+  bool greater_is_better = false;
+  std::vector<int64_t> rungs = {};  // epochs, ascending
+  double keep = 0.5;                // share of the points that goes on, at least one
+};
+
 struct Experiment {
   std::string name;
   std::string note;  // printed under every table ("shows that the pipeline works, not …")
@@ -224,6 +238,7 @@ struct Experiment {
   TableSpec table;
   // Of a sweep: "stage.joint.epochs=3, …" of this trial; empty without one.
   std::string sweep_point;
+  std::optional<HalvingSpec> halving;  // of a sweep, the same in all its points
   std::filesystem::path file;
 
   const StageSpec& stage(const std::string& stage_name) const;

@@ -28,7 +28,8 @@ void leave_out_unneeded_stages(Experiment& experiment) {
   std::erase_if(experiment.stages, [&](const StageSpec& stage) { return needed.count(stage.name) == 0; });
 }
 
-Experiment read_point(Node document, const SweepPoint& point, const std::filesystem::path& file, Scope& scope) {
+Experiment read_point(Node document, const Sweep& sweep, const SweepPoint& point, const std::filesystem::path& file,
+                      Scope& scope) {
   for (const auto& setting : point) {
     assign(document, setting.path, setting.value, setting.place, true, scope.diagnostics);
   }
@@ -51,6 +52,10 @@ Experiment read_point(Node document, const SweepPoint& point, const std::filesys
   read_tasks(root, experiment, scope);
   read_table(root, experiment, scope);
   leave_out_unneeded_stages(experiment);
+  if (sweep.halving) {
+    check(*sweep.halving, experiment, scope.diagnostics);
+    experiment.halving = sweep.halving->spec;
+  }
   if (root.take("extends")) root.error("extends", "'extends' is read from the file alone");
   if (root.take("sweep")) root.error("sweep", "[sweep] cannot be set by a point of a sweep");
   root.finish();
@@ -70,11 +75,13 @@ std::vector<Experiment> parse_experiments(const std::string& text, const std::st
   diagnostics.throw_if_any();  // without its base nearly everything would seem to be missing
   take_smoke(document, smoke, diagnostics);
   apply_overrides(document, overrides, diagnostics);
-  const auto points = take_sweep(document, diagnostics);
+  const auto sweep = take_sweep(document, diagnostics);
 
   Scope scope{.registry = registry, .diagnostics = diagnostics, .loaded = {}, .kinds = {}, .stages = {}, .tasks = {}};
   std::vector<Experiment> experiments;
-  for (const auto& point : points) experiments.push_back(read_point(document, point, file_name, scope));
+  for (const auto& point : sweep.points) {
+    experiments.push_back(read_point(document, sweep, point, file_name, scope));
+  }
   diagnostics.throw_if_any();
   return experiments;
 }

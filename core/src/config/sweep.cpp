@@ -98,7 +98,7 @@ std::vector<SweepPoint> list(Section& sweep) {
   return points.empty() ? std::vector<SweepPoint>(1) : points;
 }
 
-std::vector<SweepPoint> read_points(Section& sweep) {
+Sweep read_sweep(Section& sweep) {
   std::string mode = "grid";
   sweep.read_choice("mode", mode, {"grid", "zip", "list"});
   for (const std::string key : {"parameters", "trials"}) {
@@ -118,20 +118,22 @@ std::vector<SweepPoint> read_points(Section& sweep) {
     const Axis axis{"experiment.seed", sweep.place("seeds"), *sweep.take("seeds")->node.list()};
     if (!too_many(points.size(), axis, sweep)) points = times(points, axis);
   }
+  auto halving = read_halving(sweep);
+  if (halving && points.size() < 2) sweep.error("halving", "'sweep.halving' compares points, and the sweep has one");
   sweep.finish();
-  return points;
+  return {std::move(points), std::move(halving)};
 }
 
 }  // namespace
 
-std::vector<SweepPoint> take_sweep(Node& document, Diagnostics& diagnostics) {
-  std::vector<SweepPoint> points(1);
+Sweep take_sweep(Node& document, Diagnostics& diagnostics) {
+  Sweep taken{.points = std::vector<SweepPoint>(1)};
   {
     Section root(document, document.place, "", diagnostics);
-    if (auto sweep = root.section("sweep")) points = read_points(*sweep);
+    if (auto sweep = root.section("sweep")) taken = read_sweep(*sweep);
   }
   std::erase_if(std::get<Table>(document.value), [](const Member& member) { return member.key == "sweep"; });
-  return points;
+  return taken;
 }
 
 std::string described(const SweepPoint& point) {

@@ -1,12 +1,16 @@
 // The slice caches of an experiment.
 #include <spdlog/spdlog.h>
 
+#include <map>
+#include <nlohmann/json.hpp>
 #include <set>
+#include <tuple>
 
 #include "experiment/cache_store.h"
 #include "experiment/run.h"
 
 namespace ivory::experiment {
+namespace fs = std::filesystem;
 namespace {
 
 // Data sets that a stage or task reads.
@@ -27,6 +31,29 @@ std::shared_ptr<const data::DataSet> joined_data(const std::vector<std::string>&
   return std::make_shared<const data::DataSet>(std::move(caches));
 }
 
+std::shared_ptr<const data::SliceCache> open_cache(const config::DataSpec& spec, bool build) {
+  return std::make_shared<const data::SliceCache>(build ? ensure_cache(spec).folder : cache_folder(spec));
+}
+
+// The points of a sweep have their caches in common: they are looked through once, until their manifests are others.
+std::shared_ptr<const data::SliceCache> shared_cache(const config::DataSpec& spec, bool build) {
+  using Recipe = std::tuple<std::string, std::string, bool>;
+  using State = std::pair<fs::file_time_type, uintmax_t>;
+  static std::map<Recipe, std::pair<State, std::shared_ptr<const data::SliceCache>>> known;
+  const fs::path manifest = cache_folder(spec) / "manifest.json";
+  const auto state = [&]() -> State {
+    std::error_code missing;
+    return {fs::last_write_time(manifest, missing), fs::file_size(manifest, missing)};
+  };
+  auto& [then, cache] = known[{manifest.string(), config::identity(spec).dump(), build}];
+  if (!cache || then != state()) {
+    cache.reset();
+    cache = open_cache(spec, build);
+    then = state();
+  }
+  return cache;
+}
+
 }  // namespace
 
 OpenData open_data(const config::Experiment& experiment, bool build) {
@@ -34,8 +61,7 @@ OpenData open_data(const config::Experiment& experiment, bool build) {
   for (const auto& name : used_data(experiment)) {
     const auto& spec = experiment.data_set(name);
     try {
-      const auto folder = build ? ensure_cache(spec).folder : cache_folder(spec);
-      auto cache = std::make_shared<const data::SliceCache>(folder);
+      auto cache = shared_cache(spec, build);
       opened.content[name] = cache->content_hash();
       opened.caches[name] = std::move(cache);
     } catch (const Error& error) {

@@ -1,10 +1,12 @@
 // run-experiment --dry-run: the plan in words.
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "experiment/cache_store.h"
 #include "experiment/estimate.h"
 #include "experiment/lint.h"
+#include "experiment/node_state.h"
 #include "experiment/run.h"
 #include "train/trainer.h"
 
@@ -17,31 +19,40 @@ std::string mebibytes(double bytes) {
   return text;
 }
 
-std::string state_of(const Node& node, const Store& store) {
-  if (node.identity.empty()) return "waits for its data";
-  if (store.record(node)) return "done";
-  return std::filesystem::exists(store.folder(node) / "checkpoints") ? "begun" : "to do";
-}
-
-// What the trials of a task share is looked up once, of thousands of them too.
+// What parts of one kind share is looked up once, of thousands of them too.
 class Costs {
  public:
-  Costs(const OpenData& data, const Store& store) : data_(data), store_(store) {}
-
-  Estimate of(const Node& node) {
+  Estimate of(const Node& node, const OpenData& data, const Store& store) {
     const std::string name = (node.kind == NodeKind::stage ? "stage " : "task ") + node.name;
-    const auto [set, opened] = sets_.try_emplace(node.data);
-    if (opened) set->second = data_set_of(node, data_);
-    const auto [seconds, read] = seconds_.try_emplace(name);
-    if (read) seconds->second = measured_seconds(node, store_);
-    return estimate(node, set->second.get(), seconds->second);
+    std::vector<const data::SliceCache*> caches;
+    for (const auto& set : node.data) {
+      const auto found = data.caches.find(set);
+      caches.push_back(found == data.caches.end() ? nullptr : found->second.get());
+    }
+    const auto [set, opened] = sets_.try_emplace(std::move(caches));
+    if (opened) set->second = data_set_of(node, data);
+    const auto [cost, read] = measured_.try_emplace(store.root().string() + (node.smoke ? " smoke " : " ") + name);
+    if (read) cost->second = measured_cost(node, store);
+    return estimate(node, set->second.get(), cost->second);
   }
 
  private:
-  const OpenData& data_;
-  const Store& store_;
-  std::map<std::vector<std::string>, std::shared_ptr<const data::DataSet>> sets_;
-  std::map<std::string, std::optional<double>> seconds_;
+  std::map<std::vector<const data::SliceCache*>, std::shared_ptr<const data::DataSet>> sets_;
+  std::map<std::string, std::optional<MeasuredCost>> measured_;
+};
+
+// Time of many parts, as far as parts like them were measured.
+struct Time {
+  double seconds = 0;
+  size_t unmeasured = 0;
+
+  void add(const Estimate& cost) {
+    if (cost.seconds) {
+      seconds += *cost.seconds;
+    } else {
+      ++unmeasured;
+    }
+  }
 };
 
 std::string text_of(const Estimate& cost) {
@@ -49,6 +60,7 @@ std::string text_of(const Estimate& cost) {
   if (cost.steps > 0) text += ", " + std::to_string(cost.steps) + " steps";
   if (cost.megapixels > 0) text += ", " + std::to_string(static_cast<int64_t>(cost.megapixels)) + " megapixels";
   if (cost.seconds) text += ", about " + duration_text(*cost.seconds) + " at the measured rate";
+  if (cost.peak_mib > 0) text += ", " + std::to_string(cost.peak_mib) + " MiB of memory measured";
   return text;
 }
 
@@ -98,28 +110,112 @@ std::string describe_memory(const config::Experiment& experiment, const plugin::
          std::to_string(largest.prefetch_mib) + " MiB; activations come on top and grow with the batch\n";
 }
 
+// Known before the data are there, for what several experiments have in common.
+Plan provisional_plan(const config::Experiment& experiment, const OpenData& data) {
+  auto content = data.content;
+  for (const auto& [name, reason] : data.missing) {
+    content[name] = "not there: " + config::identity(experiment.data_set(name)).dump();
+  }
+  return make_plan(experiment, content);
+}
+
+std::string describe_halving(const config::HalvingSpec& halving) {
+  std::string epochs;
+  for (const int64_t rung : halving.rungs) epochs += (epochs.empty() ? "" : ", ") + std::to_string(rung);
+  char keep[32];
+  std::snprintf(keep, sizeof keep, "%g", 100 * halving.keep);
+  return "  halving: after epochs " + epochs + " of " +
+         (halving.task.empty() ? "stage " + halving.stage : "task " + halving.task) + " the " + keep + " % of the " +
+         "trials with the " + (halving.greater_is_better ? "greatest " : "least ") + halving.metric +
+         " go on; times below are those without it\n";
+}
+
+class DryRun {
+ public:
+  explicit DryRun(const plugin::Registry& registry) : registry_(registry) {}
+
+  std::string describe(const config::Experiment& experiment) {
+    const OpenData data = open_data(experiment, /*build=*/false);
+    const Plan plan = make_plan(experiment, data.content);
+    const Store store(experiment.output);
+    const bool whole = experiment.sweep_point.empty();  // of a sweep's points only how far they are
+    std::string text = experiment.name;
+    if (!whole) text += " (" + experiment.sweep_point + ")";
+    text += ": " + std::to_string(plan.nodes.size()) + " nodes, results in " + run_folder(experiment).string() + "\n";
+    if (whole) text += describe_data(experiment, data);
+    std::map<NodeState, size_t> counts;
+    Time left;
+    for (const auto& node : plan.nodes) {
+      const NodeState state = status_of(node, store).state;
+      const Estimate cost = costs_.of(node, data, store);
+      ++counts[state];
+      if (state != NodeState::done) left.add(cost);
+      if (!whole) continue;
+      text += "  " + node.label() + ": " + to_text(state) + (state == NodeState::done ? "" : text_of(cost)) + "\n";
+      if (state != NodeState::done) text += warnings_of(node, data);
+    }
+    text += "  " + progress_text(counts) + time_left(left) + "\n";
+    if (whole) text += describe_memory(experiment, registry_);
+    count(data.missing.empty() ? plan : provisional_plan(experiment, data), data, store);
+    return text;
+  }
+
+  // Of several experiments, or the points of a sweep.
+  std::string together() const {
+    const size_t shared = parts_ - different_.size();
+    std::string text = "together: " + std::to_string(parts_) + " parts, " + std::to_string(different_.size()) +
+                       " different ones; " + std::to_string(stages_ - different_stages_) + " stages and " +
+                       std::to_string(shared - (stages_ - different_stages_)) + " tasks need not be run again";
+    if (alone_.seconds <= 0) return text + "\n";
+    text += "; about " + duration_text(once_.seconds) + " instead of " + duration_text(alone_.seconds) +
+            " at the measured rate";
+    return text + unmeasured_text(once_) + "\n";
+  }
+
+ private:
+  static std::string unmeasured_text(const Time& time) {
+    if (time.unmeasured == 0) return "";
+    return ", without " + std::to_string(time.unmeasured) + (time.unmeasured == 1 ? " part" : " parts") +
+           " of kinds that were never measured";
+  }
+
+  static std::string time_left(const Time& time) {
+    if (time.seconds <= 0) return "";
+    return "; about " + duration_text(time.seconds) + " left, one after the other, at the measured rate" +
+           unmeasured_text(time);
+  }
+
+  void count(const Plan& plan, const OpenData& data, const Store& store) {
+    for (const auto& node : plan.nodes) {
+      const Estimate cost = costs_.of(node, data, store);
+      const bool stage = node.kind == NodeKind::stage;
+      ++parts_;
+      stages_ += stage;
+      alone_.add(cost);
+      if (!different_.insert(store.folder(node).string()).second) continue;
+      different_stages_ += stage;
+      once_.add(cost);
+    }
+  }
+
+  const plugin::Registry& registry_;
+  Costs costs_;
+  std::set<std::string> different_;
+  size_t parts_ = 0, stages_ = 0, different_stages_ = 0;
+  Time alone_, once_;  // of all parts, done or not
+};
+
 }  // namespace
 
-std::string describe_plan(const config::Experiment& experiment, const plugin::Registry& registry) {
-  const OpenData data = open_data(experiment, /*build=*/false);
-  const Plan plan = make_plan(experiment, data.content);
-  const Store store(experiment.output);
-  std::string text = experiment.name;
-  if (!experiment.sweep_point.empty()) text += " (" + experiment.sweep_point + ")";
-  text += ": " + std::to_string(plan.nodes.size()) + " nodes, results in " + run_folder(experiment).string() + "\n";
-  if (experiment.sweep_point.empty()) text += describe_data(experiment, data);
-  Costs costs(data, store);
-  int64_t done = 0;
-  for (const auto& node : plan.nodes) {
-    const std::string state = state_of(node, store);
-    done += state == "done";
-    if (!experiment.sweep_point.empty()) continue;
-    text += "  " + node.label() + ": " + state + (state == "done" ? "" : text_of(costs.of(node))) + "\n";
-    if (state != "done") text += warnings_of(node, data);
+std::string describe_plans(const std::vector<config::Experiment>& experiments, const plugin::Registry& registry) {
+  DryRun dry_run(registry);
+  std::string text;
+  const config::HalvingSpec* told = nullptr;
+  for (const auto& experiment : experiments) {
+    if (experiment.halving && !std::exchange(told, &*experiment.halving)) text += describe_halving(*experiment.halving);
+    text += dry_run.describe(experiment) + "\n";
   }
-  text += "  " + std::to_string(done) + " of " + std::to_string(plan.nodes.size()) + " done\n";
-  if (experiment.sweep_point.empty()) text += describe_memory(experiment, registry);
-  return text;
+  return experiments.size() > 1 ? text + dry_run.together() : text;
 }
 
 }  // namespace ivory::experiment

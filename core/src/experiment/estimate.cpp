@@ -28,16 +28,18 @@ int64_t steps_of(const config::TrainSpec& train, int64_t samples, int64_t batch)
 
 }  // namespace
 
-std::optional<double> measured_seconds(const Node& node, const Store& store) {
-  for (const auto& record : store.records_of(node)) {
-    const double seconds = record.value("seconds", 0.0);
-    if (node.kind == NodeKind::task) return seconds;
-    if (const int64_t steps = record.value("steps", int64_t{0}); steps > 0) return seconds / static_cast<double>(steps);
-  }
-  return {};
+std::optional<MeasuredCost> measured_cost(const Node& node, const Store& store) {
+  std::optional<MeasuredCost> found;
+  store.visit_records(node, [&](const nlohmann::json& record) {
+    const int64_t steps = node.kind == NodeKind::task ? 1 : record.value("steps", int64_t{0});
+    if (steps <= 0) return true;
+    found = {record.value("seconds", 0.0) / static_cast<double>(steps), record.value("peak_mib", int64_t{0})};
+    return false;
+  });
+  return found;
 }
 
-Estimate estimate(const Node& node, const data::DataSet* data, std::optional<double> measured) {
+Estimate estimate(const Node& node, const data::DataSet* data, const std::optional<MeasuredCost>& measured) {
   Estimate result;
   if (node.kind == NodeKind::stage) {
     const auto& stage = *node.stage;
@@ -54,7 +56,9 @@ Estimate estimate(const Node& node, const data::DataSet* data, std::optional<dou
     result.megapixels = 1e-6 * static_cast<double>(result.steps * task.train.batch_size * task.size * task.size);
   }
   if (measured) {
-    result.seconds = node.kind == NodeKind::task ? *measured : *measured * static_cast<double>(result.steps);
+    const bool per_step = node.kind == NodeKind::stage;
+    result.seconds = measured->seconds * (per_step ? static_cast<double>(result.steps) : 1);
+    result.peak_mib = measured->peak_mib;
   }
   return result;
 }

@@ -9,7 +9,8 @@
 
 namespace ivory::experiment {
 
-enum class JobState { waiting, running, done, failed, left };  // left: cannot run, or is not to
+// paused: saved, until others have come as far. left: cannot run, or is not to. stopped: early, by halving.
+enum class JobState { waiting, running, paused, done, failed, left, stopped };
 
 struct Job {
   size_t point = 0, node = 0;  // the first plan that holds it, and its number there
@@ -29,8 +30,10 @@ class JobQueue {
   // becomes left itself.
   std::vector<size_t> ready();
   void start(size_t job) { jobs_[job].state = JobState::running; }
+  void pause(size_t job) { jobs_[job].state = JobState::paused; }
+  void resume(size_t job) { jobs_[job].state = JobState::waiting; }
   void finish(size_t job, double seconds);
-  void end(size_t job, JobState failed_or_left, const std::string& reason);
+  void end(size_t job, JobState failed_left_or_stopped, const std::string& reason);
 
   const Job& operator[](size_t job) const { return jobs_[job]; }
   size_t size() const { return jobs_.size(); }

@@ -65,6 +65,16 @@ void write_charts(std::ostream& out, const std::vector<Chart>& charts, const cha
   out << "</div>\n";
 }
 
+void write_links(std::ostream& out, const std::vector<Link>& links) {
+  if (links.empty()) return;
+  out << "<ul class=\"links\">\n";
+  for (const auto& link : links) {
+    out << "<li><a href=\"" << escape(link.target) << "\">" << escape(link.text) << "</a> <span class=\"course\">"
+        << escape(link.remark) << "</span></li>\n";
+  }
+  out << "</ul>\n";
+}
+
 void write_section(std::ostream& out, const ReportSection& section, const std::string& id) {
   out << "<section aria-labelledby=\"" << id << "\">\n<h2 id=\"" << id << "\">" << escape(section.title) << "</h2>\n";
   if (!section.facts.empty()) {
@@ -85,9 +95,18 @@ void write_section(std::ostream& out, const ReportSection& section, const std::s
   write_charts(out, section.curves, "charts");
   write_charts(out, section.diagnostics, "charts small");
   write_charts(out, section.dots, "charts");
+  write_charts(out, section.parallels, "charts");
+  write_charts(out, section.heat_maps, "charts");
+  write_charts(out, section.scatters, "charts");
   if (section.table) write_table(out, *section.table, id, "Score");
   for (const auto& group : section.pictures) write_pictures(out, group);
+  write_links(out, section.links);
   out << "</section>\n";
+}
+
+void write_plan(std::ostream& out, const PlanChart& plan) {
+  if (plan.parts.empty()) return;
+  out << "<section aria-labelledby=\"plan\">\n<h2 id=\"plan\">Plan</h2>\n" << to_html(plan) << "</section>\n";
 }
 
 void write_provenance(std::ostream& out, const Report& report) {
@@ -103,7 +122,7 @@ void write_provenance(std::ostream& out, const Report& report) {
 
 // Ids of the sections: distinct, and none that the page uses itself.
 std::vector<std::string> section_ids(const std::vector<ReportSection>& sections) {
-  std::set<std::string> taken = {"", "results", "provenance", "sorted"};
+  std::set<std::string> taken = {"", "results", "plan", "provenance", "sorted", "content", "live"};
   std::vector<std::string> ids;
   for (const auto& section : sections) {
     std::string id = html::anchor(section.title);
@@ -113,31 +132,50 @@ std::vector<std::string> section_ids(const std::vector<ReportSection>& sections)
   return ids;
 }
 
-}  // namespace
+void write_contents(std::ostream& out, const Report& report, const std::vector<std::string>& ids) {
+  out << "<nav aria-label=\"Contents\"><ul><li><a href=\"#results\">Results</a></li>";
+  if (!report.plan.parts.empty()) out << "<li><a href=\"#plan\">Plan</a></li>";
+  for (size_t i = 0; i < ids.size(); ++i) {
+    out << "<li><a href=\"#" << ids[i] << "\">" << escape(report.sections[i].title) << "</a></li>";
+  }
+  out << "<li><a href=\"#provenance\">Provenance</a></li></ul></nav>\n";
+}
 
-std::string to_html(const Report& report) {
-  std::ostringstream out;
-  out.precision(17);
-  const auto ids = section_ids(report.sections);
-  out << page_head(report.title) << "<header>\n<h1>" << escape(report.title) << "</h1>\n";
+void write_header(std::ostream& out, const Report& report, const std::vector<std::string>& ids, bool live) {
+  out << "<a class=\"skip\" href=\"#content\">Skip to the results</a>\n<header>\n<h1>" << escape(report.title)
+      << "</h1>\n";
   if (!report.subtitle.empty()) out << "<p class=\"subtitle\">" << escape(report.subtitle) << "</p>\n";
+  if (!report.progress.empty()) out << "<p class=\"progress\">" << escape(report.progress) << "</p>\n";
   out << html::paragraphs(report.note);
   if (!report.caveat.empty()) {
     out << "<aside class=\"caveat\" aria-label=\"Caveat\">" << html::paragraphs(report.caveat) << "</aside>\n";
   }
-  out << "<nav aria-label=\"Contents\"><ul><li><a href=\"#results\">Results</a></li>";
-  for (size_t i = 0; i < ids.size(); ++i) {
-    out << "<li><a href=\"#" << ids[i] << "\">" << escape(report.sections[i].title) << "</a></li>";
+  write_contents(out, report, ids);
+  out << "</header>\n";
+  if (live) {
+    out << "<p class=\"live\"><button type=\"button\" id=\"live\" aria-pressed=\"false\">Pause updates</button> "
+        << "<span role=\"status\"></span></p>\n";
   }
-  out << "<li><a href=\"#provenance\">Provenance</a></li></ul></nav>\n</header>\n<main>\n";
+}
+
+}  // namespace
+
+std::string to_html(const Report& report, const std::optional<Live>& live) {
+  std::ostringstream out;
+  out.precision(17);
+  const auto ids = section_ids(report.sections);
+  out << page_head(report.title, live.has_value());
+  write_header(out, report, ids, live.has_value());
+  out << "<main id=\"content\" tabindex=\"-1\">\n";
   write_results(out, report.table);
+  write_plan(out, report.plan);
   for (size_t i = 0; i < ids.size(); ++i) write_section(out, report.sections[i], ids[i]);
   write_provenance(out, report);
-  out << "<p id=\"sorted\" class=\"unseen\" role=\"status\"></p>\n</main>\n<footer>Written by Ivory. "
+  out << "</main>\n<p id=\"sorted\" class=\"unseen\" role=\"status\"></p>\n<footer>Written by Ivory. "
       << (report.table.source.empty() ? "No number here was typed in: each"
                                       : "But for the paper's figures no number here was typed in: each")
-      << " was measured by the run that this page describes.</footer>\n<script>" << report_script
-      << "</script>\n</body>\n</html>\n";
+      << " was measured by the run that this page describes.</footer>\n<script>" << (live ? live_script(live->tag) : "")
+      << report_script << "</script>\n</body>\n</html>\n";
   return out.str();
 }
 

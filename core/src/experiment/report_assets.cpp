@@ -1,16 +1,12 @@
 #include "experiment/report_assets.h"
 
-#include <c10/util/StringUtil.h>
-
-#include "experiment/html.h"
-
 namespace ivory::experiment {
 
 const std::string_view report_style = R"css(
 :root {
   color-scheme: light dark;
   --paper: #fffefb; --ink: #1f2328; --muted: #5b626a; --rule: #cfd3d6; --faint: #e9ebec; --tint: #f5f5f1;
-  --accent: #0b5c8f; --warn: #9a4a00; --warn-tint: #fdf3e4;
+  --accent: #0b5c8f; --warn: #9a4a00; --fail: #b3261e; --warn-tint: #fdf3e4;
   --s0: #0072b2; --s1: #d55e00; --s2: #00845f; --s3: #a9558a; --s4: #a87000; --s5: #3a8fc4;
   --text: "Iowan Old Style", "Palatino Linotype", Palatino, "URW Palladio L", P052, Georgia, "DejaVu Serif", serif;
   --sans: system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans", sans-serif;
@@ -19,7 +15,7 @@ const std::string_view report_style = R"css(
 @media (prefers-color-scheme: dark) {
   :root {
     --paper: #15181b; --ink: #e3e3de; --muted: #a2a8ad; --rule: #41474c; --faint: #2a2f33; --tint: #1d2125;
-    --accent: #7cc0ee; --warn: #f0b56a; --warn-tint: #2b2318;
+    --accent: #7cc0ee; --warn: #f0b56a; --fail: #f2726a; --warn-tint: #2b2318;
     --s0: #58acea; --s1: #ee8a4b; --s2: #3cc09a; --s3: #d68fbc; --s4: #dcab45; --s5: #9bd3f5;
   }
 }
@@ -36,8 +32,15 @@ h2 { font-size: 1.4rem; line-height: 1.3; font-weight: 600; margin: 3rem 0 .8rem
 h2::first-letter { text-transform: uppercase; }
 h3 { font-size: 1.08rem; font-weight: 600; margin: 2rem 0 .4rem; }
 a { color: var(--accent); text-underline-offset: .15em; text-decoration-thickness: 1px; }
+.skip { position: absolute; left: -99rem; }
+.skip:focus { left: 1rem; top: 1rem; background: var(--paper); padding: .4rem .8rem; z-index: 1; }
+main:focus { outline: none; }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; border-radius: 2px; }
 .subtitle { color: var(--muted); font: .92rem/1.5 var(--sans); margin-bottom: 1.2rem; }
+.progress { font: .92rem/1.5 var(--sans); font-variant-numeric: tabular-nums; margin: -.9rem 0 1.2rem; }
+.live { position: sticky; top: 0; z-index: 1; max-width: 62rem; margin: 1rem auto 0; padding: .4rem 1.5rem;
+        background: var(--paper); border-bottom: 1px solid var(--rule); font: .88rem/1.5 var(--sans); }
+.live button { font: inherit; margin-right: .8rem; cursor: pointer; }
 nav { font: .88rem/1.7 var(--sans); margin: 1.4rem 0 0; }
 nav ul { list-style: none; margin: 0; padding: 0; display: flex; flex-wrap: wrap; gap: 0 1.2rem; }
 nav a { display: inline-block; }
@@ -103,6 +106,8 @@ svg text.label { fill: var(--ink); }
 .band { stroke: none; opacity: .16; }
 .dot { stroke: none; }
 .faint { opacity: .7; }
+.line.trial { stroke-width: 1; opacity: .45; }
+svg.key .line, circle.line, path.line { stroke-width: 2; }
 .line.s0 { stroke: var(--s0); } .band.s0, .dot.s0 { fill: var(--s0); }
 .line.s1 { stroke: var(--s1); stroke-dasharray: 9 4; } .band.s1, .dot.s1 { fill: var(--s1); }
 .line.s2 { stroke: var(--s2); stroke-dasharray: 2 4; } .band.s2, .dot.s2 { fill: var(--s2); }
@@ -113,6 +118,31 @@ svg text.label { fill: var(--ink); }
           font: .84rem/1.5 var(--sans); font-variant-numeric: tabular-nums; }
 .key { width: 26px; height: 10px; margin-right: .45em; vertical-align: baseline; }
 .course { color: var(--muted); margin-left: .25em; }
+path.line, circle.line { fill: none; stroke-dasharray: none !important; }
+.path { fill: none; stroke: var(--s0); stroke-width: 1.6; stroke-linejoin: round; }
+.path.best { stroke: var(--s1); stroke-width: 3.2; }
+.path:hover { stroke: var(--ink); stroke-opacity: 1; }
+.cell { fill: var(--s0); stroke: var(--faint); }
+.cell.none { stroke-dasharray: 3 3; stroke: var(--rule); }
+.cell.best { stroke: var(--s1); stroke-width: 2.5; }
+svg text.value { fill: var(--ink); }
+.box { fill: var(--tint); stroke: var(--rule); }
+.box.done { stroke: var(--s2); }
+.box.running { stroke: var(--s0); stroke-width: 2; }
+.box.failed { stroke: var(--fail); stroke-width: 2; }
+.box.todo, .box.nodata { stroke-dasharray: 4 3; stroke: var(--muted); }
+.edge { fill: none; stroke: var(--rule); stroke-width: 1.5; }
+svg text.name { fill: var(--ink); font-weight: 600; font-size: 13px; }
+.mark .back { fill: none; stroke: var(--muted); stroke-width: 1.2; }
+.mark .sign { fill: none; stroke: var(--paper); stroke-width: 1.7; }
+.mark.done .back { fill: var(--s2); stroke: var(--s2); }
+.mark.running .back { stroke: var(--s0); stroke-width: 1.6; }
+.mark.running .sign { fill: var(--s0); stroke: none; }
+.mark.failed .back { fill: var(--fail); stroke: var(--fail); }
+.mark.stopped .back { fill: var(--muted); }
+.mark.interrupted .sign { stroke: var(--ink); }
+.mark.nodata .back { stroke-dasharray: 1.5 2; }
+.links { font: .93rem/1.6 var(--sans); padding-left: 1.1rem; columns: 24rem; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, var(--tile)), 1fr)); gap: 1.2rem;
             margin: .8rem 0 0; }
 .pictures img { display: block; width: 100%; height: auto; image-rendering: pixelated; border: 1px solid var(--rule);
@@ -138,54 +168,11 @@ footer { margin-top: 3rem; padding-top: .8rem; padding-bottom: 3rem; font: .84re
   :root { --paper: #fff; --ink: #000; --muted: #444; --rule: #999; --faint: #ddd; --tint: #fff; --warn-tint: #fff; }
   body { font-size: 10pt; }
   header, main, footer { max-width: none; padding-left: 0; padding-right: 0; }
-  nav, thead button::after { display: none; }
+  nav, .skip, .live, thead button::after { display: none; }
   h2, h3 { break-after: avoid; }
   tr, .pictures figure { break-inside: avoid; }
   pre { white-space: pre-wrap; }
 }
 )css";
-
-const std::string_view report_script = R"js(
-'use strict';
-for (const table of document.querySelectorAll('table.sortable')) {
-  const body = table.tBodies[0];
-  const original = [...body.rows];
-  const heads = [...table.tHead.rows[0].cells];
-  const status = document.getElementById('sorted');
-  // Cells hold their number in data-value; text sorts by its letters; an empty cell is always last.
-  const compare = (column, sign) => (a, b) => {
-    const [x, y] = [a, b].map(row => row.cells[column]);
-    if (column === 0) return sign * x.textContent.localeCompare(y.textContent, undefined, {numeric: true});
-    const [u, v] = [x, y].map(cell => cell.dataset.value === undefined ? NaN : Number(cell.dataset.value));
-    if (isNaN(u) || isNaN(v)) return isNaN(u) - isNaN(v);
-    return sign * (u - v);
-  };
-  heads.forEach((head, column) => {
-    const button = document.createElement('button');
-    button.type = 'button';
-    button.append(...head.childNodes);
-    head.append(button);
-    head.setAttribute('aria-sort', 'none');
-    const orders = column === 0 ? ['ascending', 'descending', 'none'] : ['descending', 'ascending', 'none'];
-    button.addEventListener('click', () => {
-      const order = orders[(orders.indexOf(head.getAttribute('aria-sort')) + 1) % 3];
-      for (const other of heads) other.setAttribute('aria-sort', 'none');
-      head.setAttribute('aria-sort', order);
-      const rows = [...original];
-      if (order !== 'none') rows.sort(compare(column, order === 'ascending' ? 1 : -1));
-      body.append(...rows);
-      status.textContent = order === 'none' ? 'Original order.' : `Sorted by ${button.textContent}, ${order}.`;
-    });
-  });
-}
-)js";
-
-std::string page_head(const std::string& title) {
-  return c10::str("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n",
-                  "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n",
-                  "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; ",
-                  "style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n", "<title>", html::escape(title),
-                  "</title>\n<style>", report_style, "</style>\n</head>\n<body>\n");
-}
 
 }  // namespace ivory::experiment

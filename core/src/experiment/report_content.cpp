@@ -3,6 +3,8 @@
 #include <cctype>
 #include <fstream>
 
+#include "experiment/node_state.h"
+
 namespace ivory::experiment {
 namespace fs = std::filesystem;
 namespace {
@@ -34,12 +36,26 @@ void add_provenance(Report& report, const RunState& state) {
 void add_stages(Report& report, const RunState& state) {
   for (const auto& node : state.plan.nodes) {
     if (node.kind != NodeKind::stage) continue;
-    if (const auto record = state.store.record(node)) {
-      report.sections.push_back(stage_section(node, *record, state.store.folder(node)));
-    } else if (const auto failed = state.failures.find(node.label()); failed != state.failures.end()) {
-      report.sections.push_back({.title = node.label(), .remarks = {{failed->second, true}}});
-    }
+    const auto record = state.store.record(node);
+    const auto status = status_of(node, state.store, state.failures);
+    if (!record && read_metrics(state.store.folder(node), "step").empty() && status.reason.empty()) continue;
+    report.sections.push_back(stage_section(node, record.value_or(json::object()), state.store.folder(node)));
+    ReportSection& section = report.sections.back();
+    if (!record) section.facts.emplace_back("state", to_text(status.state));
+    if (!status.reason.empty())
+      section.remarks.insert(section.remarks.begin(), Remark{status.reason, status.state == NodeState::failed});
   }
+}
+
+void add_plan(Report& report, const RunState& state) {
+  std::map<NodeState, size_t> counts;
+  report.plan.title = "Stages, and the tasks that begin from them";
+  for (const auto& node : state.plan.nodes) {
+    auto status = status_of(node, state.store, state.failures);
+    ++counts[status.state];
+    report.plan.parts.push_back({node.kind, node.name, node.from, node.label(), std::move(status)});
+  }
+  if (!state.plan.nodes.empty()) report.progress = progress_text(counts);
 }
 
 }  // namespace
@@ -61,14 +77,18 @@ std::string heading(const std::string& name) {
   return text;
 }
 
+std::string origin_text(const json& origin) {
+  const auto started = origin.value("started", "");  // 2026-11-24T09:37:22Z
+  if (started.size() < 16) return "";
+  return started.substr(0, 10) + " " + started.substr(11, 5) + " UTC · " + origin.value("cpu", "") + ", " +
+         text_of(origin.value("cores", json("?"))) + " cores (" + origin.value("device", "") + ") · " +
+         origin.value("version", "");
+}
+
 Report make_report(const RunState& state) {
   Report report{.title = state.experiment.name, .caveat = state.experiment.note};
   if (!state.experiment.sweep_point.empty()) report.title += " · " + state.experiment.sweep_point;
-  const auto started = state.provenance.at("started").get<std::string>();  // 2026-11-24T09:37:22Z
-  report.subtitle = started.substr(0, 10) + " " + started.substr(11, 5) + " UTC · " +
-                    state.provenance.at("cpu").get<std::string>() + ", " + text_of(state.provenance.at("cores")) +
-                    " cores (" + state.provenance.at("device").get<std::string>() + ") · " +
-                    state.provenance.at("version").get<std::string>();
+  report.subtitle = origin_text(state.provenance);
   report.table = state.table;
   if (state.experiment.smoke) {
     report.title += " · SMOKE RUN, no result";
@@ -76,6 +96,7 @@ Report make_report(const RunState& state) {
     report.table.notes.erase(report.table.notes.begin());
   }
   std::erase(report.table.notes, state.experiment.note);  // it stands at the top
+  add_plan(report, state);
   add_stages(report, state);
   for (const auto& task : state.experiment.tasks) report.sections.push_back(task_section(state, task));
   add_provenance(report, state);

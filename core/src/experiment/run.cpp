@@ -1,6 +1,7 @@
 #include "experiment/run.h"
 
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -42,6 +43,19 @@ json to_json(const StagePictures& pictures) {
                            {"positions", attention->positions}};
   }
   return record;
+}
+
+// A GPU's has a type of its own, the processor's only its words.
+bool is_lack_of_memory(const c10::Error& error) {
+  return dynamic_cast<const c10::OutOfMemoryError*>(&error) ||
+         std::string(error.what_without_backtrace()).find("can't allocate memory") != std::string::npos;
+}
+
+// Of this process, so far.
+int64_t peak_mib() {
+  rusage usage = {};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_maxrss / 1024;
 }
 
 class Runner {
@@ -166,6 +180,7 @@ class Runner {
     record["label"] = node.label();
     record["finished"] = utc_now();
     record["provenance"] = origin_;
+    record["peak_mib"] = peak_mib();
     record["inputs"] = json::array();
     for (const size_t input : node.inputs) record["inputs"].push_back(plan_.nodes[input].folder_name());
     if (const fs::path weights = store_.folder(node) / "weights.safetensors"; fs::exists(weights)) {
@@ -184,7 +199,8 @@ class Runner {
     } catch (const std::bad_alloc&) {
       fail(node, "out of memory: the system gives no more", ExitCode::run_failed);
     } catch (const c10::Error& error) {
-      fail(node, error.what_without_backtrace(), ExitCode::run_failed);
+      const std::string reason = error.what_without_backtrace();
+      fail(node, (is_lack_of_memory(error) ? "out of memory: " : "") + reason, ExitCode::run_failed);
     } catch (const Error& error) {
       fail(node, error.what(), error.code());
     } catch (const std::exception& error) {
@@ -215,7 +231,8 @@ class Runner {
             .identity = node.identity,
             .seed = node.seed,
             .device = device_,
-            .group = joint ? &group_ : nullptr};
+            .group = joint ? &group_ : nullptr,
+            .until_epoch = options_.until_epoch};
   }
 
   fs::path initial_weights(const Node& node) const {
@@ -359,10 +376,10 @@ ExitCode run(const config::Experiment& experiment, const plugin::Registry& regis
 }
 
 ExitCode run_node(const config::Experiment& experiment, const plugin::Registry& registry, const std::string& folder,
-                  const std::string& command) {
+                  const std::string& command, const RunOptions& options) {
   const torch::Device device = choose_device(experiment.device);
   set_up_process(experiment);
-  return Runner(experiment, registry, device, provenance(command, device_name(device)), train::alone(), {})
+  return Runner(experiment, registry, device, provenance(command, device_name(device)), train::alone(), options)
       .run_only(folder);
 }
 

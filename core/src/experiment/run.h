@@ -37,7 +37,8 @@ struct Processes {
 
 struct RunOptions {
   Retry retry = Retry::all;
-  bool fail_fast = false;  // nothing more is begun after the first failure
+  bool fail_fast = false;   // nothing more is begun after the first failure
+  int64_t until_epoch = 0;  // of run_node: > 0: it saves and throws train::Paused after so many epochs
 };
 
 // Runs what can run. A node that another process runs is waited for, and its result used. Returns done, run_failed when
@@ -49,7 +50,7 @@ ExitCode run(const config::Experiment& experiment, const plugin::Registry& regis
 // The node of this folder in the store, whose inputs are done, and nothing else: no tables, no log. What `run` does in
 // a process of its own.
 ExitCode run_node(const config::Experiment& experiment, const plugin::Registry& registry, const std::string& folder,
-                  const std::string& command);
+                  const std::string& command, const RunOptions& options = {});
 
 // Opens the caches; with `build`, missing ones are built first.
 OpenData open_data(const config::Experiment& experiment, bool build);
@@ -64,7 +65,8 @@ std::vector<train::OnlineProbe> probes_of(const Node& node, const OpenData& data
 void check_before_training(const Plan& plan, const OpenData& data, const Store& store,
                            const plugin::Registry& registry);
 
-// What --dry-run prints: nodes, what is done, what is missing, memory and cost.
-std::string describe_plan(const config::Experiment& experiment, const plugin::Registry& registry);
+// What --dry-run prints: nodes, what is done, running and missing, memory and cost; of several experiments also what
+// they share.
+std::string describe_plans(const std::vector<config::Experiment>& experiments, const plugin::Registry& registry);
 
 }  // namespace ivory::experiment

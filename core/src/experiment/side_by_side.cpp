@@ -15,6 +15,7 @@
 #include "experiment/child.h"
 #include "experiment/device.h"
 #include "experiment/estimate.h"
+#include "experiment/halving.h"
 #include "experiment/job_queue.h"
 #include "experiment/log.h"
 #include "experiment/outcome.h"
@@ -78,9 +79,11 @@ class SideBySide {
     spdlog::info("{}: {} parts, {} side by side with {} threads each; the log of each is log.txt in its folder of {}",
                  points_.front().experiment.name, queue_.size(), options_.jobs, threads(points_.front().experiment),
                  (fs::path(points_.front().experiment.output) / "store").string());
+    prepare_halving();
     while (step()) std::this_thread::sleep_for(std::chrono::milliseconds(20));
     if (const size_t left = queue_.count(JobState::left)) spdlog::warn("{} parts were not run", left);
     for (Point& point : points_) conclude(point);
+    if (halving_) spdlog::info("{}", halving_->summary());
     if (train::stop_requested()) {
       throw train::Interrupted("interrupted: " + std::to_string(queue_.count(JobState::done)) + " of " +
                                std::to_string(queue_.size()) +
@@ -131,6 +134,35 @@ class SideBySide {
     }
   }
 
+  void prepare_halving() {
+    const auto& spec = points_.front().experiment.halving;
+    if (!spec) return;
+    std::vector<HalvingPoint> points;
+    for (const Point& point : points_) {
+      points.push_back({.name = point.experiment.sweep_point, .compared = {}, .jobs = point.jobs});
+      for (size_t i = 0; i < point.jobs.size(); ++i) {
+        const Node& node = point.plan.nodes[i];
+        const bool stage = node.kind == NodeKind::stage;
+        if (node.name == (stage ? spec->stage : spec->task)) points.back().compared.push_back(point.jobs[i]);
+      }
+    }
+    halving_.emplace(*spec, queue_, std::move(points),
+                     [this](size_t job) { return Store(experiment_of(job).output).folder(node_of(job)); });
+  }
+
+  // Points whose trials have all come to the rung.
+  void decide() {
+    if (!halving_ || !halving_->decide()) return;
+    changed_ = true;
+    for (const auto& [job, reason] : halving_->take_stopped()) {
+      spdlog::info("{}{} {}", progress(), name_of(job), reason);
+      const Store store(experiment_of(job).output);
+      const auto known = store.stopped(node_of(job));
+      if (!known || known->value("reason", "") != reason) store.write_stopped(node_of(job), reason);
+    }
+    write_file(base_ / "halving.json", halving_->record().dump(1) + "\n");
+  }
+
   // False when nothing runs any more and nothing can.
   bool step() {
     for (auto one = running_.begin(); one != running_.end();) {
@@ -148,6 +180,7 @@ class SideBySide {
       changed_ = false;
       waits_for_others_ = false;
       start_what_can();
+      decide();
     }
     return !running_.empty() || waits_for_others_ || changed_;
   }
@@ -155,10 +188,13 @@ class SideBySide {
   void start_what_can() {
     for (const size_t job : queue_.ready()) {
       if (free_slots_.empty()) return;
+      if (halving_ && !halving_->may_start(job)) continue;
       const Node& node = node_of(job);
       const Store store(experiment_of(job).output);
       if (store.record(node)) {
         finished(job, 0, " by another process");
+      } else if (halving_ && halving_->pause_if_there(job)) {
+        continue;
       } else if (taken(store.folder(node))) {
         waits_for_others_ = true;
         if (told_waiting_.insert(job).second) {
@@ -182,11 +218,13 @@ class SideBySide {
     std::map<std::string, std::string> environment;
     if (!gpus_[slot].empty()) environment["CUDA_VISIBLE_DEVICES"] = gpus_[slot];
     const Node& node = node_of(job);
-    const std::vector<std::string> arguments = {
+    std::vector<std::string> arguments = {
         program_.string(), (points_[queue_[job].point].folder / "experiment.toml").string(),
         "--set",           "experiment.threads=" + std::to_string(threads(experiment)),
         "--node",          node.folder_name(),
         "--parent",        std::to_string(getpid())};
+    const int64_t until = halving_ ? halving_->until_epoch(job) : 0;
+    if (until > 0) arguments.insert(arguments.end(), {"--until", std::to_string(until)});
     running_.push_back({job, slot, Child(arguments, environment, store.folder(node) / "log.txt")});
     free_slots_.erase(slot);
     queue_.start(job);
@@ -205,6 +243,7 @@ class SideBySide {
     const Store store(experiment_of(job).output);
     const Node& node = node_of(job);
     if (store.record(node)) return finished(job, end.seconds, "");
+    if (WIFEXITED(end.status) && WEXITSTATUS(end.status) == paused_exit) return paused(job);
     const std::string death = death_of(end);
     const bool saved = WIFEXITED(end.status) && WEXITSTATUS(end.status) == interrupted_exit;
     const bool stopped = saved || death.starts_with("stopped by");
@@ -213,6 +252,16 @@ class SideBySide {
     if (!death.empty()) note(node, store, death);
     const auto failure = store.failure(node);
     failed(job, failure ? failure->value("reason", "") : last_line(store.folder(node) / "log.txt"));
+  }
+
+  void paused(size_t job) {
+    const int64_t epoch = halving_->until_epoch(job);
+    queue_.resume(job);
+    if (halving_->pause_if_there(job)) {
+      spdlog::info("{}{} has come to epoch {}", progress(), name_of(job), epoch);
+    } else {
+      failed(job, "it says that it has come to epoch " + std::to_string(epoch) + ", and its metrics do not");
+    }
   }
 
   // The failure of a child that could not write it itself.
@@ -230,7 +279,7 @@ class SideBySide {
     std::string line = progress() + name_of(job) + " done" + how;
     if (seconds > 0) line += " in " + duration_text(seconds);
     const auto left = queue_.seconds_left(static_cast<size_t>(options_.jobs));
-    if (left && *left > 0) line += "; about " + duration_text(*left) + " left";
+    if (left && *left > 0 && !halving_) line += "; about " + duration_text(*left) + " left";
     spdlog::info("{}", line);
   }
 
@@ -257,7 +306,8 @@ class SideBySide {
 
   // "[3 of 12] "
   std::string progress() const {
-    const size_t ended = queue_.count(JobState::done) + queue_.count(JobState::failed);
+    const size_t ended =
+        queue_.count(JobState::done) + queue_.count(JobState::failed) + queue_.count(JobState::stopped);
     return "[" + std::to_string(ended) + " of " + std::to_string(queue_.size()) + "] ";
   }
 
@@ -295,6 +345,7 @@ class SideBySide {
   json origin_;
   std::vector<Point> points_;
   JobQueue queue_;
+  std::optional<Halving> halving_;
   std::vector<std::string> gpus_;  // of every slot; empty: none
   std::set<size_t> free_slots_, told_waiting_;
   std::set<std::string> checked_;

@@ -17,11 +17,14 @@ struct JobOptions {
 // wrong in one process is told at once and leaves the others alone. Every child is
 // `run-experiment <run folder>/experiment.toml --node FOLDER`, logs to log.txt of its node and gets a share of the
 // processor's threads (where the experiment sets none) and one GPU. Exit codes as of run().
+// With sweep.halving points are stopped early (experiment/halving.h).
 // Throws train::Interrupted, with how to continue, after the children have saved.
 ExitCode run_side_by_side(const std::vector<config::Experiment>& points, const plugin::Registry& registry,
                           const std::string& command, const JobOptions& options);
 
 // The exit code of a child that was told to stop and has saved.
 constexpr int interrupted_exit = 75;
+// Of one that has come to the epoch until which it was to train.
+constexpr int paused_exit = 76;
 
 }  // namespace ivory::experiment

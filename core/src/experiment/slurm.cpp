@@ -168,6 +168,7 @@ Finding look(const Node& node, const Store& store) {
   if (const auto failure = store.failure(node)) {
     return {"failed", node.label() + ": failed: " + failure->value("reason", "")};
   }
+  if (store.stopped(node)) return {"stopped early", ""};
   return {"to do", ""};
 }
 
@@ -175,6 +176,9 @@ Finding look(const Node& node, const Store& store) {
 
 ExitCode submit_to_slurm(const std::vector<config::Experiment>& points, const plugin::Registry& registry,
                          const std::string& command, const SlurmOptions& options) {
+  IVORY_CHECK(!points.front().halving,
+              "--launcher slurm: sweep.halving compares trials while they run, which array jobs cannot; run the sweep "
+              "with --jobs in one job, or without halving");
   output_of("sbatch --version");
   make_writable(fs::path(points.front().output) / "store");
   const nlohmann::json origin = provenance(command, points.front().device);
@@ -219,7 +223,7 @@ std::string status_text(const config::Experiment& experiment) {
   }
   std::string text = experiment.name + (experiment.sweep_point.empty() ? "" : ", " + experiment.sweep_point) + ":";
   const char* separator = " ";
-  for (const char* state : {"done", "running", "failed", "to do", "without data"}) {
+  for (const char* state : {"done", "running", "failed", "stopped early", "to do", "without data"}) {
     if (counts[state] > 0)
       text += std::exchange(separator, ", ") + std::string(state) + " " + std::to_string(counts[state]);
   }

@@ -11,6 +11,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "data/write_failed.h"
 #include "experiment/provenance.h"
 
 namespace ivory::experiment {
@@ -49,7 +50,7 @@ std::optional<FolderLock> FolderLock::try_lock(const fs::path& folder) {
     if (!is_there(lock.file_, name)) continue;  // the folder was removed, and perhaps made again, in between
     const std::string pid = std::to_string(getpid());
     if (ftruncate(lock.file_, 0) != 0 || pwrite(lock.file_, pid.data(), pid.size(), 0) < 0) {
-      throw run_failed("cannot write ", name.string(), ": ", reason());
+      throw data::write_failed("cannot write ", name.string());
     }
     return lock;
   }
@@ -96,7 +97,7 @@ void make_writable(const fs::path& folder) {
 void write_file(const fs::path& file, const std::string& text) {
   const fs::path temporary = file.string() + ".tmp" + std::to_string(getpid());
   const int out = open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (out < 0) throw run_failed("cannot write ", file.string(), ": ", reason());
+  if (out < 0) throw data::write_failed("cannot write ", file.string());
   size_t written = 0;
   while (written < text.size()) {
     const ssize_t count = write(out, text.data() + written, text.size() - written);
@@ -104,14 +105,13 @@ void write_file(const fs::path& file, const std::string& text) {
     if (count < 0) break;
     written += static_cast<size_t>(count);
   }
-  const bool complete = written == text.size() && fsync(out) == 0;
-  const std::string why = complete ? "" : reason();
+  int error = written == text.size() && fsync(out) == 0 ? 0 : errno;
   close(out);
-  if (!complete || rename(temporary.c_str(), file.c_str()) != 0) {
-    const std::string message = complete ? reason() : why;
-    unlink(temporary.c_str());
-    throw run_failed("cannot write ", file.string(), ": ", message);
-  }
+  if (error == 0 && rename(temporary.c_str(), file.c_str()) != 0) error = errno;
+  if (error == 0) return;
+  unlink(temporary.c_str());
+  errno = error;
+  throw data::write_failed("cannot write ", file.string());
 }
 
 std::optional<nlohmann::json> read_json(const fs::path& file) {
@@ -136,6 +136,10 @@ std::optional<nlohmann::json> Store::failure(const Node& node) const {
   return own(node, failure_file);
 }
 
+std::optional<nlohmann::json> Store::stopped(const Node& node) const {
+  return own(node, stopped_file);
+}
+
 std::optional<nlohmann::json> Store::own(const Node& node, const char* file) const {
   if (node.identity.empty()) return {};
   auto record = read_json(folder(node) / file);
@@ -143,17 +147,16 @@ std::optional<nlohmann::json> Store::own(const Node& node, const char* file) con
   return record;
 }
 
-std::vector<nlohmann::json> Store::records_of(const Node& node) const {
-  std::vector<nlohmann::json> records;
+void Store::visit_records(const Node& node, const std::function<bool(const nlohmann::json&)>& visit) const {
   const std::string name = node.folder_name();
   const std::string prefix = name.substr(0, name.rfind('-') + 1);
   std::error_code missing;
   for (const auto& entry : fs::directory_iterator(root_, missing)) {
     const std::string found = entry.path().filename().string();
     if (!found.starts_with(prefix) || found.find('-', prefix.size()) != std::string::npos) continue;
-    if (auto record = read_json(entry.path() / record_file)) records.push_back(std::move(*record));
+    const auto record = read_json(entry.path() / record_file);
+    if (record && !visit(*record)) return;
   }
-  return records;
 }
 
 void Store::write_record(const Node& node, const nlohmann::json& record) const {
@@ -170,8 +173,15 @@ void Store::write_failure(const Node& node, const std::string& reason, ExitCode 
   write_file(folder(node) / failure_file, record.dump(2, ' ', false, replace) + "\n");
 }
 
+void Store::write_stopped(const Node& node, const std::string& reason) const {
+  const nlohmann::json record = {
+      {"identity", node.identity}, {"label", node.label()}, {"reason", reason}, {"finished", utc_now()}};
+  write_file(folder(node) / stopped_file, record.dump(2) + "\n");
+}
+
 void Store::forget_failure(const Node& node) const {
   std::error_code ignored;
+  fs::remove(folder(node) / stopped_file, ignored);
   fs::remove(folder(node) / failure_file, ignored);
 }
 

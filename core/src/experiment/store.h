@@ -1,11 +1,12 @@
 #pragma once
 // Where results live: <output>/store/<node>, shared by all experiments of an output folder. A node is done when its
 // terminal record, written last, is there; everything else in its folder is work in progress. A node that failed has a
-// record of that, until it is run again. No time of a clock decides anything.
+// record of that, until it is run again, and so has one that halving stopped. No time of a clock decides anything.
 
 #include <ivory/error.h>
 
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
@@ -37,6 +38,7 @@ bool in_use(const std::filesystem::path& folder);
 
 constexpr const char* record_file = "done.json";
 constexpr const char* failure_file = "failed.json";
+constexpr const char* stopped_file = "stopped.json";
 
 // Empty when the file is not there or no JSON.
 std::optional<nlohmann::json> read_json(const std::filesystem::path& file);
@@ -48,13 +50,17 @@ class Store {
   std::filesystem::path folder(const Node& node) const;
   // The terminal record, if the node is done.
   std::optional<nlohmann::json> record(const Node& node) const;
-  // Records of every finished node of this kind and name, whatever its configuration.
-  std::vector<nlohmann::json> records_of(const Node& node) const;
+  // Records of finished nodes of this kind and name, whatever their configuration, until `visit` returns false.
+  void visit_records(const Node& node, const std::function<bool(const nlohmann::json&)>& visit) const;
   // Atomically: temporary name, fsync, rename.
   void write_record(const Node& node, const nlohmann::json& record) const;
   // {"identity", "label", "reason", "exit code", "finished"} of a node that failed when it was last run.
   std::optional<nlohmann::json> failure(const Node& node) const;
   void write_failure(const Node& node, const std::string& reason, ExitCode code) const;
+  // The same without the exit code, of a node that halving stopped before its end.
+  std::optional<nlohmann::json> stopped(const Node& node) const;
+  void write_stopped(const Node& node, const std::string& reason) const;
+  // Removes both: the node is run again.
   void forget_failure(const Node& node) const;
   const std::filesystem::path& root() const { return root_; }
 

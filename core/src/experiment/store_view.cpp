@@ -48,16 +48,23 @@ bool is_of(const json& record, const StoredNode& node) {
 StoredNode look_at(const fs::path& folder) {
   StoredNode node{.folder = folder, .bytes = size_of(folder)};
   take_apart(node);
-  const json record = read_json(folder / record_file).value_or(json());
-  const json failure = read_json(folder / failure_file).value_or(json());
+  const auto own = [&](const char* file) {
+    json record = read_json(folder / file).value_or(json());
+    return is_of(record, node) ? record : json();
+  };
+  json known = own(record_file);
   if (fs::exists(folder / record_file)) {
-    node.state = is_of(record, node) ? "done" : "damaged";
+    node.state = known.is_null() ? "damaged" : "done";
+  } else if (in_use(folder)) {
+    node.state = "running";
+  } else if (known = own(failure_file); !known.is_null()) {
+    node.state = "failed";
   } else {
-    node.state = in_use(folder) ? "running" : is_of(failure, node) ? "failed" : "interrupted";
+    known = own(stopped_file);
+    node.state = known.is_null() ? "interrupted" : "stopped early";
   }
-  const json& known = node.state == "done" ? record : node.state == "failed" ? failure : json();
   if (!known.is_object()) return node;
-  if (node.state == "done") node.record = record;
+  if (node.state == "done") node.record = known;
   node.label = known.value("label", node.label);
   node.identity = known.value("identity", node.identity);
   node.finished = known.value("finished", "");
@@ -173,7 +180,7 @@ std::vector<Garbage> garbage_of(const fs::path& output, bool unfinished) {
   const auto planned = planned_nodes(output);
   for (const auto& node : stored_nodes(output)) {
     if (node.state == "running" || in_use(node.folder)) continue;
-    const bool begun = node.state == "interrupted" || node.state == "failed";
+    const bool begun = node.state == "interrupted" || node.state == "failed" || node.state == "stopped early";
     if (!planned.contains(node.folder.filename().string())) {
       garbage.push_back({node.folder, "in no plan of a run folder", node.bytes});
     } else if (unfinished && begun) {

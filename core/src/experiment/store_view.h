@@ -10,12 +10,13 @@ namespace ivory::experiment {
 
 struct StoredNode {
   std::filesystem::path folder;
-  std::string kind;      // "stage", "task", of smoke runs "smoke stage"
-  std::string label;     // "stage slices"; of what has no record yet the name in the folder's
-  std::string state;     // "done", "running", "interrupted", "failed", "damaged" (its record is no record of it)
+  std::string kind;   // "stage", "task", of smoke runs "smoke stage"
+  std::string label;  // "stage slices"; of what has no record yet the name in the folder's
+  std::string
+      state;  // "done", "running", "interrupted", "failed", "stopped early", "damaged" (its record is no record of it)
   std::string identity;  // of what has no record yet its beginning
   std::string finished;  // UTC, or empty
-  std::string reason;    // of what failed
+  std::string reason;    // of what failed or was stopped early
   uintmax_t bytes = 0;
   nlohmann::json record;  // null where it is not done
 };
@@ -37,8 +38,8 @@ struct Garbage {
   uintmax_t bytes = 0;
 };
 // Nodes that no run folder's plan holds, and what killed processes left behind in the others; with `unfinished` also
-// nodes that were interrupted or failed, whose progress is lost by that. Nothing of a node that a process has.
-// Throws run_failed when a plan cannot be read.
+// nodes that were interrupted, stopped early or failed, whose progress is lost by that. Nothing of a node that a
+// process has. Throws run_failed when a plan cannot be read.
 std::vector<Garbage> garbage_of(const std::filesystem::path& output, bool unfinished);
 // False where a process has taken the node meanwhile.
 bool remove_garbage(const Garbage& garbage);

@@ -11,6 +11,8 @@
 namespace ivory::experiment {
 namespace {
 
+constexpr const char* not_finished = "not finished";
+
 // The score a column wants of one record; the first (primary) one when it names none.
 std::optional<double> score_of(const nlohmann::json& record, const std::string& name) {
   for (const auto& score : record.at("test")) {
@@ -50,7 +52,7 @@ void fill(Cell& cell, const config::TableRow& row, const config::TableColumn& co
     }
   }
   if (!planned) cell.reason = "no task of this column begins from this row";
-  if (cell.trials.empty() && cell.reason.empty()) cell.reason = "not finished";
+  if (cell.trials.empty() && cell.reason.empty()) cell.reason = not_finished;
 }
 
 Cell empty_cell(const config::TableRow& row, const config::TableColumn& column, const config::TableSpec& spec) {
@@ -63,6 +65,15 @@ Cell empty_cell(const config::TableRow& row, const config::TableColumn& column, 
     }
   }
   return cell;
+}
+
+// Of a point of a sweep that halving stopped.
+std::string stopped_early(const config::Experiment& experiment, const Plan& plan, const Store& store) {
+  for (const auto& node : plan.nodes) {
+    const auto stopped = experiment.halving ? store.stopped(node) : std::nullopt;
+    if (stopped) return stopped->value("reason", "stopped early");
+  }
+  return "";
 }
 
 // Where at least two means of a column are measured; equal ones share their rank.
@@ -156,10 +167,13 @@ Table empty_table(const config::Experiment& experiment) {
 Table make_table(const config::Experiment& experiment, const Plan& plan, const Store& store) {
   const config::TableSpec& spec = experiment.table;
   Table table = empty_table(experiment);
+  const std::string stopped = stopped_early(experiment, plan, store);
+  if (!stopped.empty()) table.notes.push_back("This trial of the sweep was " + stopped + ".");
   for (size_t row = 0; row < table.rows.size(); ++row) {
     for (size_t column = 0; column < table.columns.size(); ++column) {
       Cell& cell = table.cells[row][column];
       if (!cell.absent) fill(cell, spec.rows[row], spec.columns[column], plan, store);
+      if (!stopped.empty() && cell.reason == not_finished) cell.reason = "stopped early";
     }
   }
   compare_rows(table, spec);

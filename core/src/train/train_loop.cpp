@@ -153,6 +153,7 @@ LoopResult TrainLoop::run() {
   if (closing_) close_epoch();
   if (step_ < total_) trainee_.seek(step_);
   while (step_ < total_) {
+    if (context_.until_epoch > 0 && step_ >= context_.until_epoch * per_epoch_) pause();
     train_epoch();
     close_epoch();
     if (any(stop_requested(), group_) && step_ < total_) stop();
@@ -423,6 +424,12 @@ void TrainLoop::stop() {
   const std::string saved = step_ > 0 ? "saved " + last_good() : "nothing to save yet";
   throw Interrupted(fmt::format("{}: stopped at step {} of {}, {}; run the same command again to continue",
                                 context_.label, step_, total_, saved));
+}
+
+void TrainLoop::pause() {
+  if (saved_step_ != step_) save(false);
+  throw Paused(
+      fmt::format("{}: waits after epoch {}, step {} of {}", context_.label, context_.until_epoch, step_, total_));
 }
 
 }  // namespace ivory::train

@@ -113,6 +113,7 @@ class TrainLoop {
   void check_term(const std::string& name, double value) const;
   void check_finite() const;
   [[noreturn]] void stop();
+  [[noreturn]] void pause();
   Position position() const;
   double elapsed() const;  // seconds over all sessions
   void seed(uint64_t stream, int64_t index) const;

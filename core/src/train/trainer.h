@@ -33,6 +33,12 @@ class Interrupted : public Error {
   explicit Interrupted(const std::string& message) : Error(ExitCode::run_failed, message) {}
 };
 
+// Of a node that was only to train until some epoch: it has saved.
+class Paused : public Interrupted {
+ public:
+  using Interrupted::Interrupted;
+};
+
 // What a node (a stage, or one trial of one task from one row) trains in and with.
 struct NodeContext {
   // metrics.jsonl, checkpoints/, events…, pictures/ go here. Empty (of online probes): nothing is kept or shown.
@@ -44,6 +50,8 @@ struct NodeContext {
   // The processes that train it together, each with its share of every batch; null: this one alone. Only rank 0 has a
   // folder.
   const Collective* group = nullptr;
+  // > 0: once so many epochs are over, and there are more, it saves and throws Paused.
+  int64_t until_epoch = 0;
 
   const Collective& processes() const;
 };

@@ -12,6 +12,7 @@ constexpr ivory::tools::Command commands[] = {
     {"cache", "build a slice cache from volumes, show it, verify it", ivory::tools::run_cache},
     {"data", "list and describe the layouts of data sets", ivory::tools::run_data},
     {"store", "list and show results, verify them, remove what nobody needs", ivory::tools::run_store},
+    {"report", "write the report of a run anew, or serve it while the experiment runs", ivory::tools::run_report},
     {"plugins", "list and describe objectives, backbones and tasks; start a new one", ivory::tools::run_plugins},
     {"weights", "show, compare, import and export weights", ivory::tools::run_weights},
     {"features", "features of a cache, volumes, images or tensors", ivory::tools::run_features},

@@ -21,7 +21,8 @@ constexpr const char* usage =
     "       ivory store verify [--output FOLDER]            records and weights are read and compared\n"
     "       ivory store gc [--output FOLDER] [--unfinished] [--delete]\n"
     "           what no run folder's plan holds, and what killed processes left behind; with --unfinished also nodes\n"
-    "           that were interrupted or failed. Nothing is removed without --delete, and nothing that is in use.\n"
+    "           that were interrupted, stopped early or failed. Nothing is removed without --delete, and nothing that "
+    "is in use.\n"
     "FOLDER is that of the runs (default: runs).\n";
 
 struct Request {
@@ -65,7 +66,7 @@ int list(const Request& request) {
   const auto nodes = experiment::stored_nodes(request.output);
   for (const auto& node : nodes) {
     bytes += node.bytes;
-    std::cout << std::left << std::setw(12) << node.state << std::right << std::setw(12) << size_text(node.bytes)
+    std::cout << std::left << std::setw(14) << node.state << std::right << std::setw(12) << size_text(node.bytes)
               << "  " << std::left << std::setw(20) << (node.finished.empty() ? "–" : node.finished) << "  "
               << node.identity.substr(0, 12) << "  " << (node.kind.starts_with("smoke") ? "smoke " : "") << node.label
               << (node.reason.empty() ? "" : ": " + node.reason) << "\n";

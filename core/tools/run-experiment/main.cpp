@@ -12,6 +12,7 @@
 #include "experiment/guarded.h"
 #include "experiment/log.h"
 #include "experiment/run.h"
+#include "experiment/run_report.h"
 #include "experiment/shell.h"
 #include "experiment/side_by_side.h"
 #include "experiment/slurm.h"
@@ -77,7 +78,8 @@ std::optional<Request> parse(int argc, char** argv) {
   add("version", "versions of Ivory and its libraries");
   po::options_description all;
   all.add(options).add_options()("file", po::value(&request.files)->composing());
-  all.add_options()("node", po::value(&request.node))("parent", po::value(&request.parent));
+  all.add_options()("node", po::value(&request.node))("parent", po::value(&request.parent))(
+      "until", po::value(&request.jobs.run.until_epoch));
   po::variables_map values;
   try {
     po::positional_options_description positional;
@@ -126,18 +128,27 @@ ExitCode run_one(const ivory::config::Experiment& experiment, const ivory::plugi
   }
 }
 
+// The experiments of each file: the points of its sweep, or one.
+std::vector<std::vector<ivory::config::Experiment>> by_file(const std::vector<ivory::config::Experiment>& experiments) {
+  std::vector<std::vector<ivory::config::Experiment>> files;
+  for (const auto& one : experiments) {
+    if (files.empty() || files.back().front().file != one.file) files.emplace_back();
+    files.back().push_back(one);
+  }
+  return files;
+}
+
 // The experiments of one file together: side by side here, or by Slurm.
 ExitCode run_jobs(const std::vector<ivory::config::Experiment>& experiments, const ivory::plugin::Registry& registry,
                   const Request& request) {
+  auto jobs = request.jobs;
+  jobs.jobs = std::max<int64_t>(1, jobs.jobs);  // of a sweep with halving and without --jobs
   ExitCode worst = ExitCode::done;
-  for (auto first = experiments.begin(); first != experiments.end();) {
-    const auto last = std::find_if(first, experiments.end(), [&](const auto& one) { return one.file != first->file; });
-    const std::vector<ivory::config::Experiment> points(first, last);
+  for (const auto& points : by_file(experiments)) {
     const ExitCode code =
         request.slurm ? ivory::experiment::submit_to_slurm(points, registry, request.command, request.slurm_options)
-                      : ivory::experiment::run_side_by_side(points, registry, request.command, request.jobs);
+                      : ivory::experiment::run_side_by_side(points, registry, request.command, jobs);
     if (code != ExitCode::done && worst != ExitCode::run_failed) worst = code;
-    first = last;
   }
   return worst;
 }
@@ -153,15 +164,27 @@ int run_child(const Request& request) {
       ivory::experiment::read_json(std::filesystem::path(file).parent_path() / "provenance.json").value_or("");
   const std::string command = origin.is_object() ? origin.value("command", "") : request.command;
   try {
-    return static_cast<int>(ivory::experiment::run_node(experiments.front(), registry, request.node, command));
+    return static_cast<int>(
+        ivory::experiment::run_node(experiments.front(), registry, request.node, command, request.jobs.run));
+  } catch (const ivory::train::Paused& pause) {
+    std::cerr << pause.what() << "\n";
+    return ivory::experiment::paused_exit;
   } catch (const ivory::train::Interrupted& stop) {
     std::cerr << stop.what() << "\n";
     return ivory::experiment::interrupted_exit;
   }
 }
 
+void write_sweeps(const std::vector<ivory::config::Experiment>& experiments) {
+  for (const auto& points : by_file(experiments)) ivory::experiment::write_sweep(points);
+}
+
+void write_sweep_reports(const std::vector<ivory::config::Experiment>& experiments, ivory::plugin::Registry& registry) {
+  for (const auto& points : by_file(experiments)) ivory::experiment::write_sweep_report(points, registry);
+}
+
 // --status, --collect.
-ExitCode look(const std::vector<ivory::config::Experiment>& experiments, const ivory::plugin::Registry& registry,
+ExitCode look(const std::vector<ivory::config::Experiment>& experiments, ivory::plugin::Registry& registry,
               const Request& request) {
   ExitCode worst = ExitCode::done;
   for (const auto& experiment : experiments) {
@@ -169,6 +192,32 @@ ExitCode look(const std::vector<ivory::config::Experiment>& experiments, const i
     if (!request.collect) continue;
     const ExitCode code = ivory::experiment::collect(experiment, registry);
     if (code != ExitCode::done && worst != ExitCode::run_failed) worst = code;
+  }
+  if (request.collect) write_sweep_reports(experiments, registry);
+  return worst;
+}
+
+ExitCode run_all(const std::vector<ivory::config::Experiment>& experiments, const ivory::plugin::Registry& registry,
+                 const Request& request) {
+  if (request.slurm) return run_jobs(experiments, registry, request);
+  // Started by torchrun, srun or mpirun: one of several processes.
+  const auto launch = ivory::train::launch_of([](const char* name) { return std::getenv(name); });
+  if (launch) ivory::experiment::choose_device("auto", launch->local_rank);  // before NCCL is looked for
+  const auto group = launch ? ivory::train::join(*launch) : nullptr;
+  const bool halving = std::ranges::any_of(experiments, [](const auto& one) { return one.halving.has_value(); });
+  if (request.jobs.jobs > 0 || halving) {
+    IVORY_CHECK(!group, "run-experiment: --jobs (and sweep.halving) and ", group->world_size(),
+                " joined processes exclude each other");
+    return run_jobs(experiments, registry, request);
+  }
+  IVORY_CHECK(!group || !request.jobs.run.fail_fast, "run-experiment: --fail-fast is for a run in one process");
+  const Processes processes{.group = group.get(), .local_rank = launch ? launch->local_rank : 0};
+  if (group && group->rank() > 0) ivory::experiment::open_console_log(group->rank());
+  ExitCode worst = ExitCode::done;
+  for (const auto& experiment : experiments) {
+    const ExitCode code = run_one(experiment, registry, request, processes, experiments.size() > 1);
+    if (code != ExitCode::done && worst != ExitCode::run_failed) worst = code;
+    if (code != ExitCode::done && request.jobs.run.fail_fast) break;
   }
   return worst;
 }
@@ -185,29 +234,21 @@ ExitCode run(const Request& request) {
     }
   }
   if (request.status || request.collect) return look(experiments, registry, request);
-  if (request.slurm && !request.dry_run) return run_jobs(experiments, registry, request);
-  // Started by torchrun, srun or mpirun: one of several processes.
+  if (request.dry_run) {
+    std::cout << ivory::experiment::describe_plans(experiments, registry);
+    return ExitCode::done;
+  }
   const auto launch = ivory::train::launch_of([](const char* name) { return std::getenv(name); });
-  if (launch) ivory::experiment::choose_device("auto", launch->local_rank);  // before NCCL is looked for
-  const auto group = launch && !request.dry_run ? ivory::train::join(*launch) : nullptr;
-  if (request.jobs.jobs > 0 && !request.dry_run) {
-    IVORY_CHECK(!group, "run-experiment: --jobs and ", group->world_size(), " joined processes exclude each other");
-    return run_jobs(experiments, registry, request);
+  if (launch && launch->rank > 0) return run_all(experiments, registry, request);
+  write_sweeps(experiments);
+  try {
+    const ExitCode code = run_all(experiments, registry, request);
+    if (!request.slurm) write_sweep_reports(experiments, registry);
+    return code;
+  } catch (const ivory::train::Interrupted&) {
+    write_sweep_reports(experiments, registry);
+    throw;
   }
-  IVORY_CHECK(!group || !request.jobs.run.fail_fast, "run-experiment: --fail-fast is for a run in one process");
-  const Processes processes{.group = group.get(), .local_rank = launch ? launch->local_rank : 0};
-  if (group && group->rank() > 0) ivory::experiment::open_console_log(group->rank());
-  ExitCode worst = ExitCode::done;
-  for (const auto& experiment : experiments) {
-    if (request.dry_run) {
-      std::cout << ivory::experiment::describe_plan(experiment, registry) << "\n";
-      continue;
-    }
-    const ExitCode code = run_one(experiment, registry, request, processes, experiments.size() > 1);
-    if (code != ExitCode::done && worst != ExitCode::run_failed) worst = code;
-    if (code != ExitCode::done && request.jobs.run.fail_fast) break;
-  }
-  return worst;
 }
 
 }  // namespace
