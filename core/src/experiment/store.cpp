@@ -46,7 +46,11 @@ std::optional<FolderLock> FolderLock::try_lock(const fs::path& folder) {
     FolderLock lock;
     lock.file_ = open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (lock.file_ < 0) throw bad_request("cannot create ", name.string(), ": ", reason());
-    if (flock(lock.file_, LOCK_EX | LOCK_NB) != 0) return {};
+    if (flock(lock.file_, LOCK_EX | LOCK_NB) != 0) {
+      if (errno == EWOULDBLOCK) return {};
+      if (errno == EINTR) continue;
+      throw bad_request("cannot lock ", name.string(), ": ", reason(), "; a store needs a file system with flock()");
+    }
     if (!is_there(lock.file_, name)) continue;  // the folder was removed, and perhaps made again, in between
     const std::string pid = std::to_string(getpid());
     if (ftruncate(lock.file_, 0) != 0 || pwrite(lock.file_, pid.data(), pid.size(), 0) < 0) {

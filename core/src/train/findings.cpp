@@ -26,13 +26,13 @@ std::vector<std::string> Findings::after_epoch(const Observation& seen) {
     const bool stuck = seen.plateau > 0 && std::abs(loss - seen.plateau) <= plateau_tolerance * seen.plateau;
     epochs = stuck ? epochs + 1 : 0;
     if (!stuck) continue;
-    sentences.push_back(
-        c10::str("objective '", seen.objective, "': the loss '", term, "' (", loss, ") sits at ln H = ", seen.plateau,
-                 " for ", epochs, epochs == 1 ? " epoch" : " epochs",
-                 ": predictions are no better than a uniform guess over the H prototypes, so nothing is "
-                 "learned yet; if it stays, use fewer prototypes for this batch size, views that overlap (crops of "
-                 "scale 0.4 to 1), less weight decay (1e-6), a smaller epsilon, or a higher learning rate after a "
-                 "short warm-up; experiments/presets/small_medical.toml does all of it"));
+    sentences.push_back(c10::str(
+        "objective '", seen.objective, "': the loss '", term, "' (", loss, ") sits at ln H = ", seen.plateau, " for ",
+        epochs, epochs == 1 ? " epoch" : " epochs",
+        ": predictions are no better than a uniform guess over the H prototypes, so nothing is "
+        "learned yet; if it stays, use fewer prototypes for this batch size, views that overlap (crops of "
+        "at least 0.4 of the slice), less weight decay (1e-6), a smaller epsilon, or a higher learning rate after a "
+        "short warm-up; experiments/presets/small_medical.toml does all of it"));
   }
   for (const auto& [name, value] : seen.diagnostics) {
     if (ends_with(name, "perplexity") && seen.plateau > 0) {
