@@ -170,7 +170,7 @@ expect 'and goes no further' not_called 'ninja .*ivory_parser_tests'
 if command -v shellcheck >/dev/null; then
   cd "$source_root"
   status=0
-  output=$(shellcheck -x -P SCRIPTDIR scripts/{benchmark,fetch-data,ivory,run-experiment,test} \
+  output=$(shellcheck -x -P SCRIPTDIR scripts/{benchmark,fault-run,fetch-data,ivory,run-experiment,test} \
     scripts/lib/{unpack-volumes,*.sh} tests/scripts/*.sh .ci/run 2>&1) || status=$?
   expect 'shellcheck is content' exits 0
 else
