@@ -54,8 +54,8 @@ struct VolumeViewSpec {
 // One step's views, in [0, 1] before the normalisation (x - 0.5) / 0.25 that the loader applies.
 struct Batch {
   SampleKind kind = SampleKind::slice;
-  std::vector<torch::Tensor>
-      views;  // slices: each [B, 1, S_v, S_v]; volumes: each [B, F, 1, S, S]; float32, or as views.output says
+  // Slices: each [B, 1, S_v, S_v]; volumes: each [B, F, 1, S, S]; float32, or as views.output says.
+  std::vector<torch::Tensor> views;
   torch::Tensor index;  // [B] int64: id of the sample in the whole data set
   int64_t size() const { return index.defined() ? index.size(0) : 0; }
 };

@@ -144,10 +144,11 @@ class DryRun {
     text += ": " + std::to_string(plan.nodes.size()) + " nodes, results in " + run_folder(experiment).string() + "\n";
     if (whole) text += describe_data(experiment, data);
     std::map<NodeState, size_t> counts;
+    std::vector<Estimate> costs;
     Time left;
     for (const auto& node : plan.nodes) {
       const NodeState state = status_of(node, store).state;
-      const Estimate cost = costs_.of(node, data, store);
+      const Estimate& cost = costs.emplace_back(costs_.of(node, data, store));
       ++counts[state];
       if (state != NodeState::done) left.add(cost);
       if (!whole) continue;
@@ -156,7 +157,7 @@ class DryRun {
     }
     text += "  " + progress_text(counts) + time_left(left) + "\n";
     if (whole) text += describe_memory(experiment, registry_);
-    count(data.missing.empty() ? plan : provisional_plan(experiment, data), data, store);
+    count(data.missing.empty() ? plan : provisional_plan(experiment, data), costs, store);
     return text;
   }
 
@@ -185,9 +186,11 @@ class DryRun {
            unmeasured_text(time);
   }
 
-  void count(const Plan& plan, const OpenData& data, const Store& store) {
-    for (const auto& node : plan.nodes) {
-      const Estimate cost = costs_.of(node, data, store);
+  // costs: of the plan's nodes, which are the same with and without identities.
+  void count(const Plan& plan, const std::vector<Estimate>& costs, const Store& store) {
+    for (size_t i = 0; i < plan.nodes.size(); ++i) {
+      const Node& node = plan.nodes[i];
+      const Estimate& cost = costs[i];
       const bool stage = node.kind == NodeKind::stage;
       ++parts_;
       stages_ += stage;
@@ -210,9 +213,9 @@ class DryRun {
 std::string describe_plans(const std::vector<config::Experiment>& experiments, const plugin::Registry& registry) {
   DryRun dry_run(registry);
   std::string text;
-  const config::HalvingSpec* told = nullptr;
+  bool told = false;
   for (const auto& experiment : experiments) {
-    if (experiment.halving && !std::exchange(told, &*experiment.halving)) text += describe_halving(*experiment.halving);
+    if (experiment.halving && !std::exchange(told, true)) text += describe_halving(*experiment.halving);
     text += dry_run.describe(experiment) + "\n";
   }
   return experiments.size() > 1 ? text + dry_run.together() : text;

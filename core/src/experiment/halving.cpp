@@ -192,16 +192,17 @@ bool Halving::decide() {
 void Halving::stop_worse(const std::vector<size_t>& in, const std::vector<double>& values) {
   const int64_t epoch = spec_.rungs[rung_];
   const auto ranks = ranks_of(values, spec_.greater_is_better);
-  const size_t kept = kept_of(in.size(), spec_.keep);
+  const auto better = go_on(values, spec_);
+  const auto kept = std::ranges::count(better, true);
   json decided = json::array();
   for (size_t i = 0; i < in.size(); ++i) {
-    decided.push_back({{"point", points_[in[i]].name}, {"value", values[i]}, {"goes on", ranks[i] < kept}});
-    if (ranks[i] >= kept) states_[in[i]] = State::stopped;
+    decided.push_back({{"point", points_[in[i]].name}, {"value", values[i]}, {"goes on", bool{better[i]}}});
+    if (!better[i]) states_[in[i]] = State::stopped;
   }
   record_["rungs"].push_back({{"epoch", epoch}, {"points", decided}});
   const std::set<size_t> shared = jobs_of_others();
   for (size_t i = 0; i < in.size(); ++i) {
-    if (ranks[i] < kept) continue;
+    if (better[i]) continue;
     ++stopped_at_[rung_];
     end_jobs(points_[in[i]], shared,
              "stopped early at epoch " + std::to_string(epoch) + ": " + spec_.metric + " " + number(values[i]) +

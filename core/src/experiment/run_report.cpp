@@ -149,15 +149,14 @@ std::string tag_of(const fs::path& given) {
   std::string text;
   auto points = sweep_of(folder);
   if (points.empty()) points.push_back({folder, ""});
+  const fs::path parent = points.front().folder.parent_path();
+  const fs::path output = sweep_of(parent).empty() ? parent : parent.parent_path();
   for (const auto& one : points) {
     for (const char* file : {experiment_file, plan_file, "provenance.json"}) text += stamp(one.folder / file) + " ";
-    const fs::path output = one.folder == folder && sweep_of(folder.parent_path()).empty()
-                                ? folder.parent_path()
-                                : one.folder.parent_path().parent_path();
     const json nodes = read_json(one.folder / plan_file).value_or(json::array());
     for (const auto& node : nodes) {
       const fs::path part = output / "store" / node.value("folder", "");
-      for (const char* file : {record_file, failure_file, "stopped.json", "metrics.jsonl"}) {
+      for (const char* file : {record_file, failure_file, stopped_file, "metrics.jsonl"}) {
         text += stamp(part / file) + " ";
       }
       text += in_use(part) ? "running\n" : "\n";

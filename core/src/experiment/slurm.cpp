@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "experiment/node_state.h"
 #include "experiment/outcome.h"
 #include "experiment/prepare.h"
 #include "experiment/provenance.h"
@@ -154,24 +155,6 @@ class Submission {
   std::vector<std::vector<Element>> levels_;
 };
 
-struct Finding {
-  std::string state, line;
-};
-
-Finding look(const Node& node, const Store& store) {
-  if (node.identity.empty()) return {"without data", ""};
-  if (store.record(node)) return {"done", ""};
-  const fs::path folder = store.folder(node);
-  if (in_use(folder)) {
-    return {"running", node.label() + ": running" + FolderLock::owner(folder)};
-  }
-  if (const auto failure = store.failure(node)) {
-    return {"failed", node.label() + ": failed: " + failure->value("reason", "")};
-  }
-  if (store.stopped(node)) return {"stopped early", ""};
-  return {"to do", ""};
-}
-
 }  // namespace
 
 ExitCode submit_to_slurm(const std::vector<config::Experiment>& points, const plugin::Registry& registry,
@@ -214,19 +197,20 @@ std::string status_text(const config::Experiment& experiment) {
   const OpenData data = open_data(experiment, /*build=*/false);
   const Plan plan = make_plan(experiment, data.content);
   const Store store(experiment.output);
-  std::map<std::string, size_t> counts;
+  std::map<NodeState, size_t> counts;
   std::string lines;
   for (const Node& node : plan.nodes) {
-    const Finding found = look(node, store);
-    ++counts[found.state];
-    if (!found.line.empty()) lines += "  " + found.line + "\n";
+    auto [state, reason] = status_of(node, store);
+    if (state == NodeState::interrupted) state = NodeState::missing;  // its job goes on where it was
+    ++counts[state];
+    if (state == NodeState::running)
+      lines += "  " + node.label() + ": running" + FolderLock::owner(store.folder(node)) + "\n";
+    if (state == NodeState::failed) lines += "  " + node.label() + ": failed: " + reason + "\n";
   }
   std::string text = experiment.name + (experiment.sweep_point.empty() ? "" : ", " + experiment.sweep_point) + ":";
   const char* separator = " ";
-  for (const char* state : {"done", "running", "failed", "stopped early", "to do", "without data"}) {
-    if (counts[state] > 0)
-      text += std::exchange(separator, ", ") + std::string(state) + " " + std::to_string(counts[state]);
-  }
+  for (const auto& [state, count] : counts)
+    text += std::exchange(separator, ", ") + to_text(state) + " " + std::to_string(count);
   return text + "\n" + lines;
 }
 

@@ -12,8 +12,8 @@ struct StoredNode {
   std::filesystem::path folder;
   std::string kind;   // "stage", "task", of smoke runs "smoke stage"
   std::string label;  // "stage slices"; of what has no record yet the name in the folder's
-  std::string
-      state;  // "done", "running", "interrupted", "failed", "stopped early", "damaged" (its record is no record of it)
+  // "done", "running", "interrupted", "failed", "stopped early", "damaged" (its record is no record of it)
+  std::string state;
   std::string identity;  // of what has no record yet its beginning
   std::string finished;  // UTC, or empty
   std::string reason;    // of what failed or was stopped early

@@ -12,7 +12,7 @@ using torch::autograd::variable_list;
 
 constexpr auto channels_last = torch::MemoryFormat::ChannelsLast;
 
-enum class Path { torch, winograd, matrix_product };
+enum class Path { torch, without_stride, winograd, matrix_product };
 
 // Chosen by measurement (ResNet-50 with 16 × 224² and 48 × 96² on a Zen 4).
 constexpr int64_t winograd_channels = 64;     // below, the transforms' memory traffic eats the gain
@@ -29,7 +29,20 @@ bool fills_tiles(const Tensor& x) {
   return 2 * 9 * height * width >= 3 * 16 * tiles;
 }
 
+// A stride over a single pixel that padding makes one pixel again, whatever the stride is. oneDNN (LibTorch 2.11, CPU,
+// bfloat16) leaves unwritten what the taps over the padding add to the weight's gradient.
+bool strides_one_pixel(const torch::nn::Conv2dImpl& conv, const Tensor& x) {
+  const auto& options = conv.options;
+  const auto* padding = std::get_if<torch::ExpandingArray<2>>(&options.padding());
+  if (!x.is_cpu() || x.dim() != 4 || x.size(2) != 1 || x.size(3) != 1 || !padding || options.groups() != 1)
+    return false;
+  const int64_t kernel = options.kernel_size()->at(0);
+  return !is(options.stride(), 1) && is(options.kernel_size(), kernel) && is(*padding, kernel / 2) && kernel % 2 == 1 &&
+         is(options.dilation(), 1) && std::holds_alternative<torch::enumtype::kZeros>(options.padding_mode());
+}
+
 Path path_for(const torch::nn::Conv2dImpl& conv, const Tensor& x, const Tensor& weight) {
+  if (strides_one_pixel(conv, x)) return Path::without_stride;
   const auto& options = conv.options;
   const auto* padding = std::get_if<torch::ExpandingArray<2>>(&options.padding());
   const bool plain = x.dim() == 4 && x.numel() > 0 && x.is_cpu() && weight.is_cpu() && !conv.bias.defined() &&
@@ -90,18 +103,6 @@ class Pointwise : public torch::autograd::Function<Pointwise> {
   }
 };
 
-// A stride over a single pixel that padding makes one pixel again, whatever the stride is. oneDNN (LibTorch 2.11, CPU,
-// bfloat16) leaves unwritten what the taps over the padding add to the weight's gradient.
-bool strides_one_pixel(const torch::nn::Conv2dImpl& conv, const Tensor& x) {
-  const auto& options = conv.options;
-  const auto* padding = std::get_if<torch::ExpandingArray<2>>(&options.padding());
-  if (!x.is_cpu() || x.dim() != 4 || x.size(2) != 1 || x.size(3) != 1 || !padding || options.groups() != 1)
-    return false;
-  const int64_t kernel = options.kernel_size()->at(0);
-  return !is(options.stride(), 1) && is(options.kernel_size(), kernel) && is(*padding, kernel / 2) && kernel % 2 == 1 &&
-         is(options.dilation(), 1) && std::holds_alternative<torch::enumtype::kZeros>(options.padding_mode());
-}
-
 // As torch's own convolution does under autocast, which does not see inside a Function.
 Tensor to_autocast_type(const Tensor& x) {
   if (!x.is_cpu() || !at::autocast::is_autocast_enabled(at::kCPU)) return x;
@@ -112,9 +113,9 @@ Tensor to_autocast_type(const Tensor& x) {
 
 Tensor convolve(torch::nn::Conv2dImpl& conv, const Tensor& x) {
   const Tensor input = to_autocast_type(x), weight = to_autocast_type(conv.weight);
-  if (strides_one_pixel(conv, input))
-    return at::conv2d(input, weight, conv.bias, /*stride=*/1, conv.options.kernel_size()->at(0) / 2);
   switch (path_for(conv, input, weight)) {
+    case Path::without_stride:
+      return at::conv2d(input, weight, conv.bias, /*stride=*/1, conv.options.kernel_size()->at(0) / 2);
     case Path::winograd:
       return Winograd::apply(input, weight);
     case Path::matrix_product:

@@ -198,10 +198,8 @@ ExitCode look(const std::vector<ivory::config::Experiment>& experiments, ivory::
 }
 
 ExitCode run_all(const std::vector<ivory::config::Experiment>& experiments, const ivory::plugin::Registry& registry,
-                 const Request& request) {
+                 const Request& request, const std::optional<ivory::train::Launch>& launch) {
   if (request.slurm) return run_jobs(experiments, registry, request);
-  // Started by torchrun, srun or mpirun: one of several processes.
-  const auto launch = ivory::train::launch_of([](const char* name) { return std::getenv(name); });
   if (launch) ivory::experiment::choose_device("auto", launch->local_rank);  // before NCCL is looked for
   const auto group = launch ? ivory::train::join(*launch) : nullptr;
   const bool halving = std::ranges::any_of(experiments, [](const auto& one) { return one.halving.has_value(); });
@@ -238,11 +236,12 @@ ExitCode run(const Request& request) {
     std::cout << ivory::experiment::describe_plans(experiments, registry);
     return ExitCode::done;
   }
+  // Started by torchrun, srun or mpirun: one of several processes.
   const auto launch = ivory::train::launch_of([](const char* name) { return std::getenv(name); });
-  if (launch && launch->rank > 0) return run_all(experiments, registry, request);
+  if (launch && launch->rank > 0) return run_all(experiments, registry, request, launch);
   write_sweeps(experiments);
   try {
-    const ExitCode code = run_all(experiments, registry, request);
+    const ExitCode code = run_all(experiments, registry, request, launch);
     if (!request.slurm) write_sweep_reports(experiments, registry);
     return code;
   } catch (const ivory::train::Interrupted&) {
