@@ -214,7 +214,7 @@ ReportSection stage_section(const Node& node, const json& record, const fs::path
   if (!names.empty()) section.facts.emplace_back("learns by", names);
   if (!node.from.empty()) section.facts.emplace_back("starts from", "stage " + node.from);
   const auto steps = read_metrics(folder, "step");
-  const double last = steps.empty() ? 0 : steps.back().value("step", 0.0) + 1;
+  const double last = steps.empty() ? 0 : steps.back().value("step", 0.0);
   section.facts.emplace_back(record.empty() ? "steps so far" : "steps", number(record.value("steps", last)));
   section.facts.emplace_back("batch", number(static_cast<double>(node.stage->train.batch_size)));
   if (!record.empty()) section.facts.emplace_back("training", duration_text(record.value("seconds", 0.0)));
