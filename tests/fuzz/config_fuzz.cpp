@@ -1,5 +1,5 @@
 // The experiment language: any text is experiments or a ConfigError, and what is written of an experiment loads to the
-// same. An input is the file, then the settings of --set, each after a zero byte.
+// same; as it is, and with --smoke. An input is the file, then the settings of --set, each after a zero byte.
 #include <cstdlib>
 #include <iostream>
 
@@ -34,16 +34,21 @@ void check_written(Experiment experiment, ivory::plugin::Registry& registry) {
   std::abort();
 }
 
+void read(const std::vector<std::string>& parts, bool smoke) {
+  auto registry = ivory::config::test::make_registry();
+  std::vector<Experiment> experiments;
+  try {
+    experiments = parse_experiments(parts[0], "x.toml", {parts.begin() + 1, parts.end()}, registry, smoke);
+  } catch (const ivory::Error&) {  // refused
+  }
+  if (!experiments.empty()) check_written(experiments.front(), registry);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto parts = split_at_zeros({reinterpret_cast<const char*>(data), size});
-  auto registry = ivory::config::test::make_registry();
-  std::vector<Experiment> experiments;
-  try {
-    experiments = parse_experiments(parts[0], "x.toml", {parts.begin() + 1, parts.end()}, registry);
-  } catch (const ivory::Error&) {  // refused
-  }
-  if (!experiments.empty()) check_written(experiments.front(), registry);
+  read(parts, /*smoke=*/false);
+  read(parts, /*smoke=*/true);
   return 0;
 }

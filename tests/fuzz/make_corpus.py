@@ -153,8 +153,129 @@ batch_size = 4
 """
 
 
+# Two sets of data, views on the device, a model that changes on the way, tasks and a table of every kind.
+WIDE = """plugins = []
+[experiment]
+name = "wide"
+note = "What came later"
+device = "cpu"
+threads = 2
+output = "results"
+[data]
+source = "phantom"
+[data.scans]
+layout = "phantom"
+modality = "ct"
+phantom = {volumes = 3, size = [8, 24, 24], classes = ["liver", "lesions"], labels = [4, 9], seed = 1, every = 2}
+[data.films]
+layout = "lits2017"
+path = "${FILMS:-films}"
+modality = "xray"
+max_size = 512
+hint = "ask for them"
+cache = "caches/films"
+[model]
+slice_backbone = {name = "resnet"}
+volume_backbone = {name = "deformable-transformer", axis = "embedding", dropout = 0.0}
+levels = "last"
+weights = "start.pth"
+min_match = 0.5
+[[stage]]
+name = "slices"
+data = [{name = "scans", weight = 0.7}, {name = "films", weight = 3}]
+shuffle_volumes = 4
+objectives = [{name = "swav", prototypes = 30, queue = true}, {name = "agreement-3d", weight = 0.25}]
+probes = [{task = "organs", every = 2}]
+epochs = 6
+batch_size = 16
+volume_batch_size = 8
+precision = "bf16"
+channels_last = false
+clip_norm = 2
+checkpoint_every = 2
+keep_last = 3
+workers = 0
+prefetch_mib = 64
+[stage.views]
+on = "device"
+output = "bf16"
+[stage.views.slice]
+crops = [{count = 2, size = 64, scale = [0.2, 1]}, {count = 6, size = 32, scale = [0.05, 0.2]}]
+flip = 0
+intensity = 0.8
+blur_sigma = [0.5, 1.5]
+[stage.views.volume]
+count = 3
+frames = 8
+anisotropy_factor = [2, 3]
+noise_deviation = 0.05
+bias_strength = 0
+gamma_range = [0.9, 1.1]
+[[stage]]
+name = "volumes"
+from = "slices"
+data = ["scans"]
+objectives = [{name = "agreement-3d", prototypes = 10}]
+steps = 3
+model = {frames = 8, levels = "all", min_match = 0}
+[stage.schedule]
+name = "constant"
+warmup_epochs = 0.5
+start_lr = 0.01
+[[task]]
+name = "organs"
+plugin = {name = "segmentation"}
+from = ["volumes", "weights", "scratch"]
+data = "scans"
+classes = [{name = "liver", labels = [4, 9]}]
+splits = {train = 0.5, validation = 0.25, seed = 3, redraw = true}
+augment = false
+evaluate_every = 2
+trials = 2
+epochs = 4
+"""
+# A part of a data set, patients from a table, a channel of a file, labels by their names.
+PARTS = SMALL.replace('layout = "phantom"\nphantom = {volumes = 2, size = [8, 24, 24], labels = [1], seed = 1}',
+                      'layout = "lits2017"\npath = "lits"\npatients = "patients.csv"\nonly = {volumes = 3, seed = 2}\n'
+                      '[data.other]\nlayout = "folder"\npath = "x"\n[data.other.only]\nparts = ["train", "test"]\n'
+                      'splits = {train = ["a*"], validation = ["b"], test = ["c"]}\n[data.list]\nlayout = "list"\n'
+                      'volumes = [{name = "a", image = "a.nii", channel = 1}]') + """[[task]]
+name = "organs"
+plugin = {name = "segmentation"}
+from = ["slices"]
+data = "scans"
+classes = [{name = "liver", labels = ["liver"]}, {name = "lesions", labels = [2]}]
+"""
+SWEPT = WIDE + """[sweep]
+parameters = {"stage.slices.optimiser.lr" = [0.1, 0.2], "stage.slices.data.films.weight" = [1, 2]}
+seeds = [1, 2]
+"""
+SMOKE = WIDE + """[smoke]
+"experiment.trials" = 1
+"task.*.epochs" = 1
+"stage.*.steps" = 2
+"stage.volumes.steps" = 1
+"data.*.phantom.size" = [8, 16, 16]
+"""
+
+
 def config():
     write("config", "complete.toml", COMPLETE)
+    write("config", "wide.toml", WIDE)
+    write("config", "halving_of_a_task.toml",
+          SWEPT + 'halving = {task = "organs", metric = "dice", rungs = [2], keep = 0.3}\n')
+    write("config", "halving_of_a_probe.toml",
+          SWEPT + 'halving = {stage = "slices", metric = "probes/organs/dice", mode = "max", rungs = [2, 4]}\n')
+    write("config", "zipped.toml", WIDE + '[sweep]\nmode = "zip"\nparameters = {"stage.slices.epochs" = [1, 2], '
+          '"stage.slices.data.scans.weight" = [1, 2]}\n')
+    write("config", "smoke.toml", SMOKE)
+    write("config", "parts.toml", PARTS)
+    write("config", "compared.toml", WIDE + '[table]\ncompare = "scratch"\nrows = [{label = "Ours", from = "volumes", '
+          'group = "A"}, {from = "scratch"}, {label = "Theirs", missing = "not there"}]\n'
+          'columns = [{label = "Dice", task = ["organs"], score = "dice"}]\n')
+    write("config", "parameters.toml", SMALL.split("[[stage]]")[0] + '[table]\nkind = "parameters"\n'
+          'rows = [{label = "Small", model = {token_width = 8}}, {label = "Other", missing = "no"}]\n')
+    write("config", "stars", SMALL + "\0stage.*.steps=3\0data.*.phantom.seed=9\0stage.slices.probes=[]")
     write("config", "small.toml", SMALL)
     write("config", "settings", SMALL + "\0stage.slices.steps=3\0data.scans.phantom.seed=9\0experiment.name=\"other\"")
     write("config", "sweep.toml", SMALL + '[sweep]\nparameters = {"stage.slices.steps" = [1, 2]}\nseeds = [1, 2]\n')
@@ -202,8 +323,9 @@ def zstd_frame(content):
     return b"\x28\xb5\x2f\xfd\x20" + bytes([len(content)]) + struct.pack("<I", len(content) << 3 | 1)[:3] + content
 
 
-def cache_input(chunks, filter, dtype, shape, sealed=True, labels=None, **changes):
-    shard, tables = bytearray(SIGNATURE), []
+def stored_volume(shard, chunks, filter, dtype, shape, labels=None, label_dtype="uint8", **changes):
+    """Its item of the manifest; its chunks and their index go to the end of the shard."""
+    tables = []
     for group in [chunks] + ([labels] if labels else []):
         places = b""
         for chunk in group:
@@ -215,13 +337,35 @@ def cache_input(chunks, filter, dtype, shape, sealed=True, labels=None, **change
             "spacing": [1, 1, 1], "origin": [0, 0, 0], "direction": [1, 0, 0, 0, 1, 0, 0, 0, 1], "window": [0, 200],
             "dtype": dtype, "shape": shape, "has_labels": bool(labels), "content_hash": "00", "notes": ""}
     info.update(changes)
-    volume = {"info": info, "shard": "a.h5", "shard_bytes": len(shard), "filter": filter,
+    volume = {"info": info, "shard": "a.h5", "shard_bytes": 0, "filter": filter,
               "image_index": {"address": tables[0], "xxh3_64": "0"}}
     if labels:
-        volume.update(labels_index={"address": tables[1], "xxh3_64": "0"}, label_dtype="uint8")
+        volume.update(labels_index={"address": tables[1], "xxh3_64": "0"}, label_dtype=label_dtype)
+    return volume
+
+
+def cache_of(shard, volumes, sealed=True):
+    for volume in volumes:
+        volume["shard_bytes"] = len(shard)
     document = {"format": "ivory-slice-cache", "version": 1, "xxh3_128": "0",
-                "cache": {"identity": "i", "content_hash": "0", "volumes": [volume]}}
+                "cache": {"identity": "i", "content_hash": "0", "volumes": volumes}}
     return raw_cache_input(json.dumps(document).encode(), bytes(shard), sealed)
+
+
+def cache_input(chunks, filter, dtype, shape, sealed=True, labels=None, **changes):
+    shard = bytearray(SIGNATURE)
+    return cache_of(shard, [stored_volume(shard, chunks, filter, dtype, shape, labels, **changes)], sealed)
+
+
+def shared_shard(names):
+    """Volumes of several filters and types in one shard."""
+    shard, slices = bytearray(SIGNATURE), [bytes(range(12)), bytes(range(12, 24))]
+    kinds = [(slices, "none", "uint8", {"labels": slices}),
+             ([bitshuffled(s) for s in slices], "bitshuffle", "uint8", {}),
+             ([zstd_frame(s + s) for s in slices], "zstd", "uint16", {"labels": [zstd_frame(s + s) for s in slices],
+                                                                      "label_dtype": "uint16"})]
+    return cache_of(shard, [stored_volume(shard, chunks, filter, dtype, [2, 3, 4], **more, name=name, patient=name)
+                            for name, (chunks, filter, dtype, more) in zip(names, kinds)])
 
 
 def raw_cache_input(manifest, shard, sealed):
@@ -251,6 +395,10 @@ def cache():
     write("cache", "huge_deflate", cache_input([zlib.compress(b"abcd")], "deflate", "float32", huge))
     write("cache", "shape", cache_input(slices, "none", "uint8", [1 << 62, 1 << 62, 4]))
     write("cache", "window", cache_input(slices, "none", "uint8", shape, window=[0, 1e-320]))
+    write("cache", "shared_shard", shared_shard(["a", "b", "c"]))
+    write("cache", "shared_shard_one_name", shared_shard(["a", "a", "a"]))
+    write("cache", "labels16", cache_input(slices, "none", "uint8", shape, labels=[s + s for s in slices],
+                                           label_dtype="uint16"))
     write("cache", "no_json", raw_cache_input(b"no manifest", SIGNATURE, False))
     deep = b'{"format":"ivory-slice-cache","version":1,"xxh3_128":"","cache":' + b"[" * 60000
     write("cache", "nested", raw_cache_input(deep[:30000] + b"]" * (30000 - deep.index(b"[")) + b"}", b"", False))

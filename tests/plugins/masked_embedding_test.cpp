@@ -207,6 +207,19 @@ TEST(MaskedEmbedding, TheTargetIsDetached) {
   EXPECT_GT(s.objective->named_parameters()["mask_token"].grad().abs().max().item<double>(), 0);
 }
 
+TEST(MaskedEmbedding, TheDecoderStartsAtTheMeanTokenOfTheData) {
+  auto s = setting(10);
+  auto start = stage();
+  start.for_each_batch = [&s](const auto& visit) { visit(s.batch); };
+  s.objective->before_training(*s.model, start);
+  s.model->eval();
+  const torch::NoGradGuard no_grad;
+  const auto tokens = s.model->project(s.model->slice_features(torch::cat(s.batch.views)));  // [V·B, F, D]
+  const auto own = s.objective->named_parameters();
+  EXPECT_EQ(own["decoder.weight"].abs().max().item<double>(), 0);
+  EXPECT_LT((own["decoder.bias"] - tokens.flatten(0, 1).mean(0)).abs().max().item<double>(), 1e-12);
+}
+
 TEST(MaskedEmbedding, SliceBackboneStaysUntouched) {
   auto model = ivory::test::small_model(8, 16);
   auto objective = ivory::test::make<Objective>(

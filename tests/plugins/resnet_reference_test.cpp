@@ -45,53 +45,55 @@ std::vector<Tensor> all_features(Backbone& net, const Tensor& images) {
   return all;
 }
 
-class ResNetReference : public testing::TestWithParam<int64_t> {};
+class ResNetReference : public testing::TestWithParam<int64_t> {
+ protected:
+  static nlohmann::json golden() { return ivory::test::golden("resnet" + std::to_string(GetParam())); }
+  static void expect_features(const std::vector<Tensor>& found, const nlohmann::json& expected, double tolerance,
+                              const std::string& mode) {
+    ASSERT_EQ(found.size(), expected.size());
+    for (size_t i = 0; i < found.size(); ++i) {
+      ivory::test::expect_summary(found[i], expected[i], tolerance, mode + ", level " + std::to_string(i));
+    }
+  }
+};
 
 TEST_P(ResNetReference, FollowsTorchvision) {
-  const auto golden = ivory::test::golden("resnet" + std::to_string(GetParam()));
+  // Batch norm over the deepest level's 2 × 2 × 2 values magnifies rounding: torchvision's own gradients differ by up
+  // to 2e-13 of their norm from machine to machine.
+  constexpr double exact = 1e-10;
   auto net = resnet(GetParam());
   net->to(torch::kDouble);
   fill_by_name(*net);
   const auto images = fill({2, 1, 64, 64}, 7);
-
   net->eval();
-  const auto evaluated = all_features(*net, images);
-  ASSERT_EQ(evaluated.size(), golden["eval"].size());
-  for (size_t i = 0; i < evaluated.size(); ++i) {
-    ivory::test::expect_summary(evaluated[i], golden["eval"][i], 1e-10, "eval, level " + std::to_string(i));
-  }
+  expect_features(all_features(*net, images), golden()["eval"], exact, "eval");
 
   net->train();
   const auto trained = all_features(*net, images);
+  expect_features(trained, golden()["train"], exact, "train");
   Tensor loss = torch::zeros({}, torch::kDouble);
-  for (size_t i = 0; i < trained.size(); ++i) {
-    // Batch norm over the deepest level's 2 × 2 × 2 values magnifies rounding by up to 1 / its standard deviation.
-    ivory::test::expect_summary(trained[i], golden["train"][i], 1e-9, "train, level " + std::to_string(i));
-    loss = loss + (fill(trained[i].sizes(), 500 + i) * trained[i]).mean();
-  }
-  ivory::test::expect_summary(net->named_buffers()["layer2.0.bn2.running_var"], golden["running_var"], 1e-10,
+  for (size_t i = 0; i < trained.size(); ++i) loss = loss + (fill(trained[i].sizes(), 500 + i) * trained[i]).mean();
+  ivory::test::expect_summary(net->named_buffers()["layer2.0.bn2.running_var"], golden()["running_var"], exact,
                               "running_var");
   loss.backward();
   auto parameters = net->named_parameters();
-  for (const auto& [name, expected] : golden["gradients"].items()) {
-    ivory::test::expect_summary(parameters[name].grad(), expected, 1e-8, "gradient of " + name);
+  for (const auto& [name, expected] : golden()["gradients"].items()) {
+    ivory::test::expect_summary(parameters[name].grad(), expected, exact, "gradient of " + name);
   }
 }
 
-// The kernels that training on a CPU runs in: single precision, channels-last (Winograd, batch norm of our own).
+// The kernels that training on a CPU runs in: single precision, channels-last (Winograd, batch norm of our own). With
+// running statistics alone: those of so small a batch magnify single precision until gradients of ResNet-101 are off by
+// 5 %, torchvision's too (6 %). The kernels' own gradients: convolution_test.cpp, batch_norm_test.cpp.
 TEST_P(ResNetReference, FollowsTorchvisionInSinglePrecisionChannelsLast) {
-  const auto golden = ivory::test::golden("resnet" + std::to_string(GetParam()));
   auto net = resnet(GetParam());
   fill_by_name(*net);
   for (auto& parameter : net->parameters()) {
     if (parameter.dim() == 4) parameter.set_data(parameter.contiguous(torch::MemoryFormat::ChannelsLast));
   }
-  const auto images = fill({2, 1, 64, 64}, 7).to(torch::kFloat).contiguous(torch::MemoryFormat::ChannelsLast);
   net->eval();
-  const auto evaluated = all_features(*net, images);
-  for (size_t i = 0; i < evaluated.size(); ++i) {
-    ivory::test::expect_summary(evaluated[i].to(torch::kDouble), golden["eval"][i], 1e-5, "level " + std::to_string(i));
-  }
+  const auto images = fill({2, 1, 64, 64}, 7).to(torch::kFloat).contiguous(torch::MemoryFormat::ChannelsLast);
+  expect_features(all_features(*net, images), golden()["eval"], 1e-5, "eval");
 }
 
 TEST_P(ResNetReference, HasTorchvisionsNamesAndShapes) {
