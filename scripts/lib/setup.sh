@@ -60,6 +60,8 @@ setup_python() {
   line="$(shell_line python3 -m venv "$venv") && $(shell_line "$venv/bin/pip" install --no-deps "${missing[@]}")"
   step 'setup: Python wheels' 'This needs the network; when it is there, run this line, then start again:' "$line" \
     install_wheels "${missing[@]}"
+  # What pip said of their sizes: tests/scripts/cpu_wheels.sh adds them up.
+  grep -E '\.whl \(' "$root/build/logs/setup-Python-wheels.log" >>"$venv/downloads.txt" || true
 }
 
 # configure: runs CMake when the preset, the wheels or the CUDA compiler changed; all else ninja notices.

@@ -6,6 +6,7 @@
 #include <iostream>
 
 #include "benchmarks/lockstep.h"
+#include "data/heap.h"
 #include "plugin/registry.h"
 #include "train/machine.h"
 #include "train/optimiser.h"
@@ -129,7 +130,7 @@ class Step {
 
 int run(const Setting& setting) {
   at::set_num_threads(setting.threads);
-  ivory::train::keep_freed_memory();
+  ivory::data::keep_freed_memory();
   ivory::plugin::Registry registry;
   registry.discover();
   Step step(setting, registry);

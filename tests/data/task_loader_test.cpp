@@ -99,6 +99,44 @@ TEST_F(TaskLoader, MasksStayOnTheirStructuresUnderEveryAugmentation) {
   }
 }
 
+TEST(TaskLoaderAugmentations, AreDrawnInTheirRanges) {
+  CounterRandom random(5, 6, 7, 8);
+  constexpr int draws = 2000;
+  double flips = 0, angle = 0, most = 0, least = 2;
+  for (int i = 0; i < draws; ++i) {
+    const SliceAugmentation drawn = draw_augmentation(random);
+    flips += drawn.flip;
+    angle = std::max(angle, std::abs(drawn.rotation) * 180 / std::numbers::pi);
+    most = std::max(most, drawn.scale);
+    least = std::min(least, drawn.scale);
+  }
+  EXPECT_NEAR(flips / draws, 0.5, 0.05);  // four standard deviations
+  // The greatest of 2000 uniform numbers is within 1 % of the end, but for one time in 10^8.
+  EXPECT_LE(angle, 10);
+  EXPECT_GT(angle, 9.9);
+  EXPECT_LE(most, 1.1);
+  EXPECT_GT(most, 1.098);
+  EXPECT_GE(least, 0.9);
+  EXPECT_LT(least, 0.902);
+}
+
+TEST_F(TaskLoader, SamplesAreAugmentedWhereAskedOnly) {
+  store({make_volume("a", {6, 20, 30})});
+  LabelledSamples samples{.slices = data_->slices, .classes = {{3}}, .size = 16};
+  const LoaderOptions options{.batch_size = 6, .shuffle = false};
+  const auto plain = make_task_loader(data_, samples, options)->next();
+  for (int64_t slice = 0; slice < 6; ++slice) {
+    const auto [image, mask] = rendered(slice, {{3}}, {}, 16);
+    EXPECT_TRUE(torch::allclose(plain->images[slice][0] * normal_deviation + normal_mean, image, 0, 1e-6));
+    EXPECT_TRUE(torch::equal(plain->masks[slice], mask));
+  }
+  samples.augment = true;
+  const auto augmented = make_task_loader(data_, samples, options)->next();
+  for (int64_t slice = 0; slice < 6; ++slice) {
+    EXPECT_FALSE(torch::allclose(plain->images[slice], augmented->images[slice], 0, 1e-3)) << "slice " << slice;
+  }
+}
+
 TEST_F(TaskLoader, SamplesInOrderForScoring) {
   store({make_volume("a", {3, 12, 10}), make_volume("b", {2, 9, 9})});
   const LabelledSamples samples{.slices = {{1, 1}, {0, 2}, {0, 0}, {1, 0}, {0, 1}}, .classes = {{1}}, .size = 8};

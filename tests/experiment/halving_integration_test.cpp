@@ -89,7 +89,7 @@ TEST_F(HalvingRun, AKilledSweepDecidesTheSame) {
   const fs::path decided = folder_.path() / "killed" / "tiny" / "halving.json";
   const std::string lock = (folder_.path() / "killed" / "tiny" / ".lock").string();
   ivory::test::answer_of(sweep_command("killed", "--jobs 2") + " >/dev/null & for i in $(seq 3000); do test -e " +
-                         decided.string() + " && break; sleep 0.02; done; kill -9 $(cat " + lock + "); wait");
+                         decided.string() + " && break; sleep 0.02; done; kill -9 $(head -n 1 " + lock + "); wait");
   ASSERT_TRUE(fs::exists(decided));
   EXPECT_EQ(decisions("killed")["rungs"].size(), 1u) << "killed after the first rung";
   const Answer resumed = sweep_in("killed", "--jobs 2");

@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "config/layouts.h"
+#include "config/reader.h"
 #include "experiment/parameter_table.h"
 #include "experiment/run.h"
 #include "experiment/table_text.h"
@@ -30,6 +32,12 @@ plugin::Registry& registry() {
     return loaded;
   }();
   return registry;
+}
+
+// Of the environment as it is before any test changes it.
+const std::string given_data = std::getenv("IVORY_DATA") ? std::getenv("IVORY_DATA") : "";
+fs::path paper_list() {
+  return fs::path(given_data).parent_path() / "reference" / "paper_tables.toml";
 }
 
 config::Experiment load(const std::string& name, bool smoke = false) {
@@ -107,6 +115,35 @@ TEST(PaperTables, Tables3And4And6ShareTheirStages) {
   for (const auto& [name, identity] : unified) EXPECT_NE(identity, three.at(name)) << name;
 }
 
+// Sections 2 and 5 of the method; batches of stage 3 by the paper's appendix.
+TEST(PaperTables, StagesHaveThePapersNumbers) {
+  const std::pair<const char*, int64_t> settings[] = {{"table3.toml", 100}, {"table5.toml", 200}};
+  for (const auto& [file, epochs] : settings) {
+    const auto experiment = load(file);
+    const auto slices = experiment.stage("swav-slices").train;
+    EXPECT_EQ(slices.batch_size, 1024) << file;
+    EXPECT_EQ(slices.optimiser.lr, 0.3) << file;
+    EXPECT_TRUE(slices.optimiser.scale_lr && slices.optimiser.larc) << file;
+    EXPECT_EQ(slices.schedule.start_lr, 0.3) << file;
+    const std::pair<const char*, int64_t> stages[] = {{"swav-volumes", 24}, {"dc-volumes", 8}};
+    for (const auto& [name, batch] : stages) {
+      const auto volumes = experiment.stage(name).train;
+      EXPECT_EQ(volumes.batch_size, batch) << file;
+      EXPECT_EQ(volumes.epochs, epochs) << file;
+      EXPECT_EQ(volumes.clip_norm, 2) << file;
+      EXPECT_EQ(volumes.optimiser.lr, 0.01) << file;
+      EXPECT_TRUE(volumes.optimiser.larc && !volumes.optimiser.scale_lr) << file;
+      EXPECT_EQ(volumes.schedule.warmup_epochs, 10) << file;
+    }
+    for (const char* name : {"swav-masked", "dc-masked"}) {
+      const auto masked = experiment.stage(name).train;
+      EXPECT_EQ(masked.optimiser.name, "adamw") << file;
+      EXPECT_EQ(masked.epochs, epochs) << file;
+      EXPECT_EQ(masked.batch_size, 12) << file;
+    }
+  }
+}
+
 TEST(PaperTables, ADryRunOfSeveralSaysWhatTheyShare) {
   setenv("IVORY_CACHE", "/nowhere", 1);
   std::vector<config::Experiment> tables;
@@ -115,6 +152,7 @@ TEST(PaperTables, ADryRunOfSeveralSaysWhatTheyShare) {
   const std::string text = describe_plans(tables, registry());
   EXPECT_THAT(text, testing::ContainsRegex("together: 76 parts, [0-9]+ different ones; 9 stages and [1-9][0-9]* tasks "
                                            "need not be run again"));
+  EXPECT_THAT(text, testing::HasSubstr("  stage swav-masked, from swav-slices: without data, 3 steps"));
   EXPECT_THAT(describe_plans({tables[0]}, registry()), testing::Not(testing::HasSubstr("together:")));
 }
 
@@ -158,6 +196,92 @@ TEST(PaperTables, EveryRowOfThePaperIsThere) {
     EXPECT_EQ(rows, expected) << "table " << number;
     EXPECT_THAT(table.source, testing::EndsWith("Table " + std::to_string(number)));
   }
+}
+
+// "row / column" → {mean} or {mean, deviation}
+using Figures = std::map<std::string, std::vector<double>>;
+
+Figures figures_of(int number) {
+  Figures figures;
+  for (const auto& [row, columns] : load("table" + std::to_string(number) + ".toml").table.paper) {
+    for (const auto& [column, value] : columns) {
+      auto& numbers = figures[row + " / " + column];
+      numbers.push_back(value.mean);
+      if (value.deviation) numbers.push_back(*value.deviation);
+    }
+  }
+  return figures;
+}
+
+double number_of(const config::Node& node) {
+  if (const auto* whole = std::get_if<int64_t>(&node.value)) return static_cast<double>(*whole);
+  return std::get<double>(node.value);
+}
+
+// The same of the project's list of the paper's tables.
+Figures figures_of(const config::Node& table) {
+  Figures figures;
+  for (const auto& row : *table.find("rows")->node.list()) {
+    for (const auto& member : *row.table()) {
+      if (member.node.text()) continue;  // group, method, backbone
+      auto& numbers = figures[*row.find("method")->node.text() + " / " + member.key];
+      if (const auto* list = member.node.list()) {
+        for (const auto& one : *list) numbers.push_back(number_of(one));
+      } else {
+        numbers.push_back(number_of(member.node));
+      }
+    }
+  }
+  return figures;
+}
+
+// By tests/experiment/paper_sums.py of that list. The last one weighs every mean by its place, so that two cells that
+// were exchanged show.
+TEST(PaperTables, TheFiguresOfThePaperAddUpToWhatTheyDidWhenTheyWereCopied) {
+  struct {
+    int number;
+    size_t figures;
+    double means, deviations, weighted;
+  } const sums[] = {{3, 38, 2906.86, 69.82, 57045.40},
+                    {4, 55, 3613.79, 89.20, 100725.96},
+                    {5, 33, 3001.63, 0.00, 50765.56},
+                    {6, 8, 643.33, 0.00, 2868.95},
+                    {7, 5, 180.55, 0.00, 504.34}};
+  for (const auto& sum : sums) {
+    double means = 0, deviations = 0, weighted = 0, place = 0;
+    const Figures figures = figures_of(sum.number);
+    for (const auto& [cell, numbers] : figures) {
+      means += numbers[0];
+      weighted += ++place * numbers[0];
+      if (numbers.size() > 1) deviations += numbers[1];
+    }
+    EXPECT_EQ(figures.size(), sum.figures) << "table " << sum.number;
+    EXPECT_NEAR(means, sum.means, 1e-6) << "table " << sum.number;
+    EXPECT_NEAR(deviations, sum.deviations, 1e-6) << "table " << sum.number;
+    EXPECT_NEAR(weighted, sum.weighted, 1e-6) << "table " << sum.number;
+  }
+}
+
+TEST(PaperTables, EveryFigureIsThatOfTheProjectsListCellByCell) {
+  const fs::path list = paper_list();
+  if (!fs::exists(list)) {
+    GTEST_SKIP() << "the project's list of the paper's tables is not at " << list
+                 << " (beside IVORY_DATA): only sums are compared";
+  }
+  const config::Node tables = config::read_document(config::read_text(list), list);
+  for (int number = 3; number <= 7; ++number) {
+    EXPECT_EQ(figures_of(number), figures_of(tables.find("table" + std::to_string(number))->node))
+        << "table " << number;
+  }
+  EXPECT_EQ(load("figure7.toml").table.rows.size(),
+            tables.find("figure7")->node.find("fractions")->node.list()->size());
+}
+
+TEST(PaperTables, Figure7HasAColumnForEveryFindingAndOneForAll) {
+  const auto columns = load("figure7.toml").table.columns;
+  const auto& findings = config::find_layout("vindr-cxr")->labels;
+  ASSERT_EQ(columns.size(), findings.size() + 1);
+  for (size_t i = 0; i < findings.size(); ++i) EXPECT_EQ(columns[i + 1].label, findings[i].name + " (AP@0.5)");
 }
 
 TEST(PaperTables, WithoutMeasurementsOnlyThePaperSpeaks) {

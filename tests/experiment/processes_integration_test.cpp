@@ -104,9 +104,9 @@ class Together : public testing::Test {
 
   // The greatest exit code of `size` processes, and what they say. `disturb`: shell commands that run beside them; $1,
   // … are their process ids.
-  Answer run(int size, const std::string& output, const std::string& disturb = "") const {
+  Answer run(int size, const std::string& output, const std::string& disturb = "", const std::string& more = "") const {
     const std::string program = IVORY_BINARY_DIR "/bin/run-experiment " + (folder_.path() / "together.toml").string() +
-                                " --output " + (folder_.path() / output).string();
+                                " --output " + (folder_.path() / output).string() + more;
     std::string script =
         "exec 2>&1; worst=0; set --; export IVORY_CACHE=" + (folder_.path() / "caches").string() + "; ";
     if (size > 1) {
@@ -117,7 +117,9 @@ class Together : public testing::Test {
       const std::string number = std::to_string(rank);
       script += (size > 1 ? "RANK=" + number + " LOCAL_RANK=" + number + " " : "") + program + " & set -- $@ $!; ";
     }
-    script += disturb + " for p in $@; do wait $p; code=$?; [ $code -gt $worst ] && worst=$code; done; exit $worst";
+    script += disturb +
+              " for p in $@; do wait $p; code=$?; echo ended with $code; [ $code -gt $worst ] && worst=$code; done; "
+              "exit $worst";
     return test::answer_of(script);
   }
   // Shell: waits until a node has logged `steps` steps.
@@ -168,7 +170,7 @@ TEST_F(Together, SeveralProcessesEndWithTheWeightsOfOneWhateverBefallsThem) {
   EXPECT_THAT(killed.text, HasSubstr("process 0 of 2 lost another one"));
 
   const Answer stopped = run(4, "disturbed", wait_for("disturbed", "stage-masked", 1) + "kill -TERM $4;");
-  EXPECT_EQ(stopped.code, 1) << stopped.text;
+  EXPECT_EQ(stopped.code, 75) << "all of them, so that a script may queue the job again: " << stopped.text;
   EXPECT_THAT(stopped.text, HasSubstr("stage slices: goes on from step 4 of 8"));
   EXPECT_THAT(stopped.text, ContainsRegex("stage masked: stopped at step [12] of 3, saved"));
 
@@ -176,6 +178,18 @@ TEST_F(Together, SeveralProcessesEndWithTheWeightsOfOneWhateverBefallsThem) {
   ASSERT_EQ(ended.code, 0) << ended.text;
   EXPECT_THAT(ended.text, HasSubstr("stage slices: done already"));
   expect_the_same_weights("one", "disturbed");
+}
+
+// Of the last stage: before the first one is trained, and by every process.
+TEST_F(Together, ABatchSmallerThanTheNumberOfProcessesIsRefused) {
+  const Answer four = run(4, "refused", "", " --set stage.volumes.batch_size=2");
+  EXPECT_EQ(four.code, 2) << four.text;
+  EXPECT_THAT(four.text, ContainsRegex("together.toml:[0-9]+:[0-9]+: stage volumes: a batch of 2 volumes cannot be "
+                                       "dealt out to 4 processes evenly: use 4 or another multiple of it\n"));
+  size_t ends = 0;
+  for (size_t at = 0; (at = four.text.find("ended with 2\n", at)) != std::string::npos; ++at) ++ends;
+  EXPECT_EQ(ends, 4u) << four.text;
+  EXPECT_THAT(four.text, Not(HasSubstr("stage slices: epoch"))) << "refused after hours of training";
 }
 
 }  // namespace

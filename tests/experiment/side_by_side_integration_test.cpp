@@ -98,13 +98,19 @@ TEST_F(SideBySideRun, AStoppedDriverLetsItsChildrenSave) {
   const Answer stopped = ivory::test::answer_of(
       "exec 2>&1; " + command("--jobs 2 --set stage.slices.steps=2000") + " > " + (folder_.path() / "out").string() +
       " & for i in $(seq 6000); do grep -q step " + metrics + " 2>/dev/null && break; sleep 0.05; done; " +
-      "pid=$(cat " + (output_ / "tiny" / ".lock").string() + "); kill -TERM $pid; wait; cat " +
-      (folder_.path() / "out").string());
+      "kill -TERM $(head -n 1 " + (output_ / "tiny" / ".lock").string() + "); wait $!; code=$?; cat " +
+      (folder_.path() / "out").string() + "; exit $code");
+  EXPECT_EQ(stopped.code, 75) << "neither done nor failed";
   EXPECT_THAT(stopped.text, AllOf(HasSubstr("stopping: 1 running, which save first"),
                                   HasSubstr("interrupted: 0 of 2 done, the others have saved\nTo continue: ")));
   EXPECT_TRUE(with("failed.json").empty());
   ASSERT_EQ(with("checkpoints").size(), 1u) << stopped.text;
   EXPECT_THAT(read(with("checkpoints")[0] / "log.txt"), HasSubstr("saved")) << stopped.text;
+  EXPECT_THAT(
+      run("--set stage.slices.steps=2000 --status").text,
+      ContainsRegex("^tiny: interrupted 1, to do 1\n"
+                    "  stage slices: interrupted: saved at step [0-9]+ of 2000: it goes on from there\n"
+                    "  To continue: .*run-experiment .*/tiny.toml .* --jobs 2 --set stage.slices.steps=2000\n$"));
 }
 
 TEST_F(SideBySideRun, TwoDriversOnOneStoreShareTheWork) {

@@ -168,4 +168,33 @@ TEST_F(StoreTest, AStoppedNodeIsNotDoneUntilItIsRunAgain) {
   EXPECT_FALSE(store.stopped(node));
 }
 
+// This process's host and id; the job as Slurm names it.
+TEST_F(StoreTest, ALockNamesWhoHasItUntilItLetsGo) {
+  char host[256] = {};
+  gethostname(host, sizeof host - 1);
+  const std::string process = " (pid " + std::to_string(getpid()) + " on " + host;
+  {
+    const FolderLock lock(folder_);
+    EXPECT_EQ(FolderLock::owner(folder_).text(), process + ")");
+  }
+  EXPECT_EQ(FolderLock::owner(folder_).text(), "");
+  setenv("SLURM_JOB_ID", "12", 1);
+  EXPECT_EQ((FolderLock(folder_), FolderLock::owner(folder_).text()), process + ", Slurm job 12)");
+  setenv("SLURM_ARRAY_JOB_ID", "9", 1);
+  setenv("SLURM_ARRAY_TASK_ID", "3", 1);
+  EXPECT_EQ((FolderLock(folder_), FolderLock::owner(folder_).text()), process + ", Slurm job 9_3)");
+  for (const char* name : {"SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"}) unsetenv(name);
+}
+
+TEST_F(StoreTest, WhoIsKilledLeavesItsNameAndNoLock) {
+  const pid_t killed = fork();
+  if (killed == 0) {
+    const FolderLock lock(folder_);
+    raise(SIGKILL);
+  }
+  waitpid(killed, nullptr, 0);
+  EXPECT_FALSE(in_use(folder_));
+  EXPECT_EQ(FolderLock::owner(folder_).pid, std::to_string(killed)) << "looking at it changes nothing";
+}
+
 }  // namespace

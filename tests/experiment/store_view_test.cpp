@@ -10,6 +10,7 @@
 #include "data/cache_fixtures.h"
 #include "experiment/outcome.h"
 #include "small_experiment.h"
+#include "train/checkpoint.h"
 #include "train/files.h"
 #include "train/safetensors.h"
 
@@ -65,12 +66,15 @@ TEST_F(StoreView, EveryStateIsTold) {
   const FolderLock lock(store_.folder(plan_.nodes[3]));
   begin(plan_.nodes[4]);
   std::ofstream(store_.folder(plan_.nodes[4]) / "done.json") << "{\"identity\": ";
+  ivory::train::CheckpointStore(store_.folder(plan_.nodes[2]) / "checkpoints", plan_.nodes[2].identity, 1)
+      .save({.step = 14, .state = {{"epoch", 2}}, .weights = {}, .extra = {}, .path = {}}, false);
   const char* const states[] = {"done", "failed", "interrupted", "running", "damaged"};
   for (size_t i = 0; i < 5; ++i) EXPECT_EQ(view(plan_.nodes[i]).state, states[i]) << i;
   EXPECT_EQ(stored_nodes(folder_.path()).size(), 5u);
   EXPECT_EQ(view(plan_.nodes[0]).label, "stage slices");
   EXPECT_EQ(view(plan_.nodes[0]).identity, plan_.nodes[0].identity);
   EXPECT_EQ(view(plan_.nodes[1]).reason, "diverged");
+  EXPECT_EQ(view(plan_.nodes[2]).reason, "saved at step 14");
   EXPECT_EQ(view(plan_.nodes[2]).label, "task organs") << "of its folder's name";
   EXPECT_THAT(faults_of(view(plan_.nodes[4])), ElementsAre(HasSubstr("done.json: no JSON, or the record of another")));
 }

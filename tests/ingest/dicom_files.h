@@ -9,7 +9,8 @@ namespace ivory::ingest::testing {
 struct DicomOptions {
   std::string modality = "CT";
   std::string series = "1.2.3", instance = "1.2.3.1";
-  double z = 0;  // mm of the slice
+  double z = 0;          // mm of the slice
+  double thickness = 0;  // mm, as the header says it; 0: it does not
   double slope = 1, intercept = 0;
   int bits = 16;
   bool is_signed = false, monochrome1 = false;
@@ -33,6 +34,7 @@ inline void write_dicom(const std::filesystem::path& file, const torch::Tensor& 
   elements[0x00280101].value = word(options.bits);
   elements[0x00280102].value = word(options.bits - 1);
   elements[0x00280103].value = word(options.is_signed ? 1 : 0);
+  if (options.thickness > 0) elements[0x00180050] = {"DS", number(options.thickness)};
   elements[0x00281052].value = number(options.intercept);
   elements[0x00281053].value = number(options.slope);
   write_bytes(file, dicom_file(elements));

@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "config/layouts.h"
+#include "data/volume_render.h"
 #include "ingest/csv.h"
 #include "ingest/layout_fixture.h"
 
@@ -98,6 +99,26 @@ TEST_F(Luna, ScansLieInSubsets) {
   EXPECT_THAT(names("luna2016"), ElementsAre("subset0/1.2.3 of 1.2.3", "subset9/4.5.6 of 4.5.6"));
   EXPECT_THAT(warnings_, ElementsAre(HasSubstr("published with 888 volumes, 2 were found")));
   EXPECT_TRUE(torch::equal(read("subset0/1.2.3").pixels, read("subset9/4.5.6").pixels));
+}
+
+// Outside the field of view some scanners write −2048 or −3024: kept as they are, and black once windowed.
+TEST_F(Luna, ValuesBelowAirAreKeptAndShownAsAir) {
+  Tensor voxels = torch::arange(4 * 6 * 5, torch::kInt16).view({4, 6, 5}) - 1000;
+  voxels.select(2, 0).fill_(-3024);
+  write_meta(in_set("subset3/7.8.9.mhd"), voxels, straight_);
+  list("luna2016");
+  const auto volume = read("subset3/7.8.9");
+  EXPECT_EQ((volume.pixels == -3024).sum().item<int64_t>(), 4 * 6);
+  EXPECT_EQ(volume.info.window, (std::array<double, 2>{-1000, 1000}));
+  const auto cache = folder_.path() / "cache";
+  const std::atomic<bool> never = false;
+  build_cache(spec_, cache, false, nullptr, never);
+  const data::DataSet data({std::make_shared<const data::SliceCache>(cache)});
+  int64_t id = 0;
+  while (data.info(id).name != "subset3/7.8.9") ++id;
+  const auto grey = data::decode_volume(data, id, 64);
+  EXPECT_EQ(*std::ranges::min_element(grey.voxels), 0.F);
+  EXPECT_EQ(std::ranges::count(grey.voxels, 0.F), 4 * 6) << "no voxel inside is −1000";
 }
 
 TEST_F(Luna, CandidatesAreCubesInBothDirectionsOfAxes) {

@@ -113,6 +113,21 @@ TEST_F(Lidc, SlicesOfOnePlaceThatDifferAreAWarningAndHolesAreLeftOut) {
               HasSubstr("lie at the same position"));
 }
 
+// Slices of 2.5 mm reconstructed every 1.25 mm overlap, slices of 1.25 mm every 2.5 mm have gaps.
+TEST_F(Lidc, SlicesLieWhereTheirPositionsSayWhateverTheirThickness) {
+  for (const auto& [thickness, distance] : {std::pair{2.5, 1.25}, {1.25, 2.5}}) {
+    std::filesystem::remove_all(in_set(""));
+    for (int i = 0; i < 4; ++i) {
+      write_dicom(in_set(std::string(series) + std::to_string(i) + ".dcm"), counted({10, 12}) + i,
+                  {.instance = "1.3.6.1." + std::to_string(i + 1), .z = i * distance, .thickness = thickness});
+    }
+    list("lidc-idri");
+    const auto volume = read("LIDC-IDRI-0001");
+    EXPECT_EQ(volume.info.spacing, (std::array<double, 3>{distance, 0.5, 0.5})) << "thickness " << thickness;
+    EXPECT_EQ(volume.info.slices, 4);
+  }
+}
+
 TEST_F(Lidc, TwoSeriesOfAPatientAndBrokenReadings) {
   slice("1.dcm", 0);
   slice("2.dcm", 2);

@@ -114,6 +114,37 @@ TEST_F(Volumes, Brats2018IsFourVolumesAPatientOrItsFlair) {
   EXPECT_EQ(read("Brats18_A_1_t1").info.modality, "mr");
 }
 
+// One mask for four volumes, each of whose voxels shows its label.
+TEST_F(Volumes, Brats2018sMaskFitsTheVolumesAndOneOfAnotherGridIsRefused) {
+  const Labelled made = labelled();
+  const std::string patient = "HGG/Brats18_A_1/Brats18_A_1";
+  for (const char* modality : {"_t1", "_t1ce", "_t2", "_flair"})
+    write_nifti(in_set(patient + modality + ".nii.gz"), made.image, flipped);
+  write_nifti(in_set(patient + "_seg.nii.gz"), made.labels, flipped);
+  for (const auto& source : list("brats2018")) expect_aligned(read_volume(source, spec_));
+  Geometry moved = flipped;
+  moved.origin[1] += 2;
+  write_nifti(in_set(patient + "_seg.nii.gz"), made.labels, moved);
+  EXPECT_THAT(failure_of([&] { read("Brats18_A_1_t2"); }).message,
+              HasSubstr("Brats18_A_1_t2.nii.gz: its first voxel lies 2 mm away from the image's"));
+}
+
+TEST_F(Volumes, MmwhsLabelsFitWhateverTheAxesAndOthersAreRefused) {
+  const Labelled made = labelled();
+  for (const auto& [name, geometry] : {std::pair{"ct_train_1001", turned}, {"ct_train_1002", flipped}}) {
+    write_nifti(in_set(std::string(name) + "_image.nii.gz"), made.image, geometry);
+    write_nifti(in_set(std::string(name) + "_label.nii.gz"), made.labels, geometry);
+  }
+  for (const auto& source : list("mmwhs-ct")) expect_aligned(read_volume(source, spec_));
+  Geometry wider = flipped;
+  wider.spacing[0] = 0.75;
+  write_nifti(in_set("ct_train_1002_label.nii.gz"), made.labels, wider);
+  EXPECT_THAT(failure_of([&] { read("ct_train_1002"); }).message, HasSubstr("its voxels are "));
+  write_nifti(in_set("ct_train_1002_label.nii.gz"), made.labels, turned);
+  EXPECT_THAT(failure_of([&] { read("ct_train_1002"); }).message,
+              HasSubstr("ct_train_1002_label.nii.gz is not on the grid"));
+}
+
 TEST_F(Volumes, MmwhsReads421As420) {
   const Labelled made = labelled({3, 8, 6}, 4);
   const std::vector<int16_t> ids = {0, 420, 421, 850};

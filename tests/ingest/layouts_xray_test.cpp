@@ -99,6 +99,24 @@ constexpr const char* kaggle_rows =
     "aa,Aortic enlargement,0,R9,0,0,2,2\n"
     "bb,No finding,14,R1,,,,\n";
 
+// The box list's header has unquoted commas too, and its rows end in empty fields.
+TEST_F(Radiographs, NihsBoxesAreDrawnOnTheImagesThatHaveSome) {
+  for (const char* name : {"00000001_000.png", "00000002_000.png"})
+    write_png(in_set(std::string("images_001/images/") + name), torch::arange(80).view({8, 10}).to(torch::kUInt8));
+  text("Data_Entry_2017.csv",
+       "Image Index,Finding Labels,Follow-up #,Patient ID\n00000001_000.png,Mass,0,1\n00000002_000.png,Mass,0,2\n");
+  EXPECT_THAT(failure_of([&] { list("nih-chestxray8-boxes"); }).message, HasSubstr("BBox_List_2017.csv is missing"));
+  text("BBox_List_2017.csv",
+       "Image Index,Finding Label,Bbox [x,y,w,h],,,\n00000002_000.png,Infiltrate,2.0,1.0,4.0,3.0,,,\n"
+       "00000002_000.png,Mass,4.0,1.0,4.0,1.0,,,\n");
+  EXPECT_THAT(names("nih-chestxray8-boxes"), ElementsAre("00000002_000 of 00000002, labelled"));
+  EXPECT_THAT(warnings_, ::testing::Contains(HasSubstr("published with 880 volumes, 1 were found")));
+  Tensor expected = torch::zeros({8, 10}, torch::kInt16);
+  expected.slice(0, 1, 4).slice(1, 2, 6) += 256;
+  expected.slice(0, 1, 2).slice(1, 4, 8) += 512;
+  EXPECT_TRUE(torch::equal(read("00000002_000").labels[0], expected));
+}
+
 TEST_F(Radiographs, VinDrAsKaggleHasIt) {
   text("train.csv", kaggle_rows);
   const Tensor stored = torch::arange(80, torch::kInt16).view({8, 10});
@@ -138,6 +156,8 @@ TEST_F(Radiographs, VinDrAsPhysioNetHasIt) {
   write_dicom(in_set("train/aa.dicom"), stored, {.modality = "DX"});
   write_dicom(in_set("test/cc.dicom"), stored, {.modality = "DX"});
   EXPECT_THAT(names("vindr-cxr"), ElementsAre("aa of aa, labelled", "cc of cc, labelled"));
+  EXPECT_THAT(warnings_, ::testing::Contains(HasSubstr(
+                             "1 boxes of findings that are none of the 14 are left out: 'Clavicle fracture' (1)")));
   EXPECT_EQ(read("aa").labels.sum().item<int64_t>(), 4 * 4096);
   EXPECT_EQ(read("cc").labels.sum().item<int64_t>(), 9 * 32);
   std::filesystem::remove_all(in_set("annotations"));

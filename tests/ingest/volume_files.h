@@ -1,6 +1,6 @@
 #pragma once
-// Writers of small NIfTI, MetaImage and NRRD files, and of their mistakes. Voxels are [k, j, i] in the file's own axes;
-// geometry is in the RAS frame (ingest/scan.h).
+// Writers of small NIfTI, MetaImage and NRRD files, and of their mistakes. Voxels are [k, j, i] in the file's own axes,
+// or [channel, k, j, i]; geometry is in the RAS frame (ingest/scan.h).
 
 #include <torch/torch.h>
 
@@ -53,9 +53,10 @@ inline std::string nifti_bytes(const torch::Tensor& voxels, const Geometry& geom
     bytes.replace(offset, sizeof(T), part);
   };
   put(0, int32_t{348});
-  put(40, static_cast<int16_t>(options.fourth > 0 ? 4 : 3));
+  const auto fourth = voxels.dim() == 4 ? static_cast<int16_t>(voxels.size(0)) : options.fourth;
+  put(40, static_cast<int16_t>(fourth > 0 ? 4 : 3));
   for (size_t i = 0; i < 3; ++i) {
-    put(42 + 2 * i, static_cast<int16_t>(voxels.size(2 - static_cast<int64_t>(i))));
+    put(42 + 2 * i, static_cast<int16_t>(voxels.size(-1 - static_cast<int64_t>(i))));
     put(80 + 4 * i, static_cast<float>(geometry.spacing[i]));
     put(268 + 4 * i, static_cast<float>(geometry.origin[i]));
     put(256 + 4 * i, options.quaternion[i]);
@@ -63,7 +64,7 @@ inline std::string nifti_bytes(const torch::Tensor& voxels, const Geometry& geom
       put(280 + 16 * i + 4 * axis, static_cast<float>(geometry.direction[i * 3 + axis] * geometry.spacing[axis]));
     put(280 + 16 * i + 12, static_cast<float>(geometry.origin[i]));
   }
-  put(48, std::max<int16_t>(1, options.fourth));
+  put(48, std::max<int16_t>(1, fourth));
   put(70, nifti_code(voxels.scalar_type()));
   put(72, static_cast<int16_t>(8 * voxels.element_size()));
   put(76, options.qfac);

@@ -1,5 +1,6 @@
 #include "plugin/registry.h"
 
+#include <dlfcn.h>
 #include <gmock/gmock.h>
 #include <ivory/fixtures.h>
 #include <unistd.h>
@@ -75,6 +76,17 @@ TEST(Registry, LoadingTwiceIsHarmless) {
   Registry other;
   other.load(fixtures / "libfirst.so");
   EXPECT_EQ(other.all<Objective>().size(), 1u);
+}
+
+TEST(Registry, NeverUnloadsAPlugin) {
+  const Folder folder;
+  const fs::path library = folder.path / "libfirst.so";  // a copy, which no other test has loaded
+  fs::copy_file(fixtures / "libfirst.so", library);
+  {
+    Registry registry;
+    registry.load(library);
+  }
+  EXPECT_NE(::dlopen(library.c_str(), RTLD_LAZY | RTLD_NOLOAD), nullptr) << "it has gone with its registry";
 }
 
 TEST(Registry, RefusesOneNameFromTwoLibraries) {

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <nlohmann/json.hpp>
 
 #include "plugin/registry.h"
 #include "plugin/scaffold.h"
@@ -100,6 +101,31 @@ TEST_F(Sdk, TheInstalledCoreDiscoversByol) {
           "' --gtest_also_run_disabled_tests --gtest_filter='InstalledCore.*'");
   EXPECT_EQ(child.status, 0) << child.output;
   EXPECT_THAT(child.output, HasSubstr("[  PASSED  ] 1 test"));
+}
+
+// The example's own experiment, smaller and shorter: the program loads the plugin that was built and trains with it.
+TEST_F(Sdk, ItsExampleTrainsFromItsExperimentFile) {
+  const fs::path example = work / "byol_example";
+  fs::create_directories(example / "build");
+  fs::copy_file(IVORY_SOURCE_DIR "/docs/examples/byol/byol.toml", example / "byol.toml");
+  fs::copy_file(work / "byol/libbyol.so", example / "build/libbyol.so");
+  const auto trained =
+      run("cd '" + example.string() +
+          "' && IVORY_CACHE=caches OMP_NUM_THREADS=1 '" IVORY_BINARY_DIR
+          "/bin/run-experiment' byol.toml "
+          "--set data.phantom.phantom.volumes=1 --set data.phantom.phantom.size='[16, 48, 48]' "
+          "--set stage.slices.batch_size=4 --set stage.slices.epochs=1 "
+          "--set stage.slices.views.slice.crops.0.size=32 --set stage.slices.schedule.warmup_epochs=0");
+  ASSERT_EQ(trained.status, 0) << trained.output;
+  std::ifstream metrics(example / "runs/byol/nodes/stage-slices/metrics.jsonl");
+  std::vector<double> losses;
+  for (std::string line; std::getline(metrics, line);) {
+    const auto entry = nlohmann::json::parse(line);
+    if (entry.at("kind") == "step") losses.push_back(entry.at("terms").at("byol"));
+  }
+  ASSERT_EQ(losses.size(), 4U) << "16 slices in batches of 4";
+  EXPECT_LT(losses.back(), losses.front());
+  EXPECT_THAT(content(example / "runs/byol/experiment.toml"), HasSubstr("momentum = 0.99"));
 }
 
 // A superproject builds the three scaffolds as they are; it shares a precompiled header between them to save minutes.

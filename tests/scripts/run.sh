@@ -8,6 +8,7 @@ trap 'rm -rf "$scratch"' EXIT
 checkout=$scratch/ivory
 called=$scratch/called # every call of a stand-in, one a line
 failures=0
+as_nobody=() # what makes a command run as somebody else than root
 
 # stand_in PATH [BODY]: an executable that records its call.
 stand_in() {
@@ -44,7 +45,7 @@ run() {
   : >"$called"
   status=0
   output=$(cd "$scratch" && PATH=$scratch/bin:$PATH IVORY_PRESET=release IVORY_PACKAGES=$scratch/packages \
-    "$checkout/scripts/$1" "${@:2}" 2>&1) || status=$?
+    "${as_nobody[@]}" "$checkout/scripts/$1" "${@:2}" 2>&1) || status=$?
 }
 
 # expect WHAT CONDITION…
@@ -59,12 +60,14 @@ expect() {
 says() { [[ $output == *"$1"* ]]; }
 silent_about() { [[ $output != *"$1"* ]]; }
 exits() { [[ $status == "$1" ]]; }
+took_some_time() { grep -qE "^\[ivory\] ${1//[()]/.} … [0-9]+\.[0-9] s$" <<<"$output"; }
 was_called() { grep -q -- "$1" "$called"; }
 not_called() { ! was_called "$1"; }
 
 fresh
 run ivory plugins
 expect 'the first call configures' says 'setup: configure (release) …'
+expect 'it says how long that took' took_some_time 'setup: configure (release)'
 expect 'it builds only what running needs' was_called 'ninja .*core/all plugins/all'
 expect 'then the tool gets the arguments' says 'the tool: plugins'
 run ivory plugins
@@ -92,12 +95,39 @@ expect 'it shows what apt-get said' says 'E: no network'
 expect 'it prints the exact line to run' says 'apt-get update && apt-get install -y --no-install-recommends mold'
 expect 'the tool is not started' silent_about 'the tool'
 
+# Without root: as nobody, where root may become somebody else.
+fresh
+stand_in "$scratch/bin/dpkg-query" 'for name in "${@:4}"; do [[ $name == mold ]] || echo "installed $name"; done; exit 1'
+stand_in "$scratch/bin/sudo" 'echo "sudo: a password is required" >&2; exit 1'
+((EUID)) || as_nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+if "${as_nobody[@]}" /bin/true 2>/dev/null; then
+  chmod -R a+rwX "$scratch"
+  run ivory plugins
+  expect 'without root it goes no further' exits 1
+  expect 'it says so' says 'This needs root and the network; as root, run this line'
+  expect 'and prints the line' says 'apt-get update && apt-get install -y --no-install-recommends mold'
+else
+  echo 'skipped: root may not become another user here'
+fi
+as_nobody=()
+
 fresh
 rm "$checkout"/.venv/lib/python3.11/site-packages/torch-*/INSTALLER
 run ivory plugins
 expect 'a half-installed torch is installed again' was_called 'pip install .*torch=='
 expect 'its failure prints the exact line to run' says "$checkout/.venv/bin/pip install --no-deps torch=="
 expect 'it ends the script' exits 1
+
+# Without a GPU a fresh environment gets what requirements.txt lists and nothing else; how large it was is kept.
+fresh
+rm -r "$checkout"/.venv/lib/python3.11/site-packages
+stand_in "$checkout/.venv/bin/pip" 'echo "  Downloading torch-2.11.0-cp311-cp311-manylinux_2_28_x86_64.whl (530.6 MB)"'
+run ivory plugins
+expect 'a fresh environment goes on to the tool' says 'the tool: plugins'
+wheels=$(sed '/^#/d' "$source_root/scripts/lib/requirements.txt" | paste -sd ' ')
+expect 'it is filled with the wheels of the list alone' was_called "^pip install --no-deps [^=]* $wheels\$"
+expect 'what pip said of sizes is kept for cpu_wheels.sh' \
+  grep -q '^  Downloading torch-2.11.0-.*\.whl (530.6 MB)' "$checkout/.venv/downloads.txt"
 
 fresh
 stand_in "$checkout/.venv/bin/ninja" 'echo "core.cpp:1: error: broken"; exit 1'

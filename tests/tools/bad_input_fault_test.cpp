@@ -9,6 +9,7 @@
 #include "experiment/store.h"
 #include "ingest/volume_files.h"
 #include "support/command.h"
+#include "train/safetensors.h"
 
 namespace ivory::tools {
 namespace {
@@ -145,7 +146,8 @@ TEST_F(BadInput, MissingDataSayWhereToGetThem) {
 }
 
 // Every kind by the parsers' own tests; here that the programs answer, too.
-TEST_F(BadInput, WeightsThatAreBrokenOrForeign) {
+TEST_F(BadInput, WeightsThatAreBroken) {
+  fs::remove("/tmp/ivory-was-here");
   const std::string tests = IVORY_SOURCE_DIR "/tests/";
   const std::pair<std::string, const char*> files[] = {
       {"reference/torch_files/os_system.pth", "its pickle calls posix.system"},
@@ -156,15 +158,55 @@ TEST_F(BadInput, WeightsThatAreBrokenOrForeign) {
       {"fuzz/corpus/safetensors/long_header", "at most 100 MB"},
       {"fuzz/corpus/safetensors/unknown_dtype", "dtype 'F4' is none of"}};
   for (const auto& [file, expected] : files) {
-    const Answer shown = run("ivory", "weights show '" + tests + file + "'");
-    EXPECT_EQ(shown.code, 2) << file;
-    EXPECT_THAT(shown.text, HasSubstr(expected));
+    const std::string path = tests + file;
+    const Answer answers[] = {run("ivory", "weights show '" + path + "'"),
+                              run("ivory", "weights import '" + path + "' out.safetensors --backbone resnet"),
+                              run_with("[[stage]]\n", "weights = \"" + path + "\"\n[[stage]]\n")};
+    for (const Answer& answer : answers) {
+      EXPECT_EQ(answer.code, 2) << file;
+      EXPECT_THAT(answer.text, AllOf(HasSubstr(path), HasSubstr(expected)));
+    }
+    for (const Answer& answer : {answers[0], answers[1]}) EXPECT_THAT(answer.text, IsOneSentence());
   }
+  EXPECT_FALSE(fs::exists("/tmp/ivory-was-here")) << "what os_system.pth would have left";
+  EXPECT_FALSE(fs::exists(folder_.path() / "out.safetensors"));
+}
+
+TEST_F(BadInput, WeightsOfAnotherNetwork) {
+  const std::string tests = IVORY_SOURCE_DIR "/tests/";
   const std::string foreign = "weights = \"" + tests + "reference/torch_files/foreign.pth\"\n[[stage]]\n";
   const Answer answer = run_with("[[stage]]\n", foreign);
   EXPECT_EQ(answer.code, 2);
   EXPECT_THAT(answer.text, AllOf(HasSubstr("stage slices: "), HasSubstr("foreign.pth into f_intra: "),
                                  HasSubstr("have no key in common"), HasSubstr("encoder.blocks.0.weight")));
+  const Answer imported =
+      run("ivory", "weights import '" + tests + "reference/torch_files/foreign.pth' out.safetensors --backbone resnet");
+  EXPECT_EQ(imported.code, 2);
+  EXPECT_THAT(imported.text, AllOf(HasSubstr("have no key in common"), IsOneSentence()));
+  EXPECT_FALSE(fs::exists(folder_.path() / "out.safetensors"));
+}
+
+TEST_F(BadInput, WeightsThatAreNotNumbers) {
+  ASSERT_EQ(run_with("", "").code, 0);
+  fs::path trained;
+  for (const auto& node : fs::directory_iterator(folder_.path() / "runs" / "store")) {
+    if (node.path().filename().string().starts_with("stage-")) trained = node.path() / "weights.safetensors";
+  }
+  const auto content = train::load_safetensors(trained);
+  for (const auto& [name, tensor] : content.tensors) {
+    if (name == "intra.layer2.0.conv1.weight") tensor.view({-1})[7] = std::nanf("");
+  }
+  train::save_safetensors(folder_.path() / "nan.safetensors", content);
+  const Answer imported = run("ivory",
+                              "weights import nan.safetensors out.safetensors --backbone resnet "
+                              "--option depth=18 --option in_channels=1");
+  const Answer used = run_with("[[stage]]\n", "weights = \"nan.safetensors\"\n[[stage]]\n");
+  for (const Answer& answer : {imported, used}) {
+    EXPECT_EQ(answer.code, 2);
+    EXPECT_THAT(answer.text, HasSubstr("'intra.layer2.0.conv1.weight' holds NaN or infinite values"));
+  }
+  EXPECT_THAT(imported.text, IsOneSentence());
+  EXPECT_FALSE(fs::exists(folder_.path() / "out.safetensors"));
 }
 
 TEST_F(BadInput, MoreClustersThanSamples) {
@@ -315,7 +357,7 @@ TEST_F(BadInput, TwoProcessesInOneRunFolder) {
   const experiment::FolderLock lock(run_folder);
   const Answer answer = run_with("", "");
   EXPECT_EQ(answer.code, 2);
-  EXPECT_THAT(answer.text, AllOf(HasSubstr("is in use by another process (pid " + std::to_string(::getpid()) + ")"),
+  EXPECT_THAT(answer.text, AllOf(HasSubstr("is in use by another process (pid " + std::to_string(::getpid()) + " on "),
                                  IsOneSentence()));
 }
 

@@ -47,17 +47,7 @@ batch_size = 8
 parameters = { "stage.slices.optimiser.lr" = [0.05, 0.1] }
 """
 
-# Runs the elements one after the other: what they depend on was submitted before them.
-SBATCH = """#!/bin/bash
-[ "$1" = --version ] && exit 0
-for word; do
-  case $word in --array=0-*) last=${word#--array=0-};; --output=*) output=${word#--output=};; esac
-done
-for i in $(seq 0 "${last:-0}"); do
-  SLURM_ARRAY_TASK_ID=$i SLURM_CPUS_PER_TASK=1 bash "${@: -1}" >> "${output//%a/$i}" 2>&1
-done
-echo 1
-"""
+SBATCH = pathlib.Path(__file__).parent.parent / "support" / "sbatch.sh"  # stands for Slurm's
 
 
 class Run:
@@ -168,8 +158,7 @@ def main():
         (root / "tiny.toml").write_text(EXPERIMENT)
         os.environ["IVORY_CACHE"] = str(root / "cache")
         os.environ["PATH"] = f"{root}:{os.environ['PATH']}"
-        (root / "sbatch").write_text(SBATCH)
-        (root / "sbatch").chmod(0o755)
+        (root / "sbatch").symlink_to(SBATCH)
         undisturbed = Run(options.build, root, "undisturbed", options.jobs)
         begin = time.monotonic()
         if undisturbed.start().wait() != 0:

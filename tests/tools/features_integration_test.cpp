@@ -7,9 +7,10 @@
 
 #include "config/experiment.h"
 #include "eval/png.h"
-#include "ingest/volume_files.h"
+#include "ingest/dicom_files.h"
 #include "plugin/registry.h"
 #include "support/command.h"
+#include "support/python.h"
 #include "support/quiet.h"
 #include "train/model_weights.h"
 #include "train/npy.h"
@@ -207,12 +208,93 @@ TEST_F(FeaturesProgram, OtherFormats) {
   EXPECT_TRUE(torch::equal(train::load_npy(folder_->path() / "out.npy"), holistic));
   ASSERT_EQ(run("ivory features scans out.npy --size 32" + options + "levels").code, 0);
   EXPECT_TRUE(fs::exists(folder_->path() / "out.level3.npy"));
-  EXPECT_EQ(run("ivory features scans out.h5 --size 32" + options + "tokens").code, 0);
+}
+
+TEST_F(FeaturesProgram, BatchesAreThoseOfOneByOne) {
+  const std::string options = " --experiment x.toml --stage slices --kind ";
+  for (const std::string kind : {"levels", "tokens", "holistic"}) {
+    const auto alone = features("scans out.safetensors" + options + kind + " --batch 1");
+    for (const char* batch : {"5", "64"}) {
+      const auto together = features("scans out.safetensors" + options + kind + " --batch " + batch);
+      ASSERT_EQ(together.size(), alone.size());
+      for (const auto& [name, tensor] : together) expect_close(tensor, alone.at(name));
+    }
+  }
+}
+
+// Both backbones on the command line are the [model] of the experiment.
+TEST_F(FeaturesProgram, VolumesWithoutAnExperiment) {
+  const std::string weights = (stage_folder("slices") / "weights.safetensors").string();
+  const std::string network =
+      " out.safetensors --backbone resnet --option depth=18 --volume-backbone deformable-transformer "
+      "--volume-option layers=1 --volume-option heads=2 --volume-option groups=2 --volume-option ffn=16 "
+      "--volume-option downsampling=2 --volume-option kernel=4 --token-width 16 --frames 4 ";
+  for (const std::string kind : {"tokens", "holistic", "pooled"}) {
+    const auto named = features("b.nii" + network + "--weights '" + weights + "' --kind " + kind);
+    const auto of_stage = features("b.nii out.safetensors --experiment x.toml --stage slices --kind " + kind);
+    ASSERT_EQ(named.size(), 1u);
+    expect_close(named.at(kind), of_stage.at(kind));
+  }
+  EXPECT_THAT(refused("b.nii" + network + "--levels last --kind tokens --weights '" + weights + "'"),
+              HasSubstr("do not fit the network"));
+  ASSERT_EQ(run("ivory weights export '" + weights + "' slices.pth --format torch --prefix intra.").code, 0);
+  const Answer slices = run("ivory features b.nii" + network + "--size 32 --kind tokens --weights slices.pth");
+  EXPECT_EQ(slices.code, 0);
+  EXPECT_THAT(slices.text, HasSubstr("slices.pth holds a slice backbone alone"));
+}
+
+TEST_F(FeaturesProgram, EightBitTensorsAreNormalisedRealOnesAreNot) {
+  const torch::NoGradGuard no_grad;
+  torch::manual_seed(6);
+  const auto bytes = torch::randint(0, 256, {3, 3, 32, 32}, torch::kUInt8);  // colours
+  const auto real = (bytes.to(torch::kFloat32) / 255 - 0.5) / 0.25;
+  train::save_safetensors(folder_->path() / "bytes.safetensors", {{{"images", bytes}}, {}});
+  train::save_npy(folder_->path() / "real.npy", real);
+  const std::string options = " out.safetensors --experiment x.toml --stage slices --kind pooled";
+  const auto expected = trained_model()->slices(real).pooled;
+  expect_close(features("bytes.safetensors" + options).at("pooled"), expected);
+  expect_close(features("real.npy" + options).at("pooled"), expected);
+  train::save_npy(folder_->path() / "whole.npy", bytes.to(torch::kInt64));
+  EXPECT_THAT(refused("whole.npy" + options), HasSubstr("whole.npy: expected real numbers or uint8, got"));
+}
+
+// As large as the model wants its volumes, so that nothing is resampled. Names run against the slices' positions.
+TEST_F(FeaturesProgram, AFolderOfADicomSeriesIsAVolume) {
+  const torch::NoGradGuard no_grad;
+  torch::manual_seed(7);
+  const auto stored = torch::randint(0, 2000, {4, 32, 32}, torch::kInt16);
+  for (int slice = 0; slice < 4; ++slice) {
+    ingest::testing::write_dicom(
+        folder_->path() / "series" / (std::to_string(9 - slice) + ".dcm"), stored[slice],
+        {.instance = "1.2.3." + std::to_string(slice + 1), .z = 2.0 * slice, .intercept = -1000});
+  }
+  // Hounsfield units −1000 … 1000 are 0 … 1.
+  const auto volume = ((stored.to(torch::kFloat32) / 2000 - 0.5) / 0.25).unsqueeze(1);  // [F, 1, H, W]
+  const std::string options = " out.safetensors --experiment x.toml --stage slices --kind ";
+  const auto model = trained_model();
+  expect_close(features("series" + options + "tokens").at("tokens"), model->embed(volume.unsqueeze(0)).tokens);
+  expect_close(features("series" + options + "pooled").at("pooled"), model->slices(volume).pooled);
+}
+
+TEST_F(FeaturesProgram, AnIndependentReaderFindsTheTokensInHdf5) {
+  const std::string options = " --experiment x.toml --stage slices --kind tokens";
+  const auto tokens = features("scans out.safetensors" + options).at("tokens");
+  ASSERT_EQ(run("ivory features scans out.h5 --size 32" + options).code, 0);
+  const Answer read = run("'" + test::python().string() +
+                          "' -c 'import h5py, numpy; f = h5py.File(\"out.h5\"); assert list(f) == [\"tokens\"]; "
+                          "numpy.save(\"read.npy\", f[\"tokens\"][:])'");
+  ASSERT_EQ(read.code, 0) << read.text;
+  EXPECT_TRUE(torch::equal(train::load_npy(folder_->path() / "read.npy"), tokens));
 }
 
 TEST_F(FeaturesProgram, SaysWhatIsWrong) {
   const std::string model = "scans out.h5 --experiment x.toml ";
-  EXPECT_THAT(refused("a.nii out.h5 --backbone resnet --kind tokens"), HasSubstr("--kind tokens needs --experiment"));
+  EXPECT_THAT(refused("a.nii out.h5 --backbone resnet --kind tokens"),
+              HasSubstr("--kind tokens needs --volume-backbone NAME beside --backbone, or --experiment FILE"));
+  EXPECT_THAT(refused("a.nii out.h5 --backbone resnet --frames 4"), HasSubstr("--frames belongs to --volume-backbone"));
+  EXPECT_THAT(refused("a.nii out.h5 --backbone deformable-transformer"), HasSubstr("works on tokens, not on images"));
+  EXPECT_THAT(refused("a.nii out.h5 --backbone resnet --volume-backbone deformable-transformer --volume-option heds=2"),
+              HasSubstr("backbone 'deformable-transformer' has no option 'heds'; did you mean 'heads'?"));
   EXPECT_THAT(refused(model + "--kind token"), HasSubstr("levels, pooled, maps, tokens or holistic, got 'token'"));
   EXPECT_THAT(refused(model + "--backbone resnet"), HasSubstr("exclude each other"));
   EXPECT_THAT(refused(model + "--stage slces"), HasSubstr("has no stage 'slces'; did you mean 'slices'?"));

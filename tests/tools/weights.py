@@ -45,6 +45,34 @@ def expect_close(ours, theirs):
     assert error < 1e-5, f"differs by {error:.1e} of the largest value"
 
 
+def layouts(folder):
+    """Checkpoints as SwAV's and VISSL's code write them: heads beside the trunk, and the optimiser's state."""
+    net = torchvision.models.resnet18(weights=None)
+    optimiser = torch.optim.SGD(net.parameters(), lr=0, momentum=0.9)
+    net(torch.randn(2, 3, 64, 64)).sum().backward()
+    optimiser.step()
+    trunk = {name: tensor for name, tensor in net.state_dict().items() if not name.startswith("fc.")}
+    heads = {"projection_head.0.weight": torch.randn(8, 512), "prototypes.weight": torch.randn(5, 8)}
+    module = {"module." + name: tensor for name, tensor in {**trunk, **heads}.items()}
+    base = {"model": {"trunk": {"_feature_blocks." + name: tensor for name, tensor in trunk.items()},
+                      "heads": {"0.prototypes0.weight": torch.randn(5, 8)}}, "meta": {}}
+    files = {
+        "release.pth.tar": ("module.", module),
+        "swav.pth.tar": ("state_dict.module.", {"epoch": 9, "state_dict": module, "optimizer": optimiser.state_dict()}),
+        "vissl.torch": ("classy_state_dict.base_model.model.trunk._feature_blocks.", {
+            "iteration": 3, "loss": 5.5, "classy_state_dict": {
+                "train": True, "base_model": base, "optimizer": {"optim": optimiser.state_dict()}}}),
+    }
+    safetensors.torch.save_file(trunk, folder / "trunk.safetensors")
+    for name, (prefix, content) in files.items():
+        torch.save(content, folder / name)
+        report = run("weights", "import", folder / name, folder / "layout.safetensors", "--backbone", "resnet", "--option",
+                     "depth=18")
+        assert f"below '{prefix}'" in report and "100.0 %" in report and "missing" not in report, report
+        assert f"{len(trunk)} equal, 0 different" in run("weights", "compare", folder / "trunk.safetensors",
+                                                         folder / "layout.safetensors"), name
+
+
 def main(folder):
     torch.manual_seed(3)
     model = torchvision.models.resnet50(weights=None)
@@ -103,3 +131,4 @@ def main(folder):
 
 with tempfile.TemporaryDirectory() as temporary:
     main(pathlib.Path(temporary))
+    layouts(pathlib.Path(temporary))

@@ -85,6 +85,22 @@ TEST_F(Checkpoints, OnlyTheLastOnesAndTheBestAreKept) {
   EXPECT_EQ(store().best().step, 6);
 }
 
+TEST_F(Checkpoints, WhoLooksOnSeesWhereTheNewestWholeOneStands) {
+  EXPECT_FALSE(saved_at(folder())) << "no folder yet";
+  Checkpoint later = at(7);
+  later.state["epoch"] = 2;
+  store().save(at(3), false);
+  store().save(later, false);
+  fs::create_directory(folder() / ".tmp-step-000008");  // another process saves
+  EXPECT_EQ(saved_at(folder())->step, 7);
+  EXPECT_EQ(saved_at(folder())->epoch, 2);
+  EXPECT_TRUE(fs::exists(folder() / ".tmp-step-000008"));
+  damage("step-000007/state.json");
+  EXPECT_EQ(saved_at(folder())->step, 3);
+  damage("step-000003/state.json");
+  EXPECT_FALSE(saved_at(folder()));
+}
+
 TEST_F(Checkpoints, StepsOfSevenDigitsAreStillOrdered) {
   save({999'999, 1'000'000});
   EXPECT_EQ(store().newest()->step, 1'000'000);

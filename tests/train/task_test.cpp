@@ -110,6 +110,13 @@ TEST_F(FrozenTask, SeesItsTrainingSplitOnceAsItIs) {
   EXPECT_EQ(result.best_epoch, 0);
 }
 
+TEST_F(FrozenTask, NamesOfLabelsWithoutTheirIdsAreMissingData) {
+  spec_.classes[0] = {.name = "one", .labels = {}, .label_names = {"atrium"}};
+  const auto failure = data::testing::failure_of([&] { train(); });
+  EXPECT_EQ(failure.code, ExitCode::missing_data);
+  EXPECT_NE(failure.message.find("class 'one' names labels, but the dataset.json of data set"), std::string::npos);
+}
+
 TEST_F(FrozenTask, StopsWhenAsked) {
   stop_requested() = true;
   EXPECT_THROW(train(), Interrupted);

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "config/experiment.h"
@@ -92,6 +93,13 @@ json canonical(const SplitSpec& spec) {
   return shares;
 }
 
+json canonical(const PartSpec& spec) {
+  if (spec.volumes > 0) return {{"volumes", spec.volumes}, {"seed", spec.seed}};
+  auto parts = spec.parts;
+  std::ranges::sort(parts);
+  return {{"parts", parts}, {"splits", canonical(spec.splits)}};
+}
+
 // Raised when the same files give other pixels: caches are then built again.
 constexpr int ingest_version = 2;
 // Raised when the same recipe gives other phantoms.
@@ -107,11 +115,14 @@ nlohmann::json identity(const DataSpec& spec) {
                        {"label", volume.label},
                        {"modality", volume.modality},
                        {"patient", volume.patient}});
+    if (volume.channel) volumes.back()["channel"] = *volume.channel;
   }
   json whole = {{"layout", spec.layout},     {"path", spec.path},
                 {"volumes", volumes},        {"modality", spec.modality},
                 {"window", spec.window},     {"spacing", spec.spacing},
                 {"max_size", spec.max_size}, {"ingest_version", ingest_version}};
+  if (!spec.only.whole()) whole["only"] = canonical(spec.only);
+  if (!spec.patients.empty()) whole["patients"] = spec.patients;
   if (const LayoutInfo* layout = find_layout(spec.layout); layout && layout->version > 0) {
     whole["layout_version"] = layout->version;
   }
@@ -155,7 +166,10 @@ nlohmann::json identity(const StageSpec& spec) {
 
 nlohmann::json identity(const TaskSpec& spec) {
   json classes = json::array();
-  for (const auto& item : spec.classes) classes.push_back({{"name", item.name}, {"labels", item.labels}});
+  for (const auto& item : spec.classes) {
+    classes.push_back({{"name", item.name}, {"labels", item.labels}});
+    if (!item.label_names.empty()) classes.back()["label_names"] = item.label_names;
+  }
   return {{"plugin", canonical(spec.plugin)},
           {"classes", classes},
           {"splits", canonical(spec.splits)},

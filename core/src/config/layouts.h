@@ -22,7 +22,8 @@ struct LayoutInfo {
   int64_t expected_volumes = 0;  // as published; 0: not known before the folder is read
   int64_t expected_labels = 0;   // of those with labels
   std::vector<LabelName> labels;
-  std::string split;  // the paper's (Table 8), and how to write it
+  bool ids_add_up = false;  // an id may be the sum of several labels
+  std::string split;        // the paper's (Table 8), and how to write it
   // Raised when the layout gives other pixels, labels or names for the same files; part of the data set's identity. 0:
   // files are taken as they are.
   int version = 0;

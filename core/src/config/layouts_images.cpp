@@ -29,11 +29,23 @@ LayoutInfo nih() {
                  {2048, "Pleural_Thickening"},
                  {4096, "Pneumonia"},
                  {8192, "Pneumothorax"}},
+      .ids_add_up = true,
       .split =
-          "pre-training only: the paper counts the 108948 images of the first release. Every pixel's id is the sum of "
-          "the image's findings; 0: none",
+          "pre-training only, with all of them: the paper counts the 108948 images of the first release, which had "
+          "other lists. Every pixel's id is the sum of the image's findings; 0: none",
       .version = 2,
   };
+}
+
+LayoutInfo nih_boxes() {
+  LayoutInfo boxes = nih();
+  boxes.name = "nih-chestxray8-boxes";
+  boxes.summary = "NIH ChestX-ray8: the images on which radiologists drew boxes around findings";
+  boxes.folder += "\nBBox_List_2017.csv                                          984 boxes of 880 images";
+  boxes.expected_volumes = boxes.expected_labels = 880;
+  boxes.split = "none: the paper does not use the boxes. A pixel's id is the sum of the findings whose box holds it";
+  boxes.version = 1;
+  return boxes;
 }
 
 LayoutInfo vindr() {
@@ -63,6 +75,7 @@ LayoutInfo vindr() {
                  {2048, "Pleural thickening"},
                  {4096, "Pneumothorax"},
                  {8192, "Pulmonary fibrosis"}},
+      .ids_add_up = true,
       .split =
           "Kaggle's 4394 abnormal images, 3075, 440 and 879 by seed; the paper does not name them. Here: splits = { "
           "train = 0.6999, validation = 0.1001, seed = 1 }. A pixel's id is the sum of the findings whose box holds "
@@ -85,6 +98,7 @@ LayoutInfo jsrt() {
       .expected_volumes = 247,
       .expected_labels = 247,
       .labels = {{1, "right lung"}, {2, "left lung"}, {4, "heart"}, {8, "right clavicle"}, {16, "left clavicle"}},
+      .ids_add_up = true,
       .split =
           "fold 1 of SCR (odd numbers, 124) trains and validates (114, 10), fold 2 (even, 123) tests: the lists are "
           "in experiments/splits/jsrt.toml. Organs overlap: a pixel's id is the sum of its organs'",
@@ -95,7 +109,7 @@ LayoutInfo jsrt() {
 }  // namespace
 
 std::vector<LayoutInfo> image_layouts() {
-  return {nih(), vindr(), jsrt()};
+  return {nih(), nih_boxes(), vindr(), jsrt()};
 }
 
 }  // namespace ivory::config

@@ -17,7 +17,9 @@ LayoutInfo lits() {
           "test-volume-N.nii    optional, without labels",
       .expected_labels = 131,
       .labels = {{1, "liver"}, {2, "liver tumour"}},
-      .split = "pre-training only: the paper uses 111 of the 131, which it does not name",
+      .split =
+          "pre-training only: the paper uses 111 of the 131, which it does not name. Here by seed, as in "
+          "experiments/universal.toml: only = { volumes = 111, seed = 1 }",
       .version = 1,
   };
 }
@@ -35,11 +37,16 @@ LayoutInfo brats(bool only_flair) {
       .expected_volumes = only_flair ? 285 : 1140,
       .expected_labels = only_flair ? 285 : 1140,
       .labels = {{1, "necrosis and non-enhancing tumour"}, {2, "oedema"}, {4, "enhancing tumour"}},
-      .split = only_flair
-                   ? "133 of the 285 patients train, 152 test; the paper names none. Here 13 of the 133 choose the "
-                     "model: splits = { train = 0.42105, validation = 0.04562, seed = 1 } → 120, 13, 152.\n"
-                     "Whole tumour: labels = [1, 2, 4]"
-                   : "pre-training: 190 patients × 4 = 760 volumes, which the paper does not name",
+      .split =
+          only_flair
+              ? "133 of the 285 patients train, 152 test; the paper names none. Here 13 of the 133 choose the "
+                "model: splits = { train = 0.42105, validation = 0.04562, seed = 1 } → 120, 13, 152.\n"
+                "Whole tumour: labels = [1, 2, 4]"
+              : "pre-training: the patients that brats2018-flair trains and validates on, 133 × 4 = 532 volumes, as "
+                "in experiments/universal.toml: only = { parts = [\"train\", \"validation\"], splits = { train = "
+                "0.42105, validation = 0.04562, seed = 1 } }. The paper counts 190 patients (760 volumes) and does "
+                "not name them; with Table 8's 133 for training, 57 of them would be among the 152 that are left "
+                "to test on",
       .version = 1,
   };
 }
@@ -76,7 +83,8 @@ LayoutInfo tcia_ct() {
       .terms = "CC BY 4.0",
       .folder = "volume-covid19-A-NNNN.nii.gz     at any depth; also volume-covid19-A-NNNN_M.nii.gz, .nii",
       .expected_volumes = 650,
-      .split = "pre-training only: the paper counts 1300 volumes, the collection's first release has 650",
+      .split =
+          "pre-training only, with all of them: the paper counts 1300 volumes, the collection's first release has 650",
       .version = 1,
   };
 }
@@ -107,7 +115,10 @@ LayoutInfo luna() {
       .terms = "CC BY 4.0; made from LIDC-IDRI, CC BY 3.0",
       .folder = "subset0/SERIESUID.mhd, SERIESUID.raw\n…\nsubset9/…",
       .expected_volumes = 888,
-      .split = "pre-training only: the paper uses 623 of the 888, which it does not name",
+      .split =
+          "pre-training: the paper uses 623 of the 888 without naming them. Subsets 0–6, which LUNA2016-v2 trains and "
+          "validates on, hold 7 × 89 = 623; 7–9 are its test set. As in experiments/universal.toml: only = { parts = "
+          "[\"train\", \"validation\"], splits = { train = [\"subset0/*\", …, \"subset4/*\"], … } }",
       .version = 1,
   };
 }
@@ -143,7 +154,10 @@ LayoutInfo lidc() {
       .expected_volumes = 1018,
       .expected_labels = 1018,
       .labels = {{1, "nodule ≥ 3 mm of one reader"}, {2, "of two"}, {3, "of three"}, {4, "of four"}},
-      .split = "pre-training only: the paper uses 1008 of the 1018. Its patients are LUNA 2016's too",
+      .split =
+          "pre-training only: the paper uses 1008 of the 1018, which it does not name. Here by seed, as in "
+          "experiments/unified.toml: only = { volumes = 1008, seed = 1 }. Its patients are LUNA 2016's too: the tests "
+          "of LUNA2016-v2 say nothing about weights that were trained on it",
       .version = 1,
   };
 }
@@ -174,8 +188,9 @@ LayoutInfo mots() {
                  {10, "lung tumour"},
                  {11, "spleen"}},
       .split =
-          "pre-training only: the paper uses 936 volumes at spacing = [0.8, 0.8, 1.5]. Labels are partial: 0 only "
-          "means \"not the organ of this part\"",
+          "pre-training only: the paper uses 936 volumes at spacing = [0.8, 0.8, 1.5], which it does not name. Here by "
+          "seed, as in experiments/unified.toml: only = { volumes = 936, seed = 1 }. Labels are partial: 0 only means "
+          "\"not the organ of this part\"",
       .version = 1,
   };
 }

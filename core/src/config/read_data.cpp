@@ -20,8 +20,9 @@ VolumeSource read_volume(Section& section, bool generated) {
   section.read_choice("modality", volume.modality, modalities);
   volume.patient = volume.name;
   section.read("patient", volume.patient);
+  if (int64_t channel = 0; section.read("channel", channel, at_least(0))) volume.channel = channel;
   section.finish();
-  if (generated) volume.image = volume.label = "";
+  if (generated) volume.image = volume.label = "", volume.channel.reset();
   return volume;
 }
 
@@ -47,6 +48,16 @@ void read_path(Section& section, DataSpec& spec) {
     section.error("path", "'" + section.path("path") + "' is not used by layout \"list\": each volume has its image");
   } else if (spec.layout != "list") {
     section.require("path", "the folder of the data set");
+  }
+}
+
+void read_patients(Section& section, DataSpec& spec) {
+  section.read_path("patients", spec.patients);
+  if (spec.layout == "phantom") {
+    spec.patients = "";
+  } else if (spec.layout == "list" && section.has("patients")) {
+    section.error("patients",
+                  "'" + section.path("patients") + "' is not used by layout \"list\": each volume has its patient");
   }
 }
 
@@ -83,14 +94,52 @@ void read_phantom(Section& section, DataSpec& spec) {
   }
 }
 
+// A part of a data set consists of whole volumes, and is the same in every trial.
+void check_part(const Section& section, const SplitSpec& splits) {
+  for (const auto* list : {&splits.train, &splits.validation, &splits.test}) {
+    for (const auto& entry : *list) {
+      if (entry.find(':') != std::string::npos)
+        section.error("splits",
+                      "'" + section.path("splits") + "' takes whole volumes, got the range \"" + entry + "\"");
+    }
+  }
+  if (splits.redraw) section.error("splits", "'" + section.path("splits.redraw") + "' belongs to tasks");
+}
+
+void read_only(Section& section, DataSpec& spec) {
+  auto only = section.section("only");
+  if (!only) return;
+  const bool parts = only->has("parts") || only->has("splits"), count = only->has("volumes");
+  if (parts == count) only->error("'" + only->path() + "' needs either 'parts' with 'splits', or 'volumes'");
+  if (parts && only->require("parts", "a list of \"train\", \"validation\", \"test\"") &&
+      only->read("parts", spec.only.parts)) {
+    const List& items = *only->take("parts")->node.list();
+    if (items.empty()) only->must_be("parts", "a list of at least one part");
+    for (size_t i = 0; i < items.size(); ++i)
+      expect_known(spec.only.parts[i], {"train", "validation", "test"}, "part", items[i].place, only->diagnostics());
+  }
+  if (parts && only->require("splits", "written as the splits of a task")) {
+    read_splits(*only, spec.only.splits, &spec);
+    check_part(*only, spec.only.splits);
+  }
+  if (count) {
+    only->read("volumes", spec.only.volumes, at_least(1));
+    only->read("seed", spec.only.seed);
+  }
+  only->finish();
+}
+
 DataSpec read_data_set(Section& section, const std::string& name, bool generated) {
   DataSpec spec;
   spec.name = name;
   spec.where = location(section.place());
   section.read_choice("layout", spec.layout, layout_names());
+  spec.declared = spec.layout;
   if (generated) spec.layout = "phantom";
   read_path(section, spec);
   read_volumes(section, spec);
+  read_only(section, spec);
+  read_patients(section, spec);
   read_phantom(section, spec);
   section.read_choice("modality", spec.modality, modalities);
   if (section.read("window", spec.window) && spec.window[0] >= spec.window[1]) {

@@ -42,6 +42,8 @@ void read_training(Section& section, TrainSpec& spec);  // what stages and tasks
 void read_views(Section& stage, StageSpec& spec);
 void read_stages(Section& document, Experiment& experiment, Scope& scope);
 void read_tasks(Section& document, Experiment& experiment, Scope& scope);
+void read_classes(Section& task, TaskSpec& spec, const DataSpec* data);
+void read_splits(Section& owner, SplitSpec& spec, const DataSpec* data);  // `splits` of a task or a data set
 void read_table(Section& document, Experiment& experiment, Scope& scope);
 void read_reference(Section& section, TableSpec& table);  // the file of the paper's figures
 // `beginnings`: what a row may be `from`.

@@ -112,6 +112,8 @@ class Writer {
     if (spec.window[0] < spec.window[1]) key("window", spec.window);
     key("spacing", spec.spacing);
     key("max_size", spec.max_size);
+    if (!spec.only.whole()) raw("only", only(spec.only).text());
+    text("patients", spec.patients);
     text("hint", spec.hint);
     text("cache", spec.cache);
     if (!spec.volumes.empty()) raw("volumes", rows(spec.volumes, [](const VolumeSource& v) { return volume(v); }));
@@ -131,7 +133,13 @@ class Writer {
     if (!source.image.empty()) table.add("image", source.image);
     if (!source.label.empty()) table.add("label", source.label);
     if (!source.modality.empty()) table.add("modality", source.modality);
+    if (source.channel) table.add("channel", *source.channel);
     return table.add("patient", source.patient);
+  }
+
+  static Inline only(const PartSpec& spec) {
+    if (spec.volumes > 0) return Inline().add("volumes", spec.volumes).add("seed", spec.seed);
+    return Inline().add("parts", spec.parts).raw("splits", splits(spec.splits).text());
   }
 
   void model(const ModelSpec& spec, const std::string& title = "[model]") {
@@ -218,7 +226,9 @@ class Writer {
     key("from", spec.from);
     key("data", spec.data);
     raw("classes", rows(spec.classes, [](const ClassSpec& item) {
-          return Inline().add("name", item.name).add("labels", item.labels);
+          Inline made;
+          made.add("name", item.name);
+          return item.label_names.empty() ? made.add("labels", item.labels) : made.add("labels", item.label_names);
         }));
     raw("splits", splits(spec.splits).text());
     key("size", spec.size);

@@ -48,23 +48,12 @@ class ProgressLine {
     shown_ = true;
     shown_at_ = now;
     const std::string line = fmt::format("cache {}: {} of {} volumes{}", name_, progress.done, progress.total,
-                                         pace(progress, std::chrono::duration<double>(now - began_).count()));
+                                         pace_text(progress, std::chrono::duration<double>(now - began_).count()));
     if (!terminal_) return spdlog::info("{}", line);
     std::fprintf(stderr, "\r\033[K%s  %s", line.c_str(), progress.current.c_str());
   }
 
  private:
-  // Of what this build read: what an earlier one left took no time.
-  static std::string pace(const ingest::Progress& progress, double seconds) {
-    const auto read = static_cast<double>(progress.done - progress.reused);
-    if (read <= 0 || seconds <= 0) return "";
-    std::string text = fmt::format(", {:.2f}/s", read / seconds);
-    if (progress.bytes > 0) text += fmt::format(", {:.1f} MB/s", static_cast<double>(progress.bytes) / seconds / 1e6);
-    if (progress.done == progress.total) return text;
-    return text + ", " + train::duration_text(static_cast<double>(progress.total - progress.done) * seconds / read) +
-           " left";
-  }
-
   std::string name_;
   bool terminal_, shown_ = false;
   Clock::time_point began_ = Clock::now(), shown_at_;
@@ -148,6 +137,16 @@ BuiltCache ensure_cache(const config::DataSpec& spec, Refresh refresh, int64_t w
   if (!report.finished)
     throw train::Interrupted("cache " + spec.name + " is not finished; the next run goes on with it");
   return {.folder = folder, .skipped = static_cast<int64_t>(report.skipped.size())};
+}
+
+std::string pace_text(const ingest::Progress& progress, double seconds) {
+  const auto read = static_cast<double>(progress.done - progress.reused);
+  if (read <= 0 || seconds <= 0) return "";
+  std::string text = fmt::format(", {:.2f}/s", read / seconds);
+  if (progress.bytes > 0) text += fmt::format(", {:.1f} MB/s", static_cast<double>(progress.bytes) / seconds / 1e6);
+  if (progress.done == progress.total) return text;
+  return text + ", " + train::duration_text(static_cast<double>(progress.total - progress.done) * seconds / read) +
+         " left";
 }
 
 std::vector<config::VolumeSource> list_sources(const config::DataSpec& spec) {

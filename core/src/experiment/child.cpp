@@ -111,7 +111,7 @@ std::string death_of(const ChildEnd& end) {
   if (!WIFSIGNALED(end.status)) return "";
   const int number = WTERMSIG(end.status);
   if (number == SIGKILL) {
-    const std::string had = " (it had " + mebibytes(end.peak_bytes) + ")";
+    const std::string had = end.peak_bytes > 0 ? " (it had " + mebibytes(end.peak_bytes) + ")" : "";
     if (end.short_of_memory) return "killed: out of memory" + had;
     return "killed by SIGKILL, by somebody or for lack of memory" + had;
   }
@@ -119,6 +119,15 @@ std::string death_of(const ChildEnd& end) {
   const std::string signal = name ? std::string("SIG") + name : "signal " + std::to_string(number);
   if (number == SIGTERM || number == SIGINT || number == SIGHUP) return "stopped by " + signal;
   return "crashed with " + signal + " (" + ::sigdescr_np(number) + ")";
+}
+
+std::string last_line(const fs::path& log) {
+  std::ifstream in(log);
+  std::string last;
+  for (std::string line; std::getline(in, line);) {
+    if (!line.empty()) last = line;
+  }
+  return last;
 }
 
 int64_t kills_for_memory() {

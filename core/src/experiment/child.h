@@ -15,7 +15,7 @@ namespace ivory::experiment {
 
 struct ChildEnd {
   int status = 0;                // as waitpid gives it
-  int64_t peak_bytes = 0;        // largest resident size
+  int64_t peak_bytes = 0;        // largest resident size; 0: not known
   bool short_of_memory = false;  // the system killed for lack of memory while it ran
   double seconds = 0;
 };
@@ -42,6 +42,9 @@ class Child {
 
 // "crashed with SIGSEGV (segmentation fault)", "killed: out of memory (it had 3.1 GiB)"; "" when it exited by itself.
 std::string death_of(const ChildEnd& end);
+
+// Of a process's log, "" without one.
+std::string last_line(const std::filesystem::path& log);
 
 // How many processes the system has killed for lack of memory: of the machine, and of this process's control group.
 int64_t kills_for_memory();

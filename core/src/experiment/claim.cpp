@@ -37,7 +37,7 @@ std::optional<FolderLock> claim(const Node& node, const Store& store) {
       remove_temporaries(folder);
       return lock;
     }
-    if (!told) spdlog::info("{}: waits for the process that runs it{}", node.label(), FolderLock::owner(folder));
+    if (!told) spdlog::info("{}: waits for the process that runs it{}", node.label(), FolderLock::owner(folder).text());
     if (train::stop_requested()) throw train::Interrupted("interrupted while waiting for " + node.label());
     std::this_thread::sleep_for(std::chrono::milliseconds(200));
   }

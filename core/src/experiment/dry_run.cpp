@@ -8,6 +8,7 @@
 #include "experiment/lint.h"
 #include "experiment/node_state.h"
 #include "experiment/run.h"
+#include "experiment/seen_patients.h"
 #include "train/trainer.h"
 
 namespace ivory::experiment {
@@ -55,6 +56,29 @@ struct Time {
   }
 };
 
+// "interrupted (saved at step 20 of 40: it goes on from there)"
+std::string text_of(const NodeStatus& status, const std::filesystem::path& folder) {
+  std::string text = to_text(status.state);
+  if (status.state == NodeState::running) text += FolderLock::owner(folder).text();
+  if (!status.reason.empty()) text += " (" + status.reason + ")";
+  return text;
+}
+
+// With the stage that it begins from, as a task's label has it.
+std::string name_of(const Node& node) {
+  if (node.kind == NodeKind::task || node.inputs.empty()) return node.label();
+  return node.label() + ", from " + node.from;
+}
+
+// What is left of a part that has saved on its way.
+Estimate remaining(Estimate cost, const NodeStatus& status) {
+  if (cost.seconds && cost.steps > 0) {
+    const int64_t left = std::max<int64_t>(0, cost.steps - status.saved_step);
+    cost.seconds = *cost.seconds * static_cast<double>(left) / static_cast<double>(cost.steps);
+  }
+  return cost;
+}
+
 std::string text_of(const Estimate& cost) {
   std::string text;
   if (cost.steps > 0) text += ", " + std::to_string(cost.steps) + " steps";
@@ -64,9 +88,12 @@ std::string text_of(const Estimate& cost) {
   return text;
 }
 
-// What a stage's settings say about its method; the stages that are done are left alone.
-std::string warnings_of(const Node& node, const OpenData& data) {
-  if (node.kind != NodeKind::stage) return "";
+// What a stage's settings say about its method, and a task's splits about its stages; what is done is left alone.
+std::string warnings_of(const Plan& plan, const Node& node, const OpenData& data) {
+  if (node.kind == NodeKind::task) {
+    const std::string sentence = node.trial == 0 ? seen_in_pretraining(plan, node, data) : "";
+    return sentence.empty() ? "" : "    warning: " + sentence + "\n";
+  }
   const auto set = data_set_of(node, data);
   std::string text;
   const auto samples = [&](SampleKind kind) { return set ? set->samples(kind) : 0; };
@@ -85,29 +112,42 @@ std::string sources_of(const config::DataSpec& spec) {
   }
 }
 
+// Of a data set of which `only` takes a part.
+std::string part_of(const config::DataSpec& spec) {
+  if (spec.only.whole()) return "";
+  if (spec.only.volumes > 0) return "; only " + std::to_string(spec.only.volumes) + " volumes, by seed";
+  std::string parts;
+  for (const auto& part : spec.only.parts) parts += (parts.empty() ? "" : ", ") + part;
+  return "; only the patients of " + parts;
+}
+
 std::string describe_data(const config::Experiment& experiment, const OpenData& data) {
   std::string text;
   for (const auto& spec : experiment.data) {
     text += "  data " + spec.name + ": ";
     if (const auto found = data.caches.find(spec.name); found != data.caches.end()) {
       text += std::to_string(found->second->volumes().size()) + " volumes, " + std::to_string(found->second->slices()) +
-              " slices in " + found->second->folder().string() + "\n";
+              " slices in " + found->second->folder().string();
     } else {
-      text += sources_of(spec) + "\n";
+      text += sources_of(spec);
     }
+    text += part_of(spec) + "\n";
   }
   return text;
 }
 
 std::string describe_memory(const config::Experiment& experiment, const plugin::Registry& registry) {
-  config::TrainSpec largest;
-  for (const auto& stage : experiment.stages) {
-    if (stage.train.prefetch_mib >= largest.prefetch_mib) largest = stage.train;
-  }
+  if (experiment.stages.empty() && experiment.tasks.empty()) return "";
   const auto model = train::build_model(experiment.model, registry, experiment.seed);
-  return "  memory: weights, gradients and optimiser state of the model " +
-         mebibytes(static_cast<double>(model_bytes(*model, largest.optimiser.name))) + ", loaders at most " +
-         std::to_string(largest.prefetch_mib) + " MiB; activations come on top and grow with the batch\n";
+  int64_t bytes = 0, loaders = 0;
+  const auto include = [&](const config::TrainSpec& train) {
+    bytes = std::max(bytes, model_bytes(*model, train.optimiser.name));
+    loaders = std::max(loaders, train.prefetch_mib);
+  };
+  for (const auto& stage : experiment.stages) include(stage.train);
+  for (const auto& task : experiment.tasks) include(task.train);
+  return "  memory: weights, gradients and optimiser state of the model " + mebibytes(static_cast<double>(bytes)) +
+         ", loaders at most " + std::to_string(loaders) + " MiB; activations come on top and grow with the batch\n";
 }
 
 // Known before the data are there, for what several experiments have in common.
@@ -147,13 +187,14 @@ class DryRun {
     std::vector<Estimate> costs;
     Time left;
     for (const auto& node : plan.nodes) {
-      const NodeState state = status_of(node, store).state;
-      const Estimate& cost = costs.emplace_back(costs_.of(node, data, store));
-      ++counts[state];
-      if (state != NodeState::done) left.add(cost);
+      const NodeStatus status = status_of(node, store);
+      const bool done = status.state == NodeState::done;
+      const Estimate cost = remaining(costs.emplace_back(costs_.of(node, data, store)), status);
+      ++counts[status.state];
+      if (!done) left.add(cost);
       if (!whole) continue;
-      text += "  " + node.label() + ": " + to_text(state) + (state == NodeState::done ? "" : text_of(cost)) + "\n";
-      if (state != NodeState::done) text += warnings_of(node, data);
+      text += "  " + name_of(node) + ": " + text_of(status, store.folder(node)) + (done ? "" : text_of(cost)) + "\n";
+      if (!done) text += warnings_of(plan, node, data);
     }
     text += "  " + progress_text(counts) + time_left(left) + "\n";
     if (whole) text += describe_memory(experiment, registry_);

@@ -2,7 +2,23 @@
 
 #include <nlohmann/json.hpp>
 
+#include "train/checkpoint.h"
+
 namespace ivory::experiment {
+namespace {
+
+NodeStatus interrupted(const Node& node, const std::filesystem::path& checkpoints) {
+  const auto saved = train::saved_at(checkpoints);
+  if (!saved) return {NodeState::interrupted, "nothing was saved: it begins anew"};
+  const config::TrainSpec& train = node.kind == NodeKind::stage ? node.stage->train : node.task->train;
+  const std::string whole =
+      train.steps > 0 ? " of " + std::to_string(train.steps)
+                      : ", after " + std::to_string(saved->epoch) + " of " + std::to_string(train.epochs) + " epochs";
+  return {NodeState::interrupted, "saved at step " + std::to_string(saved->step) + whole + ": it goes on from there",
+          saved->step};
+}
+
+}  // namespace
 
 NodeStatus status_of(const Node& node, const Store& store, const std::map<std::string, std::string>& failures) {
   if (node.identity.empty()) return {NodeState::without_data};
@@ -14,7 +30,17 @@ NodeStatus status_of(const Node& node, const Store& store, const std::map<std::s
   }
   if (const auto failure = store.failure(node)) return {NodeState::failed, failure->value("reason", "")};
   if (const auto stopped = store.stopped(node)) return {NodeState::stopped_early, stopped->value("reason", "")};
-  return {std::filesystem::exists(folder / "checkpoints") ? NodeState::interrupted : NodeState::missing};
+  if (std::filesystem::exists(folder / "checkpoints")) return interrupted(node, folder / "checkpoints");
+  return {NodeState::missing};
+}
+
+std::map<std::string, std::string> failures_of(const Plan& plan, const Store& store) {
+  std::map<std::string, std::string> failures;
+  for (const Node& node : plan.nodes) {
+    auto status = status_of(node, store);
+    if (status.state == NodeState::failed) failures[node.label()] = std::move(status.reason);
+  }
+  return failures;
 }
 
 std::string to_text(NodeState state) {

@@ -16,11 +16,15 @@ constexpr NodeState node_states[] = {NodeState::done,          NodeState::runnin
 
 struct NodeStatus {
   NodeState state = NodeState::missing;
-  std::string reason = {};  // of a failure, or why it was stopped
+  std::string reason = {};  // of a failure, or why it was stopped; of what was interrupted where it goes on
+  int64_t saved_step = 0;   // of what was interrupted: the step from which it goes on
 };
 
 // `failures`: what is known beside the store's records, by label.
 NodeStatus status_of(const Node& node, const Store& store, const std::map<std::string, std::string>& failures = {});
+
+// Of the nodes that have failed, by label, why.
+std::map<std::string, std::string> failures_of(const Plan& plan, const Store& store);
 
 // "done", "to do", "stopped early", …
 std::string to_text(NodeState state);

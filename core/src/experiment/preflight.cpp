@@ -7,6 +7,7 @@
 
 #include "experiment/lint.h"
 #include "experiment/run.h"
+#include "train/stage_batch.h"
 #include "train/trainer.h"
 
 namespace ivory::experiment {
@@ -22,12 +23,13 @@ void tell_of_images(const Node& node, const data::DataSet& set) {
                node.label(), set.stacks.size(), images);
 }
 
-void check(const Node& node, const OpenData& data, const plugin::Registry& registry) {
+void check(const Node& node, const OpenData& data, const plugin::Registry& registry, int64_t processes) {
   const auto set = data_set_of(node, data);
   if (node.kind == NodeKind::task) {
     train::check_task(*node.task, *node.model, set, registry);
     return;
   }
+  for (const auto& use : node.stage->objectives) train::check_batch(*node.stage, use.kind, processes, node.label());
   const auto samples = [&](SampleKind kind) { return set->samples(kind); };
   for (const auto& sentence : lint(*node.stage, *node.model, samples)) spdlog::warn("{}: {}", node.label(), sentence);
   tell_of_images(node, *set);
@@ -46,15 +48,15 @@ std::string mistake(const Node& node, const std::string& sentence) {
 
 }  // namespace
 
-void check_before_training(const Plan& plan, const OpenData& data, const Store& store,
-                           const plugin::Registry& registry) {
+void check_before_training(const Plan& plan, const OpenData& data, const Store& store, const plugin::Registry& registry,
+                           int64_t processes) {
   std::set<const void*> seen;  // the trials of a task are alike
   std::string mistakes;
   for (const auto& node : plan.nodes) {
     const void* spec = node.kind == NodeKind::stage ? static_cast<const void*>(node.stage) : node.task;
     if (node.identity.empty() || store.record(node) || !seen.insert(spec).second) continue;
     try {
-      check(node, data, registry);
+      check(node, data, registry, processes);
     } catch (const Error& error) {
       if (error.code() != ExitCode::bad_request) throw;
       mistakes += (mistakes.empty() ? "" : "\n") + mistake(node, error.what());

@@ -46,6 +46,12 @@ std::string cpu_name() {
 
 }  // namespace
 
+std::string host_name() {
+  char name[256] = {};
+  gethostname(name, sizeof name - 1);
+  return name;
+}
+
 std::string utc_now() {
   const std::time_t now = std::time(nullptr);
   std::tm parts{};
@@ -56,8 +62,6 @@ std::string utc_now() {
 }
 
 nlohmann::json provenance(const std::string& command, const std::string& device) {
-  char host[256] = {};
-  gethostname(host, sizeof host - 1);
   const std::string diff = git("diff HEAD");
   return {{"version", version_text()},
           {"commit", first_line(git("rev-parse HEAD"))},
@@ -68,7 +72,7 @@ nlohmann::json provenance(const std::string& command, const std::string& device)
           {"cpu", cpu_name()},
           {"cores", std::thread::hardware_concurrency()},
           {"threads", at::get_num_threads()},
-          {"host", host},
+          {"host", host_name()},
           {"started", utc_now()}};
 }
 

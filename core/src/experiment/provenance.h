@@ -9,6 +9,8 @@ namespace ivory::experiment {
 // {"version", "commit", "dirty", "diff", "command", "device", "cpu", "cores", "host", "started"}. `diff` is the
 // uncommitted change of Ivory's sources, empty outside a checkout.
 nlohmann::json provenance(const std::string& command, const std::string& device);
+// Of this machine.
+std::string host_name();
 // "2026-11-24T00:10:00Z"
 std::string utc_now();
 

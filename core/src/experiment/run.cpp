@@ -76,7 +76,7 @@ class Runner {
   }
 
   ExitCode run() {
-    if (group_.rank() == 0) check_before_training(plan_, data_, store_, registry_);
+    check_together();
     std::string stopped;
     try {
       for (size_t i = 0; i < plan_.nodes.size() && !(options_.fail_fast && failed_ != ExitCode::done); ++i) {
@@ -108,6 +108,21 @@ class Runner {
   const std::map<std::string, std::string>& failures() const { return failures_; }
 
  private:
+  // The first process looks; what it refuses, all refuse, so that none waits for the others.
+  void check_together() const {
+    std::exception_ptr refused;
+    try {
+      if (group_.rank() == 0) {
+        check_before_training(plan_, data_, store_, registry_, group_.world_size());
+      }
+    } catch (const Error&) {
+      refused = std::current_exception();
+    }
+    if (!train::any(refused != nullptr, group_)) return;
+    if (refused) std::rethrow_exception(refused);
+    throw bad_request("the first process refuses the experiment and says why");
+  }
+
   // What the log says of those that cannot or need not run is said here.
   bool must_run(const Node& node) {
     const std::string& reason = left_alone_[static_cast<size_t>(&node - plan_.nodes.data())];

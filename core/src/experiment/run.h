@@ -35,6 +35,11 @@ struct Processes {
   int64_t local_rank = 0;             // the number of its GPU
 };
 
+// The exit code of a run that was told to stop and has saved: the same command continues. (EX_TEMPFAIL: try it again.)
+constexpr int interrupted_exit = 75;
+// Of one that has come to the epoch until which it was to train.
+constexpr int paused_exit = 76;
+
 struct RunOptions {
   Retry retry = Retry::all;
   bool fail_fast = false;   // nothing more is begun after the first failure
@@ -61,9 +66,10 @@ std::shared_ptr<const data::DataSet> data_set_of(const Node& node, const OpenDat
 // Of a stage, those whose caches are there.
 std::vector<train::OnlineProbe> probes_of(const Node& node, const OpenData& data);
 
-// Throws bad_request with every mistake that the settings and data of what is to be trained show before it is trained.
-void check_before_training(const Plan& plan, const OpenData& data, const Store& store,
-                           const plugin::Registry& registry);
+// Throws bad_request with every mistake that the settings and data of what is to be trained, in so many processes, show
+// before it is trained.
+void check_before_training(const Plan& plan, const OpenData& data, const Store& store, const plugin::Registry& registry,
+                           int64_t processes = 1);
 
 // What --dry-run prints: nodes, what is done, running and missing, memory and cost; of several experiments also what
 // they share.

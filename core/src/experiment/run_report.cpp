@@ -67,10 +67,7 @@ class OpenRun {
         store_(experiment_.output),
         origin_(read_json(one.folder / "provenance.json").value_or(json::object())) {
     take_identities(plan_, one.folder);
-    for (const auto& node : plan_.nodes) {
-      const auto status = status_of(node, store_);
-      if (status.state == NodeState::failed) failures_[node.label()] = status.reason;
-    }
+    failures_ = failures_of(plan_, store_);
     const bool counts = experiment_.table.kind == config::TableKind::parameters;
     table_ = counts ? make_parameter_table(experiment_, registry) : make_table(experiment_, plan_, store_);
   }

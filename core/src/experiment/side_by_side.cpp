@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <csignal>
-#include <fstream>
 #include <iostream>
 #include <list>
 #include <nlohmann/json.hpp>
@@ -43,15 +42,6 @@ struct Running {
   size_t job, slot;
   Child child;
 };
-
-std::string last_line(const fs::path& file) {
-  std::ifstream in(file);
-  std::string last;
-  for (std::string line; std::getline(in, line);) {
-    if (!line.empty()) last = line;
-  }
-  return last;
-}
 
 class SideBySide {
  public:
@@ -199,7 +189,7 @@ class SideBySide {
         waits_for_others_ = true;
         if (told_waiting_.insert(job).second) {
           spdlog::info("{} is being run by another process{}; its result will be used", name_of(job),
-                       FolderLock::owner(store.folder(node)));
+                       FolderLock::owner(store.folder(node)).text());
         }
       } else {
         start(job, store);

@@ -22,9 +22,4 @@ struct JobOptions {
 ExitCode run_side_by_side(const std::vector<config::Experiment>& points, const plugin::Registry& registry,
                           const std::string& command, const JobOptions& options);
 
-// The exit code of a child that was told to stop and has saved.
-constexpr int interrupted_exit = 75;
-// Of one that has come to the epoch until which it was to train.
-constexpr int paused_exit = 76;
-
 }  // namespace ivory::experiment

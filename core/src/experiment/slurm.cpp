@@ -2,20 +2,18 @@
 
 #include <ivory/error.h>
 #include <spdlog/spdlog.h>
-#include <sys/wait.h>
 
-#include <cstdio>
 #include <iostream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "experiment/job_end.h"
 #include "experiment/node_state.h"
 #include "experiment/outcome.h"
 #include "experiment/prepare.h"
 #include "experiment/provenance.h"
 #include "experiment/shell.h"
-#include "experiment/side_by_side.h"
 #include "experiment/store.h"
 
 namespace ivory::experiment {
@@ -23,20 +21,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr size_t largest_array = 1000;  // Slurm's own default limit is 1001
-
-// What a shell command prints; throws run_failed with it when it fails.
-std::string output_of(const std::string& command) {
-  FILE* pipe = ::popen((command + " 2>&1").c_str(), "r");
-  if (!pipe) throw run_failed("cannot run ", command);
-  std::string text;
-  char block[4096];
-  while (const size_t count = std::fread(block, 1, sizeof block, pipe)) text.append(block, count);
-  while (!text.empty() && text.back() == '\n') text.pop_back();
-  if (const int status = ::pclose(pipe); status != 0) {
-    throw run_failed(command.substr(0, command.find(' ')), " failed: ", text);
-  }
-  return text;
-}
 
 // One element of an array job.
 struct Element {
@@ -48,6 +32,7 @@ class Submission {
  public:
   Submission(const std::vector<config::Experiment>& points, const std::string& command, const SlurmOptions& options)
       : folder_(fs::absolute(fs::path(points.front().output) / points.front().name) / "slurm"),
+        store_(fs::absolute(fs::path(points.front().output) / "store")),
         name_("ivory-" + points.front().name),
         command_(command),
         options_(options),
@@ -98,7 +83,7 @@ class Submission {
     std::string lines;
     for (const auto& one : elements) lines += one.experiment + "\t" + one.node + "\n";
     write_file(list, lines);
-    write_file(script, array_script(list));
+    write_file(script, array_script(list, folder_ / label));
     return sbatch({"--array=0-" + std::to_string(elements.size() - 1), "--requeue", "--signal=B:USR1@120",
                    "--output=" + (folder_ / (label + "-%a.out")).string()},
                   before, script, options_.sbatch);
@@ -106,11 +91,13 @@ class Submission {
 
   // SIGUSR1 comes before the time limit: the part saves and is queued again. SIGTERM is a preemption, after which Slurm
   // itself queues again, or scancel, which must stay the end. bash runs a trap only between its commands or in `wait`,
-  // which it then leaves: hence the loop.
-  std::string array_script(const fs::path& list) const {
+  // which it then leaves: hence the loop. What the part's process could not write of its end is written after it.
+  std::string array_script(const fs::path& list, const fs::path& output) const {
+    const std::string stopped = std::to_string(interrupted_exit), program = shell_word(program_.string());
     return "#!/bin/bash\n"
+           "kills() { awk '$1 == \"oom_kill\" { print $2 }' /proc/vmstat; }\n"
            "IFS=$'\\t' read -r experiment node < <(sed -n \"$((SLURM_ARRAY_TASK_ID + 1))p\" " +
-           shell_word(list.string()) + ")\n" + shell_word(program_.string()) +
+           shell_word(list.string()) + ")\nkills=$(kills)\n" + program +
            " \"$experiment\" --node \"$node\" --set experiment.threads=\"${SLURM_CPUS_PER_TASK:-1}\" &\n"
            "child=$! again=0 code=129\n"
            "trap 'kill -TERM \"$child\" 2>/dev/null' TERM\n"
@@ -118,8 +105,12 @@ class Submission {
            "while kill -0 \"$child\" 2>/dev/null; do wait \"$child\"; code=$?; ((code > 128)) || break; done\n"
            "((code <= 128)) || { wait \"$child\"; ended=$?; ((ended == 127)) || code=$ended; }\n"
            "if ((again && code == " +
-           std::to_string(interrupted_exit) +
+           stopped +
            ")); then scontrol requeue \"${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}\"; fi\n"
+           "if ((code != 0 && code != " +
+           stopped + ")); then\n  " + program + " \"$experiment\" --node " + shell_word(store_.string()) +
+           "/\"$node\" --ended \"$code\" --log " + shell_word(output.string()) +
+           "-\"$SLURM_ARRAY_TASK_ID\".out $( (($(kills) > kills)) && echo --short-of-memory)\nfi\n"
            "exit \"$code\"\n";
   }
 
@@ -146,7 +137,7 @@ class Submission {
     return answer.substr(0, answer.find(';'));
   }
 
-  fs::path folder_;
+  fs::path folder_, store_;
   std::string name_, command_;
   const SlurmOptions& options_;
   fs::path program_;
@@ -154,6 +145,15 @@ class Submission {
   std::set<std::string> checked_;
   std::vector<std::vector<Element>> levels_;
 };
+
+// The command that ran it last.
+std::string how_to_continue(const fs::path& run) {
+  const auto origin = read_json(run / "provenance.json").value_or(nlohmann::json::object());
+  const std::string command = origin.value("command", "");
+  if (command.empty()) return "";
+  const bool queued = command.find("--launcher") != std::string::npos;
+  return std::string("  To continue") + (queued ? ", where Slurm has not queued it again" : "") + ": " + command + "\n";
+}
 
 }  // namespace
 
@@ -180,11 +180,12 @@ ExitCode collect(const config::Experiment& experiment, const plugin::Registry& r
   const OpenData data = open_data(experiment, /*build=*/false);
   const Plan plan = make_plan(experiment, data.content);
   const Store store(experiment.output);
-  std::map<std::string, std::string> failures;
+  const auto lost = lost_jobs(plan, store);
   for (const Node& node : plan.nodes) {
-    const auto failure = store.failure(node);
-    if (failure && !store.record(node)) failures[node.label()] = failure->value("reason", "");
+    const auto found = lost.find(node.label());
+    if (found != lost.end()) store.write_failure(node, found->second, ExitCode::run_failed);
   }
+  const auto failures = failures_of(plan, store);
   const fs::path folder = run_folder(experiment);
   make_writable(folder);
   const auto origin = read_json(folder / "provenance.json").value_or(nlohmann::json::object());
@@ -197,16 +198,17 @@ std::string status_text(const config::Experiment& experiment) {
   const OpenData data = open_data(experiment, /*build=*/false);
   const Plan plan = make_plan(experiment, data.content);
   const Store store(experiment.output);
+  const auto lost = lost_jobs(plan, store);
   std::map<NodeState, size_t> counts;
   std::string lines;
   for (const Node& node : plan.nodes) {
-    auto [state, reason] = status_of(node, store);
-    if (state == NodeState::interrupted) state = NodeState::missing;  // its job goes on where it was
-    ++counts[state];
-    if (state == NodeState::running)
-      lines += "  " + node.label() + ": running" + FolderLock::owner(store.folder(node)) + "\n";
-    if (state == NodeState::failed) lines += "  " + node.label() + ": failed: " + reason + "\n";
+    const NodeStatus status = status_of(node, store, lost);
+    const std::string begin = "  " + node.label() + ": " + to_text(status.state);
+    ++counts[status.state];
+    if (status.state == NodeState::running) lines += begin + FolderLock::owner(store.folder(node)).text() + "\n";
+    if (!status.reason.empty()) lines += begin + ": " + status.reason + "\n";
   }
+  if (counts.contains(NodeState::interrupted)) lines += how_to_continue(run_folder(experiment));
   std::string text = experiment.name + (experiment.sweep_point.empty() ? "" : ", " + experiment.sweep_point) + ":";
   const char* separator = " ";
   for (const auto& [state, count] : counts)

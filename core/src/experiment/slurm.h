@@ -19,10 +19,11 @@ struct SlurmOptions {
 ExitCode submit_to_slurm(const std::vector<config::Experiment>& points, const plugin::Registry& registry,
                          const std::string& command, const SlurmOptions& options);
 
-// The tables and the report of what is done by now, wherever it ran; exit codes as of run().
+// The tables and the report of what is done by now, wherever it ran; exit codes as of run(). Writes down the failure of
+// parts whose Slurm job was killed.
 ExitCode collect(const config::Experiment& experiment, const plugin::Registry& registry);
 
-// "done 12, running 2, failed 1, to do 5", and a line for each that runs or has failed.
+// "done 12, running 2, failed 1, interrupted 1, to do 5", and a line for each that runs, has failed or was stopped.
 std::string status_text(const config::Experiment& experiment);
 
 }  // namespace ivory::experiment

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -24,6 +25,17 @@ std::string reason() {
   return std::strerror(errno);
 }
 
+// Three lines, as LockOwner.
+std::string this_process() {
+  const auto variable = [](const char* name) -> std::string {
+    const char* value = std::getenv(name);
+    return value ? value : "";
+  };
+  std::string job = variable("SLURM_ARRAY_JOB_ID");
+  job = job.empty() ? variable("SLURM_JOB_ID") : job + "_" + variable("SLURM_ARRAY_TASK_ID");
+  return std::to_string(getpid()) + "\n" + host_name() + "\n" + job + "\n";
+}
+
 bool is_there(int file, const fs::path& name) {
   struct stat opened = {}, named = {};
   return fstat(file, &opened) == 0 && stat(name.c_str(), &named) == 0 && opened.st_ino == named.st_ino;
@@ -34,7 +46,7 @@ bool is_there(int file, const fs::path& name) {
 FolderLock::FolderLock(const fs::path& folder) {
   auto lock = try_lock(folder);
   if (!lock) {
-    throw bad_request(folder.string(), " is in use by another process", owner(folder),
+    throw bad_request(folder.string(), " is in use by another process", owner(folder).text(),
                       ": wait for it, or give this run another folder with --output");
   }
   file_ = std::exchange(lock->file_, -1);
@@ -43,32 +55,45 @@ FolderLock::FolderLock(const fs::path& folder) {
 std::optional<FolderLock> FolderLock::try_lock(const fs::path& folder) {
   const fs::path name = folder / lock_name;
   for (;;) {
-    FolderLock lock;
-    lock.file_ = open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (lock.file_ < 0) throw bad_request("cannot create ", name.string(), ": ", reason());
-    if (flock(lock.file_, LOCK_EX | LOCK_NB) != 0) {
-      if (errno == EWOULDBLOCK) return {};
-      if (errno == EINTR) continue;
+    const int file = open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (file < 0) throw bad_request("cannot create ", name.string(), ": ", reason());
+    if (const int error = flock(file, LOCK_EX | LOCK_NB) == 0 ? 0 : errno; error != 0) {
+      close(file);
+      if (error == EWOULDBLOCK) return {};
+      if (error == EINTR) continue;
+      errno = error;
       throw bad_request("cannot lock ", name.string(), ": ", reason(), "; a store needs a file system with flock()");
     }
-    if (!is_there(lock.file_, name)) continue;  // the folder was removed, and perhaps made again, in between
-    const std::string pid = std::to_string(getpid());
-    if (ftruncate(lock.file_, 0) != 0 || pwrite(lock.file_, pid.data(), pid.size(), 0) < 0) {
+    if (!is_there(file, name)) {  // the folder was removed, and perhaps made again, in between
+      close(file);
+      continue;
+    }
+    FolderLock lock;
+    lock.file_ = file;
+    const std::string owner = this_process();
+    if (ftruncate(lock.file_, 0) != 0 || pwrite(lock.file_, owner.data(), owner.size(), 0) < 0) {
       throw data::write_failed("cannot write ", name.string());
     }
     return lock;
   }
 }
 
-std::string FolderLock::owner(const fs::path& folder) {
+LockOwner FolderLock::owner(const fs::path& folder) {
   std::ifstream in(folder / lock_name);
-  std::string pid;
-  std::getline(in, pid);
-  return pid.empty() ? "" : " (pid " + pid + ")";
+  LockOwner owner;
+  for (std::string* one : {&owner.pid, &owner.host, &owner.job}) std::getline(in, *one);
+  return owner;
+}
+
+std::string LockOwner::text() const {
+  if (pid.empty()) return "";
+  return " (pid " + pid + (host.empty() ? "" : " on " + host) + (job.empty() ? "" : ", Slurm job " + job) + ")";
 }
 
 FolderLock::~FolderLock() {
-  if (file_ >= 0) close(file_);
+  if (file_ < 0) return;
+  (void)!ftruncate(file_, 0);  // whoever is killed leaves its name
+  close(file_);
 }
 
 FolderLock::FolderLock(FolderLock&& other) noexcept : file_(std::exchange(other.file_, -1)) {}
@@ -79,12 +104,11 @@ FolderLock& FolderLock::operator=(FolderLock&& other) noexcept {
 }
 
 bool in_use(const fs::path& folder) {
-  if (!fs::exists(folder / lock_name)) return false;
-  try {
-    return !FolderLock::try_lock(folder);
-  } catch (const Error&) {
-    return false;  // a store that may only be read
-  }
+  const int file = open((folder / lock_name).c_str(), O_RDWR | O_CLOEXEC);
+  if (file < 0) return false;  // nobody ever had it, or the store may only be read
+  const bool taken = flock(file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  close(file);
+  return taken;
 }
 
 void make_writable(const fs::path& folder) {
@@ -146,8 +170,12 @@ std::optional<nlohmann::json> Store::stopped(const Node& node) const {
 
 std::optional<nlohmann::json> Store::own(const Node& node, const char* file) const {
   if (node.identity.empty()) return {};
-  auto record = read_json(folder(node) / file);
-  if (!record || !record->is_object() || record->value("identity", "") != node.identity) return {};
+  return own_record(folder(node), node.identity, file);
+}
+
+std::optional<nlohmann::json> own_record(const fs::path& folder, const std::string& identity, const char* file) {
+  auto record = read_json(folder / file);
+  if (!record || !record->is_object() || record->value("identity", "") != identity) return {};
   return record;
 }
 
@@ -168,13 +196,17 @@ void Store::write_record(const Node& node, const nlohmann::json& record) const {
 }
 
 void Store::write_failure(const Node& node, const std::string& reason, ExitCode code) const {
-  const nlohmann::json record = {{"identity", node.identity},
-                                 {"label", node.label()},
-                                 {"reason", reason},
-                                 {"exit code", static_cast<int>(code)},
+  experiment::write_failure(folder(node), {node.identity, node.label(), reason, code});
+}
+
+void write_failure(const fs::path& folder, const Failure& failure) {
+  const nlohmann::json record = {{"identity", failure.identity},
+                                 {"label", failure.label},
+                                 {"reason", failure.reason},
+                                 {"exit code", static_cast<int>(failure.code)},
                                  {"finished", utc_now()}};
   const auto replace = nlohmann::json::error_handler_t::replace;  // a reason may quote bytes of a file
-  write_file(folder(node) / failure_file, record.dump(2, ' ', false, replace) + "\n");
+  write_file(folder / failure_file, record.dump(2, ' ', false, replace) + "\n");
 }
 
 void Store::write_stopped(const Node& node, const std::string& reason) const {

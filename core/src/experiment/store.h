@@ -16,14 +16,22 @@
 
 namespace ivory::experiment {
 
+// Who has a folder; where nobody has it: who was ended, by a signal, before it could let go. Empty where neither is
+// known.
+struct LockOwner {
+  std::string pid, host;
+  std::string job;  // of Slurm: "12", of an array "12_3"; empty outside one
+
+  std::string text() const;  // " (pid 123 on HOST)", " (pid 123 on HOST, Slurm job 12_3)", ""
+};
+
 // Holds a folder for this process until destroyed. Throws bad_request naming the process that has it.
 class FolderLock {
  public:
   explicit FolderLock(const std::filesystem::path& folder);
   // Empty where another process has it.
   static std::optional<FolderLock> try_lock(const std::filesystem::path& folder);
-  // Of the process that has it: " (pid 123)", or "" where that is not known.
-  static std::string owner(const std::filesystem::path& folder);
+  static LockOwner owner(const std::filesystem::path& folder);
   ~FolderLock();
   FolderLock(FolderLock&& other) noexcept;
   FolderLock& operator=(FolderLock&& other) noexcept;
@@ -69,6 +77,15 @@ class Store {
 
   std::filesystem::path root_;
 };
+
+// The same for who has no plan, of the part in this folder.
+std::optional<nlohmann::json> own_record(const std::filesystem::path& folder, const std::string& identity,
+                                         const char* file);
+struct Failure {
+  std::string identity, label, reason;
+  ExitCode code = ExitCode::run_failed;
+};
+void write_failure(const std::filesystem::path& folder, const Failure& failure);
 
 // Atomic replacement of a small text file. Throws run_failed with the system's reason.
 void write_file(const std::filesystem::path& file, const std::string& text);

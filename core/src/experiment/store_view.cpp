@@ -7,6 +7,7 @@
 
 #include "experiment/outcome.h"
 #include "experiment/store.h"
+#include "train/checkpoint.h"
 #include "train/files.h"
 #include "train/safetensors.h"
 
@@ -62,6 +63,11 @@ StoredNode look_at(const fs::path& folder) {
   } else {
     known = own(stopped_file);
     node.state = known.is_null() ? "interrupted" : "stopped early";
+  }
+  if (node.state == "interrupted") {
+    if (const auto saved = train::saved_at(folder / "checkpoints")) {
+      node.reason = "saved at step " + std::to_string(saved->step);
+    }
   }
   if (!known.is_object()) return node;
   if (node.state == "done") node.record = known;

@@ -16,7 +16,7 @@ struct StoredNode {
   std::string state;
   std::string identity;  // of what has no record yet its beginning
   std::string finished;  // UTC, or empty
-  std::string reason;    // of what failed or was stopped early
+  std::string reason;    // of what failed, was stopped early or has saved on its way
   uintmax_t bytes = 0;
   nlohmann::json record;  // null where it is not done
 };

@@ -5,6 +5,7 @@
 #include <mutex>
 #include <nlohmann/json.hpp>
 
+#include "data/heap.h"
 #include "ingest/ingest.h"
 #include "ingest/layout.h"
 #include "ingest/layouts.h"
@@ -28,7 +29,7 @@ class Build {
   Report run(int64_t workers) {
     sources_ = list_volumes(spec_, report_.warnings);
     data::SliceCacheWriter writer(folder_, config::identity(spec_).dump());
-    for (const auto& file : data::changed(data::read_sources(folder_))) writer.forget(file.volume, file.path);
+    forget_changed(writer);
     const auto units = make_units(writer);
     report_.reused = now_.reused = now_.done;
     now_.total = static_cast<int64_t>(sources_.size());
@@ -56,6 +57,16 @@ class Build {
     std::vector<Skipped> skipped;
     std::vector<std::string> warnings;
   };
+
+  // What changed since it was read is read again; with the table of patients, everything.
+  void forget_changed(data::SliceCacheWriter& writer) {
+    if (!spec_.patients.empty()) read_from_.files.push_back(data::look_at("", spec_.patients));
+    for (const auto& file : data::changed(data::read_sources(folder_))) {
+      writer.forget(file.volume, file.path);
+      if (!file.volume.empty()) continue;
+      for (const auto& source : sources_) writer.forget(source.name, "");
+    }
+  }
 
   std::vector<Unit> make_units(const data::SliceCacheWriter& writer) {
     const Layout* layout = find_layout(spec_.layout);
@@ -153,6 +164,7 @@ class Build {
 Report build_cache(const config::DataSpec& spec, const std::filesystem::path& folder, bool strict,
                    const std::function<void(const Progress&)>& progress, const std::atomic<bool>& stop,
                    int64_t workers) {
+  data::keep_freed_memory();
   itk::Object::SetGlobalWarningDisplay(false);  // what matters comes back as an error or a warning of our own
   return Build(spec, folder, strict, progress, stop).run(workers > 0 ? workers : default_workers());
 }

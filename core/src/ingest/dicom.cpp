@@ -1,6 +1,7 @@
 #include "ingest/dicom.h"
 
 #include <fmt/format.h>
+#include <gdcmTrace.h>
 #include <itkGDCMImageIO.h>
 #include <itkGDCMSeriesFileNames.h>
 #include <ivory/error.h>
@@ -163,6 +164,8 @@ torch::Tensor stacked(const std::vector<Slice>& slices) {
 }  // namespace
 
 void check_dicom_start(const fs::path& file) {
+  gdcm::Trace::ErrorOff();  // GDCM prints what is said here in one sentence
+  gdcm::Trace::WarningOff();
   std::string start(144, '\0');  // preamble, "DICM", the element (0002,0000): the length of the first group
   std::ifstream in(file, std::ios::binary);
   in.read(start.data(), static_cast<std::streamsize>(start.size()));

@@ -1,15 +1,11 @@
-// Single files read by ITK: MetaImage, NRRD, PNG, JPEG, TIFF, DICOM.
+// Single files read by ITK: MetaImage, NRRD, DICOM.
 #include <fmt/format.h>
 #include <itkGDCMImageIO.h>
-#include <itkJPEGImageIO.h>
 #include <itkMetaImageIO.h>
 #include <itkNrrdImageIO.h>
-#include <itkPNGImageIO.h>
-#include <itkTIFFImageIO.h>
 #include <ivory/error.h>
 
 #include <cmath>
-#include <fstream>
 
 #include "ingest/dicom.h"
 #include "ingest/dicom_length.h"
@@ -29,25 +25,11 @@ itk::ImageIOBase::Pointer reader_of(Format format) {
       return itk::MetaImageIO::New();
     case Format::nrrd:
       return itk::NrrdImageIO::New();
-    case Format::png:
-      return itk::PNGImageIO::New();
-    case Format::jpeg:
-      return itk::JPEGImageIO::New();
-    case Format::tiff:
-      return itk::TIFFImageIO::New();
     case Format::dicom:
       return itk::GDCMImageIO::New();
     default:
       throw run_failed("ingest: no ITK reader is used for this format");
   }
-}
-
-// JPEG readers fill what is missing with grey; a whole file ends with its end-of-image marker (and perhaps padding).
-void check_jpeg_end(const fs::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  std::string all((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
-  IVORY_CHECK(all.rfind("\xFF\xD9") != std::string::npos, file.string(),
-              ": is truncated, a JPEG's end marker is missing");
 }
 
 void check_spacing(const Geometry& geometry, const fs::path& file) {
@@ -66,14 +48,12 @@ Scan read_with_itk(const fs::path& file) {
   Scan scan;
   scan.files = {file};
   if (format == Format::meta || format == Format::nrrd) check_text_header(file, *format, scan);
-  if (format == Format::jpeg) check_jpeg_end(file);
   if (format == Format::dicom) check_dicom_start(file), check_dicom_pixels(file);
   const auto io = reader_of(*format);
   scan.voxels = read_information_and_voxels(*io, file, scan);
   scan.geometry = geometry_of(*io);
   check_spacing(scan.geometry, file);
   if (scan.voxels.size(0) > 1) make_orthonormal(scan.geometry.direction, file.string(), scan.warnings);
-  if (format == Format::png || format == Format::jpeg) scan.modality = "xray";
   if (format == Format::dicom) apply_dicom_tags(*io, scan);
   return scan;
 }

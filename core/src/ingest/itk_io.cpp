@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "ingest/geometry.h"
-#include "ingest/voxels.h"
+#include "ingest/pictures.h"
 
 namespace ivory::ingest {
 namespace {
@@ -54,28 +54,6 @@ std::array<int64_t, 3> size_of(const itk::ImageIOBase& io, const fs::path& file)
                 length, "; split it into one file per volume");
   }
   return size;
-}
-
-torch::Tensor grey(const torch::Tensor& pixels) {  // [slices, rows, columns, 2 … 4]
-  const auto type = pixels.scalar_type();
-  const int64_t channels = pixels.size(3);
-  const torch::Tensor values = mapped<float>(pixels, [](auto value) { return value; });
-  torch::Tensor mixed = values.select(3, 0);
-  if (channels >= 3) mixed = 0.299 * mixed + 0.587 * values.select(3, 1) + 0.114 * values.select(3, 2);
-  mixed = mixed.contiguous();
-  if (type == torch::kUInt8) return mapped<uint8_t>(mixed, [](auto value) { return std::lround(value); });
-  if (type == torch::kUInt16) return mapped<uint16_t>(mixed, [](auto value) { return std::lround(value); });
-  return mixed;
-}
-
-torch::Tensor single_channel(const torch::Tensor& pixels, const fs::path& file, Scan& scan) {
-  const int64_t channels = pixels.size(3);
-  if (channels == 1) return pixels.squeeze(3);
-  IVORY_CHECK(pixels.size(0) == 1, file.string(), ": has ", channels, " layers per voxel (segments that overlap, or ",
-              "colours); save one value per voxel, for segmentations one label map without overlaps");
-  IVORY_CHECK(channels <= 4, file.string(), ": has ", channels, " channels per pixel, expected grey, RGB or RGBA");
-  scan.notes.emplace_back(channels >= 3 ? "colour to grey" : "alpha dropped");
-  return grey(pixels);
 }
 
 }  // namespace

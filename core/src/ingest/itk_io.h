@@ -7,8 +7,8 @@
 
 namespace ivory::ingest {
 
-// Reads the information first, then the voxels of an ImageIO: grey values [slices, rows, columns] in the file's type;
-// colours become grey (0.299 R + 0.587 G + 0.114 B), alpha is dropped. Throws bad_request with one sentence.
+// Reads the information first, then the voxels of an ImageIO: one value per voxel [slices, rows, columns], in the
+// file's type (single_channel() of pictures.h). Throws bad_request with one sentence.
 torch::Tensor read_information_and_voxels(itk::ImageIOBase& io, const std::filesystem::path& file, Scan& scan);
 
 // Of the information read, in our frame; not checked for right angles.

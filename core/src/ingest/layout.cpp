@@ -8,6 +8,8 @@
 
 #include "config/layouts.h"
 #include "ingest/layouts.h"
+#include "ingest/part.h"
+#include "ingest/patients.h"
 
 namespace ivory::ingest {
 namespace {
@@ -85,7 +87,8 @@ Sources list_volumes(const config::DataSpec& spec, std::vector<std::string>& war
     IVORY_CHECK(i == 0 || source.name != sources[i - 1].name, "data set '", spec.name, "': two volumes are called '",
                 source.name, "': ", sources[i - 1].image, " and ", source.image);
   }
-  return sources;
+  if (!spec.patients.empty()) name_patients(spec, sources, warnings);
+  return part_of(spec, std::move(sources), warnings);
 }
 
 }  // namespace ivory::ingest

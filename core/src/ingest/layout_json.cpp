@@ -33,24 +33,31 @@ json read_description(const config::DataSpec& spec) {
   return description;
 }
 
-// "CT" → "ct", "MRI", "T1", "FLAIR" → "mr"; of channel "0".
-std::string modality_of(const json& description, const config::DataSpec& spec) {
-  if (!spec.modality.empty()) return spec.modality;
+// The names of the channels: `channel_names` (nnU-Net v2) or `modality`, by number.
+const json* channel_names(const json& description) {
   for (const char* key : {"channel_names", "modality"}) {
-    if (!description.contains(key) || !description[key].is_object()) continue;
-    const auto first = description[key].find("0");
-    const std::string channel = first != description[key].end() && first->is_string() ? first->get<std::string>() : "";
-    return channel == "CT" || channel == "ct" ? "ct" : channel == "X-ray" || channel == "xray" ? "xray" : "mr";
+    if (const auto found = description.find(key); found != description.end() && found->is_object()) return &*found;
   }
-  return "";
+  return nullptr;
 }
 
-void check_count(const json& description, size_t found, const config::DataSpec& spec,
+// "CT" → "ct", "MRI", "T1", "FLAIR" → "mr". A channel without a name is taken for another one of channel 0's.
+std::string modality_of(const json& description, int64_t channel, const config::DataSpec& spec) {
+  const json* names = channel_names(description);
+  if (!spec.modality.empty() || !names) return spec.modality;
+  const auto named = names->find(std::to_string(channel)), found = named != names->end() ? named : names->find("0");
+  const std::string name = found != names->end() && found->is_string() ? found->get<std::string>() : "";
+  return name == "CT" || name == "ct" ? "ct" : name == "X-ray" || name == "xray" ? "xray" : "mr";
+}
+
+void check_count(const json& description, const char* key, const char* what, size_t found, const config::DataSpec& spec,
                  std::vector<std::string>& warnings) {
-  const auto announced = description.find("numTraining");
-  if (announced == description.end() || !announced->is_number_integer() || announced->get<size_t>() == found) return;
-  warnings.push_back(fmt::format("data set '{}': dataset.json announces {} training volumes, {} were found", spec.name,
-                                 announced->get<int64_t>(), found));
+  const auto announced = description.find(key);
+  if (announced == description.end() || !announced->is_number_integer()) return;
+  const auto expected = announced->get<int64_t>();
+  if (expected == static_cast<int64_t>(found)) return;
+  warnings.push_back(fmt::format("data set '{}': dataset.json announces {} {} volumes, {} were found", spec.name,
+                                 expected, what, found));
 }
 
 // "./imagesTr/la_003.nii.gz" → the path below the data set; empty for hidden files and anything that is no text.
@@ -60,14 +67,38 @@ fs::path entry_path(const json& entry, const config::DataSpec& spec) {
   return is_hidden(path) ? fs::path() : path;
 }
 
-void add_msd(const fs::path& image, const fs::path& label, const std::string& modality, Sources& sources) {
-  if (image.empty()) return;
-  sources.push_back({.name = stem_of(image),
-                     .image = image.string(),
-                     .label = label.string(),
-                     .modality = modality,
-                     .patient = stem_of(image)});
-}
+// Images of one task of the Decathlon: of those with several channels, which share a 4-D file, each channel is a
+// volume.
+class MsdList {
+ public:
+  MsdList(const json& description, const config::DataSpec& spec) : description_(description), spec_(spec) {
+    const json* names = channel_names(description);
+    channels_ = std::max<int64_t>(1, names ? static_cast<int64_t>(names->size()) : 1);
+  }
+
+  // Whether it is there: images of the list that are missing are counted.
+  bool add(const json& image_entry, const json& label_entry) {
+    const fs::path image = entry_path(image_entry, spec_), label = entry_path(label_entry, spec_);
+    if (image.empty()) return false;
+    const std::string patient = stem_of(image);
+    for (int64_t channel = 0; channel < channels_; ++channel) {
+      sources.push_back({.name = channels_ == 1 ? patient : fmt::format("{}_{:04}", patient, channel),
+                         .image = image.string(),
+                         .label = label.string(),
+                         .modality = modality_of(description_, channel, spec_),
+                         .patient = patient});
+      if (channels_ > 1) sources.back().channel = channel;
+    }
+    return fs::exists(image);
+  }
+
+  Sources sources;
+
+ private:
+  const json& description_;
+  const config::DataSpec& spec_;
+  int64_t channels_;
+};
 
 struct Channel {
   std::string patient;
@@ -99,23 +130,19 @@ std::map<std::string, fs::path> labels_of(const fs::path& folder) {
 
 Sources list_msd(const config::DataSpec& spec, std::vector<std::string>& warnings) {
   const json description = read_description(spec);
-  const std::string modality = modality_of(description, spec);
-  Sources sources;
+  MsdList list(description, spec);
+  size_t training = 0, test = 0;
   for (const auto& entry : description.value("training", json::array())) {
-    if (!entry.is_object()) continue;
-    add_msd(entry_path(entry.value("image", json()), spec), entry_path(entry.value("label", json()), spec), modality,
-            sources);
+    if (entry.is_object()) training += list.add(entry.value("image", json()), entry.value("label", json()));
   }
-  check_count(description, sources.size(), spec, warnings);
-  for (const auto& entry : description.value("test", json::array())) {
-    add_msd(entry_path(entry, spec), {}, modality, sources);
-  }
-  return sources;
+  for (const auto& entry : description.value("test", json::array())) test += list.add(entry, json());
+  check_count(description, "numTraining", "training", training, spec, warnings);
+  check_count(description, "numTest", "test", test, spec, warnings);
+  return std::move(list.sources);
 }
 
 Sources list_nnunet(const config::DataSpec& spec, std::vector<std::string>& warnings) {
   const json description = read_description(spec);
-  const std::string modality = modality_of(description, spec);
   Sources sources;
   for (const auto& folder : entries(spec.path)) {
     const std::string name = folder.filename().string();
@@ -130,10 +157,11 @@ Sources list_nnunet(const config::DataSpec& spec, std::vector<std::string>& warn
       sources.push_back({.name = single ? channel.patient : channel.patient + "_" + channel.number,
                          .image = channel.file.string(),
                          .label = label == labels.end() ? "" : label->second.string(),
-                         .modality = modality,
+                         .modality = modality_of(description, std::stoll(channel.number), spec),
                          .patient = channel.patient});
     }
-    if (name == "imagesTr") check_count(description, channel_count.size(), spec, warnings);
+    if (name == "imagesTr") check_count(description, "numTraining", "training", channel_count.size(), spec, warnings);
+    if (name == "imagesTs") check_count(description, "numTest", "test", channel_count.size(), spec, warnings);
   }
   return sources;
 }

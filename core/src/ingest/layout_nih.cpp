@@ -1,6 +1,6 @@
 // NIH ChestX-ray8: PPPPPPPP_NNN.png in images_001 … images_012, patients in Data_Entry_2017*.csv, whose header has an
 // unquoted comma ("OriginalImage[Width,Height]"). Some images are RGBA. An image's findings ("Cardiomegaly|Effusion")
-// are the sum of 2^k, in every pixel.
+// are the sum of 2^k, in every pixel; those of BBox_List_2017.csv, where boxes are drawn, in the pixels of their boxes.
 #include <fmt/format.h>
 #include <ivory/error.h>
 
@@ -9,6 +9,7 @@
 #include <map>
 #include <sstream>
 
+#include "ingest/boxes.h"
 #include "ingest/csv.h"
 #include "ingest/layouts.h"
 
@@ -37,16 +38,18 @@ struct Entry {
   int64_t findings = 0;  // sum of 2^k
 };
 
+int64_t number_of(std::string name, const fs::path& table, size_t row) {
+  if (name == "Infiltrate") name = "Infiltration";  // as the box list and the paper have it
+  const auto found = std::ranges::find(findings, name);
+  IVORY_CHECK(found != findings.end(), table.string(), ": finding '", name, "' of row ", row + 1, " is none of the 14");
+  return found - findings.begin();
+}
+
 int64_t sum_of_findings(const std::string& text, const fs::path& table, size_t row) {
   int64_t sum = 0;
   std::istringstream in(text);
   for (std::string name; std::getline(in, name, '|');) {
-    if (name == "No Finding") continue;
-    if (name == "Infiltrate") name = "Infiltration";  // as the box list and the paper have it
-    const auto found = std::ranges::find(findings, name);
-    IVORY_CHECK(found != findings.end(), table.string(), ": finding '", name, "' of row ", row + 1,
-                " is none of the 14");
-    sum |= int64_t{1} << (found - findings.begin());
+    if (name != "No Finding") sum |= int64_t{1} << number_of(name, table, row);
   }
   return sum;
 }
@@ -91,6 +94,41 @@ Sources list(const config::DataSpec& spec, std::vector<std::string>& warnings) {
   return sources;
 }
 
+// By image. The header's last column, "Bbox [x,y,w,h]", has unquoted commas.
+std::map<std::string, std::vector<Box>> boxes_of(const fs::path& file) {
+  std::map<std::string, std::vector<Box>> boxes;
+  const Csv table(file);
+  for (size_t row = 0; row < table.rows(); ++row) {
+    const double left = table.number(row, "Bbox [x"), top = table.number(row, "y");
+    boxes[table.text(row, "Image Index")].push_back(
+        {number_of(table.text(row, "Finding Label"), file, row),
+         {left, top, left + table.number(row, "w"), top + table.number(row, "h]")}});
+  }
+  return boxes;
+}
+
+// The images with boxes alone.
+Sources list_boxes(const config::DataSpec& spec, std::vector<std::string>& warnings) {
+  const fs::path file = fs::path(spec.path) / "BBox_List_2017.csv";
+  if (!fs::exists(file)) throw_missing(spec, file.string());
+  const auto boxes = boxes_of(file);
+  Sources with_boxes;
+  for (auto& source : list(spec, warnings)) {
+    const auto found = boxes.find(fs::path(source.image).filename().string());
+    if (found == boxes.end()) continue;
+    with_boxes.push_back(std::move(source));
+    with_boxes.back().label = to_text(found->second);
+  }
+  return with_boxes;
+}
+
+LabelledScan read_boxes(const config::VolumeSource& source, const config::DataSpec&) {
+  LabelledScan scans = combine(read_scan(source.image), std::nullopt, source, layout_nih_boxes);
+  const auto& voxels = scans.image.voxels;
+  scans.labels = drawn(boxes_from_text(source.label), voxels.size(1), voxels.size(2));
+  return scans;
+}
+
 LabelledScan read(const config::VolumeSource& source, const config::DataSpec&) {
   LabelledScan scans = combine(read_scan(source.image), std::nullopt, source, layout_nih);
   if (source.label.empty()) return scans;
@@ -101,5 +139,7 @@ LabelledScan read(const config::VolumeSource& source, const config::DataSpec&) {
 }  // namespace
 
 const Layout layout_nih = {.name = "nih-chestxray8", .list = list, .read = read, .shard_volumes = 32};
+const Layout layout_nih_boxes = {
+    .name = "nih-chestxray8-boxes", .list = list_boxes, .read = read_boxes, .shard_volumes = 32};
 
 }  // namespace ivory::ingest

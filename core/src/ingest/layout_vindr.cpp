@@ -29,15 +29,19 @@ std::map<std::string, int64_t> finding_numbers() {
   return numbers;
 }
 
-// By image_id. Rows of "No finding" have no box; PhysioNet's findings beyond Kaggle's 14 are left out.
-std::map<std::string, std::vector<Box>> boxes_of(const std::vector<fs::path>& files) {
+// By image_id. Rows of "No finding" have no box; findings that are none of the 14 are left out and counted (PhysioNet
+// has some).
+std::map<std::string, std::vector<Box>> boxes_of(const std::vector<fs::path>& files,
+                                                 std::map<std::string, int64_t>& unknown) {
   const auto numbers = finding_numbers();
   std::map<std::string, std::vector<Box>> boxes;
   for (const auto& file : files) {
     if (!fs::exists(file)) continue;
     const Csv table(file);
     for (size_t row = 0; row < table.rows(); ++row) {
-      const auto number = numbers.find(table.text(row, "class_name"));
+      const std::string& name = table.text(row, "class_name");
+      const auto number = numbers.find(name);
+      if (number == numbers.end() && name != "No finding") ++unknown[name];
       if (number == numbers.end() || table.text(row, "x_min").empty()) continue;
       boxes[table.text(row, "image_id")].push_back({number->second,
                                                     {table.number(row, "x_min"), table.number(row, "y_min"),
@@ -46,6 +50,19 @@ std::map<std::string, std::vector<Box>> boxes_of(const std::vector<fs::path>& fi
   }
   for (auto& [image, all] : boxes) all = merged(all, same_finding);
   return boxes;
+}
+
+void tell_of_unknown(const std::map<std::string, int64_t>& unknown, const std::string& data_set,
+                     std::vector<std::string>& warnings) {
+  if (unknown.empty()) return;
+  int64_t boxes = 0;
+  std::string names;
+  for (const auto& [name, count] : unknown) {
+    boxes += count;
+    names += fmt::format("{}'{}' ({})", names.empty() ? "" : ", ", name, count);
+  }
+  warnings.push_back(fmt::format("data set '{}': {} boxes of findings that are none of the 14 are left out: {}",
+                                 data_set, boxes, names));
 }
 
 // Rows and columns of the DICOM files that PNG files were made of.
@@ -75,7 +92,9 @@ Sources list(const config::DataSpec& spec, std::vector<std::string>& warnings) {
                                         annotations / "annotations_test.csv"};
   if (std::ranges::none_of(tables, [](const auto& file) { return fs::exists(file); }))
     throw_missing(spec, tables[0].string() + " (Kaggle) or " + tables[1].string() + " (PhysioNet)");
-  const auto boxes = boxes_of(tables);
+  std::map<std::string, int64_t> unknown;
+  const auto boxes = boxes_of(tables, unknown);
+  tell_of_unknown(unknown, spec.name, warnings);
   const auto sizes = original_sizes(root);
   Sources sources;
   int64_t unscaled = 0;

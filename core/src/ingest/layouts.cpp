@@ -15,9 +15,9 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::array layouts = {
-    &layout_folder,   &layout_msd,       &layout_nnunet,  &layout_lits,    &layout_brats, &layout_brats_flair,
-    &layout_mmwhs_ct, &layout_mmwhs_mri, &layout_tcia_ct, &layout_ribfrac, &layout_luna,  &layout_luna_candidates,
-    &layout_lidc,     &layout_mots,      &layout_nih,     &layout_vindr,   &layout_jsrt};
+    &layout_folder,   &layout_msd,       &layout_nnunet,  &layout_lits,      &layout_brats, &layout_brats_flair,
+    &layout_mmwhs_ct, &layout_mmwhs_mri, &layout_tcia_ct, &layout_ribfrac,   &layout_luna,  &layout_luna_candidates,
+    &layout_lidc,     &layout_mots,      &layout_nih,     &layout_nih_boxes, &layout_vindr, &layout_jsrt};
 
 void collect(const fs::path& folder, std::vector<fs::path>& files) {
   for (const auto& entry : entries(folder)) {

@@ -36,7 +36,7 @@ const Layout* find_layout(const std::string& name);
 extern const Layout layout_folder, layout_msd, layout_nnunet;
 extern const Layout layout_lits, layout_brats, layout_brats_flair, layout_mmwhs_ct, layout_mmwhs_mri, layout_tcia_ct;
 extern const Layout layout_ribfrac, layout_luna, layout_luna_candidates, layout_lidc, layout_mots;
-extern const Layout layout_nih, layout_vindr, layout_jsrt;
+extern const Layout layout_nih, layout_nih_boxes, layout_vindr, layout_jsrt;
 
 // What the layouts share ---------------------------------------------------------------------------------------------
 

@@ -132,18 +132,26 @@ torch::ScalarType type_of(const Header& header) {
   }
 }
 
-std::array<int64_t, 3> dimensions(const Header& header) {
+// Columns, rows, slices, channels.
+std::array<int64_t, 4> dimensions(const Header& header) {
   const auto count = header.get<int16_t>(40);
   IVORY_CHECK(count >= 2 && count <= 7, header.name(), ": the header says ", count, " dimensions, expected 2 or 3");
-  std::array<int64_t, 3> size = {1, 1, 1};
+  std::array<int64_t, 4> size = {1, 1, 1, 1};
   for (int i = 1; i <= count; ++i) {
     const auto length = header.get<int16_t>(40 + 2 * static_cast<size_t>(i));
     IVORY_CHECK(length > 0, header.name(), ": dimension ", i, " is ", length, " voxels long");
-    if (i <= 3) size[static_cast<size_t>(i - 1)] = length;
-    IVORY_CHECK(i <= 3 || length == 1, header.name(), ": has ", count, " dimensions, the ", i, "th of length ", length,
+    if (i <= 4) size[static_cast<size_t>(i - 1)] = length;
+    IVORY_CHECK(i <= 4 || length == 1, header.name(), ": has ", count, " dimensions, the ", i, "th of length ", length,
                 "; split it into one file per volume");
   }
   return size;
+}
+
+void check_channel(std::optional<int64_t> channel, int64_t channels, const std::string& name) {
+  IVORY_CHECK(channel || channels == 1, name, ": has 4 dimensions, the 4th of length ", channels,
+              "; split it into one file per volume, or list it with the 'channel' to read");
+  IVORY_CHECK(channel.value_or(0) < channels, name, ": has ", channels, channels == 1 ? " channel" : " channels",
+              ", number ", *channel, " was asked for (counted from 0)");
 }
 
 void swap_values(torch::Tensor& voxels) {
@@ -160,20 +168,21 @@ std::optional<torch::Tensor> whole_voxels(const fs::path& file, int64_t offset, 
   return inflated->narrow(0, offset, bytes).view(type);
 }
 
-torch::Tensor read_voxels(Stream& stream, const Header& header, const Scan& scan) {
-  const auto size = dimensions(header);
+// [channels, slices, rows, columns]
+torch::Tensor read_voxels(Stream& stream, const Header& header, const Scan& scan, const std::array<int64_t, 4>& size) {
   const auto type = type_of(header);
-  const auto bytes = size[0] * size[1] * size[2] * static_cast<int64_t>(c10::elementSize(type));
+  const std::array<int64_t, 4> shape = {size[3], size[2], size[1], size[0]};
+  const auto bytes = size[0] * size[1] * size[2] * size[3] * static_cast<int64_t>(c10::elementSize(type));
   const auto offset = static_cast<double>(header.get<float>(108));
   IVORY_CHECK(offset >= Header::size && offset < 1 << 28, header.name(), ": the voxels begin at byte ", offset,
               " according to the header, expected 352 or more");
   check_announced_size(static_cast<double>(bytes), scan, header.name());
   if (auto whole = whole_voxels(scan.files.front(), static_cast<int64_t>(offset), bytes, type)) {
     if (header.swapped()) swap_values(*whole);
-    return whole->view({size[2], size[1], size[0]});
+    return whole->view(shape);
   }
   stream.skip(static_cast<int64_t>(offset) - Header::size);
-  torch::Tensor voxels = torch::empty({size[2], size[1], size[0]}, type);
+  torch::Tensor voxels = torch::empty(shape, type);
   const int64_t got = stream.read(voxels.mutable_data_ptr(), bytes);
   IVORY_CHECK(got == bytes, header.name(), ": is truncated, the header announces ", bytes,
               " bytes of voxels and the file has ", got);
@@ -264,13 +273,17 @@ Geometry geometry_of(const Header& header, std::vector<std::string>& warnings) {
 
 }  // namespace
 
-Scan read_nifti(const fs::path& file) {
+Scan read_nifti(const fs::path& file, std::optional<int64_t> channel) {
   Stream stream(file);
   const Header header(stream, file);
   Scan scan;
   scan.files = {file};
   scan.geometry = geometry_of(header, scan.warnings);
-  scan.voxels = rescaled(read_voxels(stream, header, scan), header.get<float>(112), header.get<float>(116), scan.notes);
+  const auto size = dimensions(header);
+  check_channel(channel, size[3], header.name());
+  torch::Tensor voxels = read_voxels(stream, header, scan, size).select(0, channel.value_or(0));
+  if (size[3] > 1) voxels = voxels.clone();  // the other channels go
+  scan.voxels = rescaled(voxels, header.get<float>(112), header.get<float>(116), scan.notes);
   return scan;
 }
 

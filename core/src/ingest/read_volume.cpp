@@ -21,7 +21,7 @@ LabelledScan read_source(const config::VolumeSource& source, const config::DataS
   const Layout* known = find_layout(spec.layout);
   const Layout& layout = known ? *known : layout_folder;  // "list" takes files as they are
   if (layout.read) return layout.read(source, spec);
-  Scan image = read_scan(source.image);
+  Scan image = read_scan(source.image, source.channel);
   std::optional<Scan> label;
   if (!source.label.empty()) label = read_scan(source.label);
   return combine(std::move(image), std::move(label), source, layout);

@@ -5,16 +5,29 @@
 #include <unistd.h>
 
 #include "ingest/format.h"
+#include "ingest/pictures.h"
 
 namespace ivory::ingest {
 
-Scan read_scan(const std::filesystem::path& path) {
+Scan read_scan(const std::filesystem::path& path, std::optional<int64_t> channel) {
   if (!std::filesystem::exists(path)) throw missing_data(path.string(), ": no such file or folder");
   if (std::filesystem::is_directory(path)) return read_dicom_series(path);
   const auto format = format_of(path);
   IVORY_CHECK(format, path.string(), ": is of no format that is read (NIfTI, MetaImage, NRRD, DICOM, PNG, JPEG, TIFF)");
   IVORY_CHECK(std::filesystem::file_size(path) > 0, path.string(), ": is an empty file");
-  return *format == Format::nifti ? read_nifti(path) : read_with_itk(path);
+  if (*format == Format::nifti) return read_nifti(path, channel);
+  IVORY_CHECK(channel.value_or(0) == 0, path.string(), ": channels are read from NIfTI files alone, channel ", *channel,
+              " was asked for");
+  switch (*format) {
+    case Format::png:
+      return read_png(path);
+    case Format::jpeg:
+      return read_jpeg(path);
+    case Format::tiff:
+      return read_tiff(path);
+    default:
+      return read_with_itk(path);
+  }
 }
 
 void check_announced_size(double bytes, const Scan& scan, const std::filesystem::path& file) {

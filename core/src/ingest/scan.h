@@ -5,6 +5,7 @@
 
 #include <array>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,17 +31,18 @@ struct Scan {
   std::vector<std::string> warnings;         // what its owner should know
 };
 
-// A file of any format (format.h) or the folder of a DICOM series. Throws bad_request (missing_data when there is no
-// such path) with one sentence; never reads past a damaged header's real data.
-Scan read_scan(const std::filesystem::path& path);
+// A file of any format (format.h) or the folder of a DICOM series; of a 4-D NIfTI file the `channel` of its fourth
+// dimension, from 0, without which it is refused. Throws bad_request (missing_data when there is no such path) with one
+// sentence; never reads past a damaged header's real data.
+Scan read_scan(const std::filesystem::path& path, std::optional<int64_t> channel = {});
 
 // Throws bad_request when voxels of so many bytes cannot be in scan.files, or in this machine's memory: a damaged
 // header may announce any size. To be called before memory is taken for them. `file` begins the sentence.
 void check_announced_size(double bytes, const Scan& scan, const std::filesystem::path& file);
 
 // The readers behind it.
-Scan read_nifti(const std::filesystem::path& file);
-Scan read_with_itk(const std::filesystem::path& file);  // MetaImage, NRRD, PNG, JPEG, TIFF, a single DICOM file
+Scan read_nifti(const std::filesystem::path& file, std::optional<int64_t> channel = {});
+Scan read_with_itk(const std::filesystem::path& file);  // MetaImage, NRRD, a single DICOM file
 Scan read_dicom_series(const std::filesystem::path& folder);
 
 }  // namespace ivory::ingest

@@ -34,6 +34,16 @@ bool is_checkpoint(const fs::directory_entry& entry) {
          name.rfind(prefix, 0) == 0 && name.find_first_not_of("0123456789", prefix.size()) == std::string::npos;
 }
 
+// Newest first.
+std::vector<fs::path> checkpoints_in(const fs::path& folder) {
+  std::vector<fs::path> found;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    if (is_checkpoint(entry)) found.push_back(entry.path());
+  }
+  std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return step_of(a) > step_of(b); });
+  return found;
+}
+
 // A checksum over everything else in state.json.
 std::string own_checksum(json record) {
   record.erase("checksum");
@@ -70,6 +80,18 @@ struct Temporary {
 void discard_checkpoints(const NodeContext& context) {
   std::error_code ignored;
   fs::remove_all(context.folder / "checkpoints", ignored);
+}
+
+std::optional<SavedAt> saved_at(const fs::path& folder) {
+  if (!fs::exists(folder)) return std::nullopt;
+  for (const fs::path& directory : checkpoints_in(folder)) {
+    try {
+      const json record = read_record(directory);
+      return SavedAt{.step = record.at("step"), .epoch = record.at("state").value("epoch", int64_t{0})};
+    } catch (const Error&) {  // training passes over it, too
+    }
+  }
+  return std::nullopt;
 }
 
 CheckpointStore::CheckpointStore(fs::path folder, std::string identity, int64_t keep_last)
@@ -115,15 +137,6 @@ void CheckpointStore::mark_best(int64_t step) const {
   rename_durable(link, folder_ / "best");
 }
 
-std::vector<fs::path> CheckpointStore::complete() const {
-  std::vector<fs::path> found;
-  for (const auto& entry : fs::directory_iterator(folder_)) {
-    if (is_checkpoint(entry)) found.push_back(entry.path());
-  }
-  std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return step_of(a) > step_of(b); });
-  return found;
-}
-
 Checkpoint CheckpointStore::load(const fs::path& directory) const {
   const json record = read_record(directory);
   const std::string identity = record.value("identity", "");
@@ -138,7 +151,7 @@ Checkpoint CheckpointStore::load(const fs::path& directory) const {
 }
 
 std::optional<Checkpoint> CheckpointStore::newest() const {
-  for (const fs::path& directory : complete()) {
+  for (const fs::path& directory : checkpoints_in(folder_)) {
     try {
       return load(directory);
     } catch (const Error& error) {
@@ -161,7 +174,7 @@ Checkpoint CheckpointStore::best() const {
 }
 
 std::string CheckpointStore::last_good() const {
-  for (const fs::path& directory : complete()) {
+  for (const fs::path& directory : checkpoints_in(folder_)) {
     try {
       check_files(directory, read_record(directory));
       return directory.string();
@@ -176,7 +189,7 @@ void CheckpointStore::prune(int64_t newest_step) const {
   std::error_code ignored;
   const fs::path best = fs::read_symlink(folder_ / "best", ignored);
   int64_t kept = 0;
-  for (const fs::path& directory : complete()) {
+  for (const fs::path& directory : checkpoints_in(folder_)) {
     if (step_of(directory) > newest_step) {
       fs::remove_all(directory);
     } else if (++kept > keep_last_ && directory.filename() != best) {

@@ -17,6 +17,14 @@ struct Checkpoint {
   std::filesystem::path path;  // filled by load
 };
 
+// Where a folder's newest checkpoint stands whose state.json is whole; changes nothing and reads no tensors, for who
+// looks on. Empty where nothing was saved.
+struct SavedAt {
+  int64_t step = 0;
+  int64_t epoch = 0;  // so many are over
+};
+std::optional<SavedAt> saved_at(const std::filesystem::path& folder);
+
 class CheckpointStore {
  public:
   // Removes what a killed process left half written.
@@ -35,7 +43,6 @@ class CheckpointStore {
   std::string last_good() const;
 
  private:
-  std::vector<std::filesystem::path> complete() const;  // newest first
   Checkpoint load(const std::filesystem::path& directory) const;
   void prune(int64_t newest_step) const;
 

@@ -1,11 +1,8 @@
 #include "train/machine.h"
 
 #include <ATen/autocast_mode.h>
-#include <malloc.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <fstream>
 
 namespace ivory::train {
@@ -15,30 +12,6 @@ double rss_mib() {
   double total_pages = 0, resident_pages = 0;
   statm >> total_pages >> resident_pages;
   return resident_pages * static_cast<double>(::sysconf(_SC_PAGESIZE)) / (1 << 20);
-}
-
-namespace {
-
-// Address space of the heap to come, in huge pages where the system gives them on request: kernels stream through
-// gigabytes, and pages of 4 KiB cost them translations and faults. Nothing is touched, so that no memory is taken.
-void reserve_heap_in_huge_pages() {
-  const auto memory = static_cast<size_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(::sysconf(_SC_PAGESIZE));
-  const size_t bytes = memory / 2;
-  void* reserved = std::malloc(bytes);
-  if (!reserved) return;
-  constexpr uintptr_t page = uintptr_t{2} << 20;
-  const uintptr_t begin = (reinterpret_cast<uintptr_t>(reserved) + page - 1) / page * page;
-  const uintptr_t end = (reinterpret_cast<uintptr_t>(reserved) + bytes) / page * page;
-  ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);  // a wish: failure changes nothing
-  std::free(reserved);
-}
-
-}  // namespace
-
-void keep_freed_memory() {
-  mallopt(M_MMAP_MAX, 0);
-  mallopt(M_TRIM_THRESHOLD, -1);
-  reserve_heap_in_huge_pages();
 }
 
 void to_channels_last(torch::nn::Module& module) {

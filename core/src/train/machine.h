@@ -9,10 +9,6 @@ namespace ivory::train {
 
 double rss_mib();  // resident memory of this process
 
-// Keeps freed blocks in the process: glibc otherwise returns large ones to the system in every step and faults them in
-// again (3–11 % of a multi-crop step). Harmless to call twice.
-void keep_freed_memory();
-
 // Parameters with four dimensions get channels-last strides.
 void to_channels_last(torch::nn::Module& module);
 // A copy of the images on the device, channels-last when they have four dimensions and it is asked for.

@@ -4,10 +4,9 @@
 #include <ivory/random.h>
 
 #include <charconv>
-#include <cmath>
-#include <numeric>
 #include <set>
 
+#include "data/deal.h"
 #include "data/split_check.h"
 
 namespace ivory::train {
@@ -122,27 +121,14 @@ std::vector<std::string> check_leaks(const config::SplitSpec& spec, const std::a
   return warnings;
 }
 
-// Patients of each split, in the order of a seeded permutation of their sorted names.
 std::array<std::vector<std::string>, 3> deal_patients(const config::SplitSpec& spec, const Volumes& volumes,
                                                       uint64_t trial_seed) {
-  std::set<std::string> sorted;
+  std::set<std::string> patients;
   for (const VolumeInfo& info : volumes) {
-    if (info.has_labels) sorted.insert(patient_of(info));
+    if (info.has_labels) patients.insert(patient_of(info));
   }
-  std::vector<std::string> patients(sorted.begin(), sorted.end());
-  const auto n = static_cast<int64_t>(patients.size());
-  const int64_t needed = spec.validation_share > 0 ? 3 : 2;
-  IVORY_CHECK(n >= needed, "splits by share need at least ", needed, " labelled patients, the data have ", n,
-              "; list the splits instead");
-  CounterRandom random(spec.redraw ? mix(spec.seed, trial_seed) : spec.seed, 0, 0, 0);
-  for (int64_t i = n - 1; i > 0; --i) std::swap(patients[i], patients[random.below(i + 1)]);
-
-  const auto share = [&](double part) { return std::max<int64_t>(1, std::llround(part * static_cast<double>(n))); };
-  const int64_t validation = spec.validation_share > 0 ? std::min(share(spec.validation_share), n - 2) : 0;
-  const int64_t train = std::min(share(spec.train_share), n - validation - 1);
-  const auto begin = patients.begin();
-  return {std::vector(begin, begin + train), std::vector(begin + train, begin + train + validation),
-          std::vector(begin + train + validation, patients.end())};
+  return data::deal(patients, spec.train_share, spec.validation_share,
+                    spec.redraw ? mix(spec.seed, trial_seed) : spec.seed);
 }
 
 Split volumes_of(const std::vector<std::string>& patients, const Volumes& volumes) {

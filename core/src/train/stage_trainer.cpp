@@ -11,16 +11,13 @@
 #include "train/machine.h"
 #include "train/model_weights.h"
 #include "train/online_probes.h"
+#include "train/stage_batch.h"
 #include "train/train_loop.h"
 
 namespace ivory::train {
 namespace {
 
 constexpr uint64_t objective_seed = 2, loader_seed = 3, visit_seed = 4;
-
-const char* name_of(SampleKind kind) {
-  return kind == SampleKind::slice ? "slices" : "volumes";
-}
 
 // Endless batches of one kind; the step decides which, whatever came before.
 struct Source {
@@ -132,7 +129,7 @@ class Stage : public Trainee {
   void choose_trained_parts();
   void add_source(SampleKind kind);
   void fill(Part& part);
-  int64_t batch_size(SampleKind kind) const;
+  int64_t batch_size(SampleKind kind) const { return batch_of(spec_, kind); }
   data::LoaderOptions loader_options(SampleKind kind) const;
   std::unique_ptr<data::BatchSource<Batch>> make_loader(SampleKind kind, const data::LoaderOptions& options) const;
   void for_each_batch(SampleKind kind, int64_t epoch, const std::function<void(const Batch&)>& visit) const;
@@ -205,11 +202,6 @@ void Stage::choose_trained_parts() {
   if (model_->has_inter()) set_trained(*model_->inter, trains.inter);
 }
 
-int64_t Stage::batch_size(SampleKind kind) const {
-  const bool own = kind == SampleKind::volume && spec_.volume_batch_size > 0;
-  return own ? spec_.volume_batch_size : spec_.train.batch_size;
-}
-
 data::LoaderOptions Stage::loader_options(SampleKind kind) const {
   const Collective& group = node_.processes();
   return {.batch_size = batch_size(kind) / group.world_size(),
@@ -234,17 +226,13 @@ void Stage::add_source(SampleKind kind) {
   for (const Source& known : sources_) {
     if (known.kind == kind) return;
   }
-  const int64_t size = batch_size(kind), processes = node_.processes().world_size();
-  const std::string shared = processes > 1 ? c10::str(" times the ", processes, " processes") : "";
-  IVORY_CHECK(size > 0 && size % (processes * spec_.train.accumulate) == 0, node_.label,
-              ": accumulate = ", spec_.train.accumulate, shared, " must divide the batch of ", size, " ",
-              name_of(kind));
+  check_batch(spec_, kind, node_.processes().world_size(), node_.label);
   if (data_->samples(kind) == 0) {
     const bool images = kind == SampleKind::volume && !data_->volumes.empty();
     throw missing_data(node_.label, ": its data hold no ", name_of(kind), images ? ", only images of one slice" : "");
   }
   sources_.push_back(
-      {.kind = kind, .batch_size = size, .loader = make_loader(kind, loader_options(kind)), .batch = {}});
+      {.kind = kind, .batch_size = batch_size(kind), .loader = make_loader(kind, loader_options(kind)), .batch = {}});
 }
 
 void Stage::fill(Part& part) {

@@ -140,7 +140,13 @@ TaskTraining::TaskTraining(const config::TaskSpec& spec, std::shared_ptr<Model> 
 
   const TaskNeeds needs = task_->needs();
   splits_ = make_splits(spec.splits, volumes, needs.unit, node.seed);
-  for (const config::ClassSpec& one : spec.classes) label_ids_.push_back(one.labels);
+  for (const config::ClassSpec& one : spec.classes) {
+    if (!one.label_names.empty())
+      throw missing_data("task ", spec.name, ": class '", one.name,
+                         "' names labels, but the dataset.json of data set '", spec.data,
+                         "', which says their ids, is missing; list the ids");
+    label_ids_.push_back(one.labels);
+  }
   if (!needs.masks) {
     for (const Split* split : {&splits_.train, &splits_.validation, &splits_.test}) {
       for (const int32_t volume : split->volumes) classes_.emplace(volume, class_of(*data_, volume, spec.classes));

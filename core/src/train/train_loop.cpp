@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 
+#include "data/heap.h"
 #include "train/machine.h"
 
 namespace ivory::train {
@@ -120,7 +121,7 @@ TrainLoop::TrainLoop(Trainee& trainee, const config::TrainSpec& spec, const Node
     checkpoints_.emplace(context.folder / "checkpoints", context.identity, spec.keep_last);
     remove_unfinished(context.folder);
   }
-  if (context.device.is_cpu()) keep_freed_memory();
+  if (context.device.is_cpu()) data::keep_freed_memory();
 }
 
 TrainLoop::~TrainLoop() = default;

@@ -16,14 +16,14 @@ bool read_number(const std::string& text, Number& value) {
 }
 
 // A scalar in the type that the plugin declares.
-OptionValue typed(const Option& option, const std::string& text) {
+OptionValue typed(const std::string& word, const Option& option, const std::string& text) {
   int64_t integer = 0;
   double real = 0;
   if (std::holds_alternative<std::string>(option.fallback)) return text;
   if (std::holds_alternative<bool>(option.fallback) && (text == "true" || text == "false")) return text == "true";
   if (std::holds_alternative<int64_t>(option.fallback) && read_number(text, integer)) return integer;
   if (std::holds_alternative<double>(option.fallback) && read_number(text, real)) return real;
-  throw bad_request("--option ", option.name, "=", text, ": expected ", type_name(option.fallback),
+  throw bad_request("--", word, " ", option.name, "=", text, ": expected ", type_name(option.fallback),
                     " (lists are set in an experiment's TOML)");
 }
 
@@ -80,15 +80,16 @@ void add_backbone_options(options::options_description& visible) {
   add_load(visible);
 }
 
-std::shared_ptr<Backbone> make_backbone(const Arguments& arguments, const std::string& command) {
-  const plugin::Registry registry = loaded(arguments);
-  const auto& descriptor = registry.find<Backbone>(arguments.get("backbone"));
-  Options values(descriptor.options);
+config::PluginUse named_backbone(const Arguments& arguments, const plugin::Registry& registry, const char* name_option,
+                                 const char* value_option, const std::string& command) {
+  const auto& descriptor = registry.find<Backbone>(arguments.get(name_option));
+  config::PluginUse use{.name = descriptor.name, .options = Options(descriptor.options), .where = {}};
   const auto given =
-      arguments.has("option") ? arguments.get<std::vector<std::string>>("option") : std::vector<std::string>{};
+      arguments.has(value_option) ? arguments.get<std::vector<std::string>>(value_option) : std::vector<std::string>{};
   for (const auto& assignment : given) {
     const size_t equals = assignment.find('=');
-    IVORY_CHECK(equals != std::string::npos, command, ": --option needs NAME=VALUE, got '", assignment, "'");
+    IVORY_CHECK(equals != std::string::npos, command, ": --", value_option, " needs NAME=VALUE, got '", assignment,
+                "'");
     const std::string name = assignment.substr(0, equals);
     std::vector<std::string> known;
     const Option* declared = nullptr;
@@ -99,12 +100,20 @@ std::shared_ptr<Backbone> make_backbone(const Arguments& arguments, const std::s
     const std::string close = nearest(name, known);
     IVORY_CHECK(declared, command, ": backbone '", descriptor.name, "' has no option '", name, "'",
                 close.empty() ? "" : "; did you mean '" + close + "'?");
-    values.set(name, typed(*declared, assignment.substr(equals + 1)));
+    use.options.set(name, typed(value_option, *declared, assignment.substr(equals + 1)));
   }
-  const std::string mistake = descriptor.check ? descriptor.check(values) : "";
+  const std::string mistake = descriptor.check ? descriptor.check(use.options) : "";
   IVORY_CHECK(mistake.empty(), command, ": backbone '", descriptor.name, "': ", mistake);
-  const auto backbone = descriptor.create(values, {});
-  IVORY_CHECK(backbone->info().input == InputKind::image, command, ": backbone '", descriptor.name,
+  return use;
+}
+
+std::shared_ptr<Backbone> make_backbone(const Arguments& arguments, const std::string& command) {
+  const plugin::Registry registry = loaded(arguments);
+  const auto use = named_backbone(arguments, registry, "backbone", "option", command);
+  const config::ModelSpec usual;  // so that one of tokens can be made, and refused for what it is
+  const auto backbone =
+      registry.find<Backbone>(use.name).create(use.options, {.token_width = usual.token_width, .frames = usual.frames});
+  IVORY_CHECK(backbone->info().input == InputKind::image, command, ": backbone '", use.name,
               "' works on tokens, not on images");
   return backbone;
 }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "config/experiment.h"
 #include "plugin/registry.h"
 
 namespace ivory::tools {
@@ -34,7 +35,11 @@ plugin::Registry loaded(const Arguments& arguments);
 
 // --backbone, --option NAME=VALUE and --load.
 void add_backbone_options(boost::program_options::options_description& visible);
-// The backbone of these options. Throws bad_request on what its plugin does not take.
+// The backbone that --NAME_OPTION names, with the values that --VALUE_OPTION gives its options; the command line must
+// have the former. Throws bad_request on what its plugin does not take.
+config::PluginUse named_backbone(const Arguments& arguments, const plugin::Registry& registry, const char* name_option,
+                                 const char* value_option, const std::string& command);
+// The backbone of images that --backbone and --option name.
 std::shared_ptr<Backbone> make_backbone(const Arguments& arguments, const std::string& command);
 
 }  // namespace ivory::tools

@@ -69,6 +69,7 @@ int build(const std::vector<std::string>& arguments) {
 }
 
 int verify(const std::vector<std::string>& arguments) {
+  IVORY_CHECK(arguments.size() == 1, "ivory cache verify: '", arguments[1], "' after the folder of a cache");
   const data::SliceCache cache(arguments[0]);
   const auto faults = cache.verify();
   for (const auto& fault : faults) std::cout << fault << "\n";

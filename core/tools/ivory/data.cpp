@@ -18,7 +18,7 @@ constexpr const char* usage =
 
 int list() {
   for (const auto& layout : config::known_layouts())
-    std::cout << std::left << std::setw(18) << layout.name << layout.summary << "\n";
+    std::cout << std::left << std::setw(22) << layout.name << layout.summary << "\n";
   std::cout
       << "\nA data set is declared as [data.NAME] with layout = \"LAYOUT\" and path = \"FOLDER\"; ivory data describe "
          "LAYOUT tells more.\n";

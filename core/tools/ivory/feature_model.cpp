@@ -36,6 +36,47 @@ FeatureModel of_backbone(const Arguments& arguments) {
   return result;
 }
 
+std::shared_ptr<Model> loaded_model(const Arguments& arguments, const config::ModelSpec& spec,
+                                    const plugin::Registry& registry, uint64_t seed, const fs::path& weights) {
+  auto model = train::build_model(spec, registry, seed);
+  if (weights.empty()) {
+    warn_of_random_weights();
+    return model;
+  }
+  const auto loaded = train::load_weights(*model, weights, command, arguments.get<double>("min-match"));
+  if (model->has_inter() && !loaded.prefix.ends_with("intra.")) {
+    std::cerr << weights.string() << " holds a slice backbone alone: projection and volume backbone are random\n";
+  }
+  return model;
+}
+
+// What [model] says of an experiment, on the command line.
+config::ModelSpec named_model(const Arguments& arguments, const plugin::Registry& registry) {
+  config::ModelSpec spec{
+      .slice_backbone = named_backbone(arguments, registry, "backbone", "option", command),
+      .volume_backbone = named_backbone(arguments, registry, "volume-backbone", "volume-option", command),
+      .weights = arguments.has("weights") ? arguments.get("weights") : "",
+      .where = {}};
+  for (const auto& [option, value] : {std::pair("token-width", &spec.token_width), std::pair("frames", &spec.frames)}) {
+    if (arguments.has(option)) *value = arguments.get<int64_t>(option);
+    IVORY_CHECK(*value >= 1, command, ": --", option, " is at least 1, got ", *value);
+  }
+  const std::string levels = arguments.has("levels") ? arguments.get("levels") : "all";
+  IVORY_CHECK(levels == "all" || levels == "last", command, ": --levels is all or last, got '", levels, "'");
+  spec.levels = levels == "all" ? LevelUse::all : LevelUse::last;
+  return spec;
+}
+
+FeatureModel of_backbones(const Arguments& arguments) {
+  const plugin::Registry registry = loaded(arguments);
+  const config::ModelSpec spec = named_model(arguments, registry);
+  FeatureModel result;
+  result.model = loaded_model(arguments, spec, registry, /*seed=*/1, spec.weights);
+  result.slices = result.model->intra;
+  result.input = arguments.get("INPUT");
+  return result;
+}
+
 config::Experiment read_experiment(const Arguments& arguments, plugin::Registry& registry) {
   const auto overrides =
       arguments.has("set") ? arguments.get<std::vector<std::string>>("set") : std::vector<std::string>{};
@@ -83,14 +124,9 @@ FeatureModel of_experiment(const Arguments& arguments) {
   const config::ModelSpec& spec = experiment.model_of(arguments.has("stage") ? arguments.get("stage") : "");
   const fs::path weights = weights_of(arguments, experiment, spec);
   FeatureModel result;
-  result.model = train::build_model(spec, registry, experiment.seed);
+  result.model = loaded_model(arguments, spec, registry, experiment.seed, weights);
   result.slices = result.model->intra;
   result.input = input_of(arguments.get("INPUT"), experiment);
-  if (weights.empty()) {
-    warn_of_random_weights();
-  } else {
-    train::load_weights(*result.model, weights, command, arguments.get<double>("min-match"));
-  }
   return result;
 }
 
@@ -98,6 +134,12 @@ FeatureModel of_experiment(const Arguments& arguments) {
 
 void add_model_options(options::options_description& visible) {
   add_backbone_options(visible);
+  visible.add_options()("volume-backbone", options::value<std::string>(),
+                        "name of a registered backbone of tokens, e.g. deformable-transformer")(
+      "volume-option", options::value<std::vector<std::string>>()->composing(), "NAME=VALUE of the volume backbone")(
+      "token-width", options::value<int64_t>(), "with --volume-backbone: entries of a token (640)")(
+      "frames", options::value<int64_t>(), "with --volume-backbone: slices that a volume is resampled to (64)")(
+      "levels", options::value<std::string>(), "with --volume-backbone: levels that make a token, all or last (all)");
   visible.add_options()("experiment", options::value<std::string>(), "FILE whose [model] is taken instead")(
       "stage", options::value<std::string>(), "NAME of the stage of the experiment whose weights are taken")(
       "set", options::value<std::vector<std::string>>()->composing(),
@@ -108,9 +150,14 @@ void add_model_options(options::options_description& visible) {
 
 FeatureModel load_model(const Arguments& arguments) {
   const bool named = arguments.has("backbone"), experiment = arguments.has("experiment");
+  const bool volumes = arguments.has("volume-backbone");
   IVORY_CHECK(named || experiment, command,
               ": --backbone or --experiment is missing, as in --backbone resnet --option depth=50");
-  IVORY_CHECK(!named || !experiment, command, ": --backbone and --experiment exclude each other");
+  IVORY_CHECK(!(named || volumes) || !experiment, command,
+              ": --backbone or --volume-backbone and --experiment exclude each other");
+  for (const char* option : {"volume-option", "token-width", "frames", "levels"}) {
+    IVORY_CHECK(volumes || !arguments.has(option), command, ": --", option, " belongs to --volume-backbone NAME");
+  }
   IVORY_CHECK(experiment || !(arguments.has("stage") || arguments.has("set")), command,
               ": --stage and --set belong to --experiment FILE");
   IVORY_CHECK(!experiment || !arguments.has("option"), command,
@@ -118,7 +165,7 @@ FeatureModel load_model(const Arguments& arguments) {
               "experiment");
   IVORY_CHECK(!(arguments.has("stage") && arguments.has("weights")), command,
               ": --stage and --weights exclude each other: both say whose weights are taken");
-  return experiment ? of_experiment(arguments) : of_backbone(arguments);
+  return experiment ? of_experiment(arguments) : volumes ? of_backbones(arguments) : of_backbone(arguments);
 }
 
 }  // namespace ivory::tools

@@ -1,4 +1,4 @@
-// ivory features: what a backbone, or an experiment's model, makes of images and volumes: docs/weights.md
+// ivory features: what a backbone, or an experiment's model, makes of images and volumes: docs/features.md
 #include <ivory/error.h>
 
 #include <algorithm>
@@ -97,8 +97,10 @@ void check(const Arguments& arguments) {
   const auto size = arguments.get<int64_t>("size"), batch = arguments.get<int64_t>("batch");
   IVORY_CHECK(size >= 1 && size <= 4096 && batch >= 1, command, ": --size is 1 to 4096 and --batch at least 1, got ",
               size, " and ", batch);
-  IVORY_CHECK(arguments.has("experiment") || !of_volumes(kind), command, ": --kind ", kind,
-              " needs --experiment FILE, whose [model] names the volume backbone");
+  IVORY_CHECK(arguments.has("experiment") || arguments.has("volume-backbone") || !of_volumes(kind), command,
+              ": --kind ", kind,
+              " needs --volume-backbone NAME beside --backbone, or --experiment FILE, whose [model] ",
+              "names a volume backbone");
 }
 
 }  // namespace
@@ -106,6 +108,7 @@ void check(const Arguments& arguments) {
 int run_features(const std::vector<std::string>& words) {
   options::options_description visible(
       "usage: ivory features INPUT OUT --backbone NAME [--option NAME=VALUE] [--weights FILE] [OPTIONS]\n"
+      "       ivory features INPUT OUT --backbone NAME --volume-backbone NAME [--weights FILE] [OPTIONS]\n"
       "       ivory features INPUT OUT --experiment FILE [--stage NAME | --weights FILE] [OPTIONS]\n\n"
       "INPUT: a cache folder, a volume, a folder of images, a tensor in a .npy or .safetensors file, or the name of a\n"
       "data set of the experiment. OUT: .safetensors, .h5 or .npy (one file per feature).\n\nOptions");

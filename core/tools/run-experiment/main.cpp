@@ -10,6 +10,7 @@
 #include "experiment/child.h"
 #include "experiment/device.h"
 #include "experiment/guarded.h"
+#include "experiment/job_end.h"
 #include "experiment/log.h"
 #include "experiment/run.h"
 #include "experiment/run_report.h"
@@ -35,7 +36,8 @@ constexpr const char* introduction =
     "\n"
     "Results go to runs/NAME: table.md, report.html, experiment.toml (resolved), log.txt. Finished parts are never\n"
     "run again. Ctrl-C saves and says how to continue. Under torchrun, mpirun or srun stages train in all processes.\n"
-    "Exit codes: 0 done, 1 a run failed or was stopped, 2 the request is wrong, 3 data are missing. Environment:\n"
+    "Exit codes: 0 done, 1 a run failed, 2 the request is wrong, 3 data are missing, 75 stopped: it has saved, the\n"
+    "same command goes on. Environment:\n"
     "IVORY_CACHE, where slice caches lie (~/.cache/ivory/caches); IVORY_PLUGIN_PATH, further folders of plugins;\n"
     "IVORY_DATA, the folder of data sets that some experiments name.\n\nOptions";
 
@@ -43,12 +45,18 @@ struct Request {
   std::vector<std::string> files, overrides;
   bool dry_run = false, smoke = false;
   ivory::experiment::JobOptions jobs{.jobs = 0};  // 0: in this process, one after the other
-  std::string node;                               // of a child: the only part that it runs
+  std::string node;                               // of a child: the only part that it runs; with `ended` its folder
   bool slurm = false, status = false, collect = false;
   ivory::experiment::SlurmOptions slurm_options;
   pid_t parent = 0;
+  ivory::experiment::JobEnd ended{.code = -1};  // of that part's process; -1: it is to be run
   std::string command;
 };
+
+// `run-experiment status FILE` is `run-experiment FILE --status`, unless a file has that name.
+bool take_word(std::vector<std::string>& files, const std::string& word) {
+  return !std::filesystem::exists(word) && std::erase(files, word) > 0;
+}
 
 // Empty when the command line was answered already (--help, --version).
 std::optional<Request> parse(int argc, char** argv) {
@@ -71,15 +79,18 @@ std::optional<Request> parse(int argc, char** argv) {
       "submit all parts to Slurm, as array jobs that depend on each other, and return");
   add("sbatch", po::value(&request.slurm_options.sbatch)->value_name("OPTION")->composing(),
       "an option for each of these jobs, e.g. --sbatch=--gres=gpu:1; may be repeated");
-  add("status", po::bool_switch(&request.status), "say what is done, running, failed, to do; run nothing");
-  add("collect", po::bool_switch(&request.collect), "write the tables and the report of what is done; run nothing");
+  add("status", po::bool_switch(&request.status),
+      "say what is done, running, failed, interrupted, to do; run nothing (also: run-experiment status FILE)");
+  add("collect", po::bool_switch(&request.collect),
+      "write the tables and the report of what is done; run nothing (also: run-experiment collect FILE)");
   add("output", po::value(&output)->value_name("FOLDER"), "where results go (default: the file's, else runs)");
   add("help,h", "this text");
   add("version", "versions of Ivory and its libraries");
   po::options_description all;
   all.add(options).add_options()("file", po::value(&request.files)->composing());
   all.add_options()("node", po::value(&request.node))("parent", po::value(&request.parent))(
-      "until", po::value(&request.jobs.run.until_epoch));
+      "until", po::value(&request.jobs.run.until_epoch))("ended", po::value(&request.ended.code))(
+      "short-of-memory", po::bool_switch(&request.ended.short_of_memory))("log", po::value(&request.ended.log));
   po::variables_map values;
   try {
     po::positional_options_description positional;
@@ -106,6 +117,8 @@ std::optional<Request> parse(int argc, char** argv) {
   IVORY_CHECK(launcher.empty() || launcher == "slurm", "run-experiment: unknown launcher '", launcher,
               "'; known is: slurm");
   request.slurm = launcher == "slurm";
+  if (take_word(request.files, "status")) request.status = true;
+  if (take_word(request.files, "collect")) request.collect = true;
   if (!output.empty()) request.overrides.push_back("experiment.output=" + ivory::config::written(output));
   IVORY_CHECK(!request.files.empty(), "run-experiment: no experiment file; try run-experiment --help");
   for (int i = 0; i < argc; ++i) request.command += (i > 0 ? " " : "") + ivory::experiment::shell_word(argv[i]);
@@ -153,12 +166,16 @@ ExitCode run_jobs(const std::vector<ivory::config::Experiment>& experiments, con
   return worst;
 }
 
-// What run_jobs starts: the command that the user gave lies beside the experiment.
+// What run_jobs starts, or a job of Slurm: the command that the user gave lies beside the experiment.
 int run_child(const Request& request) {
+  const std::string& file = request.files.front();
+  if (request.ended.code >= 0) {
+    ivory::experiment::note_end(std::filesystem::path(file).parent_path(), request.node, request.ended);
+    return static_cast<int>(ExitCode::done);
+  }
   if (request.parent > 0) ivory::experiment::end_with_parent(request.parent);
   ivory::plugin::Registry registry;
   registry.discover();
-  const std::string& file = request.files.front();
   const auto experiments = ivory::config::load_experiments(file, request.overrides, registry);
   const auto origin =
       ivory::experiment::read_json(std::filesystem::path(file).parent_path() / "provenance.json").value_or("");
@@ -257,6 +274,11 @@ int main(int argc, char** argv) {
     ivory::experiment::open_console_log();
     const auto request = parse(argc, argv);
     if (request && !request->node.empty()) return run_child(*request);
-    return static_cast<int>(request ? run(*request) : ExitCode::done);
+    try {
+      return static_cast<int>(request ? run(*request) : ExitCode::done);
+    } catch (const ivory::train::Interrupted& stop) {
+      std::cerr << stop.what() << "\n";
+      return ivory::experiment::interrupted_exit;
+    }
   });
 }

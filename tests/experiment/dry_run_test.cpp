@@ -1,0 +1,153 @@
+// What --dry-run says of an experiment: how far each part is, and what it will cost by what parts like it took before.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "data/cache_fixtures.h"
+#include "experiment/run.h"
+#include "plugin/registry.h"
+#include "train/checkpoint.h"
+
+namespace ivory::experiment {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+using testing::Not;
+
+// 40 steps of 8 samples of two crops of 250 × 250: 40 megapixels; 50 steps of 8 images of 250 × 250: 25.
+constexpr const char* text = R"toml(
+[experiment]
+name = "costs"
+trials = 2
+[data.scans]
+layout = "phantom"
+phantom = { volumes = 3, size = [8, 24, 24], labels = [1], seed = 1 }
+[model]
+slice_backbone = { name = "resnet", depth = 18, in_channels = 1 }
+[[stage]]
+name = "slices"
+data = ["scans"]
+objectives = [{ name = "deepcluster-v2", clusters = [2], head_width = 16, embedding_width = 8 }]
+steps = 40
+batch_size = 8
+prefetch_mib = 64
+[stage.views.slice]
+crops = [{ count = 2, size = 250 }]
+[stage.optimiser]
+name = "sgd"
+lr = 0.01
+[[task]]
+name = "organ"
+plugin = { name = "segmentation", decoder_channels = [16, 8, 8, 4, 4] }
+from = ["slices", "scratch"]
+data = "scans"
+classes = [{ name = "organ", labels = [1] }]
+size = 250
+steps = 50
+batch_size = 8
+prefetch_mib = 32
+[task.optimiser]
+name = "sgd"
+lr = 0.1
+)toml";
+
+// stage slices; task organ from slices, twice; task organ from scratch, twice
+class DryRunTest : public testing::Test {
+ protected:
+  DryRunTest() {
+    setenv("IVORY_CACHE", (folder_.path() / "caches").c_str(), 1);
+    for (const char* name : {"resnet", "deepcluster_v2", "segmentation"}) {
+      registry_.load(std::string(IVORY_BINARY_DIR "/lib/ivory/plugins/libivory_") + name + ".so");
+    }
+    experiment_ = config::parse_experiments(text, "costs.toml",
+                                            {"experiment.output=" + (folder_.path() / "runs").string()}, registry_)
+                      .front();
+  }
+  void plan() {
+    plan_ = make_plan(experiment_, open_data(experiment_, /*build=*/true).content);
+    ASSERT_EQ(plan_.nodes.size(), 5u);
+  }
+  std::string described() const { return describe_plans({experiment_}, registry_); }
+
+  // Of a part of this name with other settings, or of this one.
+  void record(const std::string& folder, const std::string& identity, const nlohmann::json& cost) const {
+    nlohmann::json record = cost;
+    record["identity"] = identity;
+    make_writable(store().root() / folder);
+    write_file(store().root() / folder / record_file, record.dump());
+  }
+  void save(const Node& node, int64_t step) const {
+    train::CheckpointStore(store().folder(node) / "checkpoints", node.identity, 1)
+        .save({.step = step, .state = {{"epoch", 0}}, .weights = {}, .extra = {}, .path = {}}, false);
+  }
+  Store store() const { return Store(experiment_.output); }
+
+  data::testing::TemporaryFolder folder_;
+  plugin::Registry registry_;
+  config::Experiment experiment_;
+  Plan plan_;
+};
+
+TEST_F(DryRunTest, WithoutItsDataNothingIsKnownOfAPart) {
+  EXPECT_THAT(described(), HasSubstr("  data scans: no cache yet; it is built of 3 volumes"));
+  EXPECT_THAT(described(), HasSubstr("  stage slices: without data, 40 steps, 40 megapixels\n"));
+  EXPECT_THAT(described(), HasSubstr("  0 of 5 parts done, 5 without data\n"));
+}
+
+TEST_F(DryRunTest, WithoutAMeasurementNoTimeAndNoMemoryIsNamed) {
+  plan();
+  EXPECT_THAT(described(), HasSubstr("  data scans: 3 volumes, 24 slices in "));
+  EXPECT_THAT(described(), HasSubstr("  stage slices: to do, 40 steps, 40 megapixels\n"));
+  EXPECT_THAT(described(), HasSubstr("  task organ, from scratch, trial 2: to do, 50 steps, 25 megapixels\n"));
+  EXPECT_THAT(described(), HasSubstr("  0 of 5 parts done, 5 to do\n"));
+}
+
+TEST_F(DryRunTest, EveryPartSaysHowFarItIsAndWhatIsLeftOfItsTime) {
+  plan();
+  record("stage-slices-0123456789ab", "0123456789abcdef", {{"seconds", 40.0}, {"steps", 20}, {"peak_mib", 1200}});
+  save(plan_.nodes[0], 10);
+  make_writable(store().folder(plan_.nodes[1]));
+  const FolderLock running(store().folder(plan_.nodes[1]));
+  record(plan_.nodes[3].folder_name(), plan_.nodes[3].identity, {{"seconds", 80.0}, {"peak_mib", 700}});
+  make_writable(store().folder(plan_.nodes[4]));
+  store().write_failure(plan_.nodes[4], "diverged", ExitCode::run_failed);
+
+  const std::string said = described();
+  // 2 s a step, 30 steps to go.
+  EXPECT_THAT(said,
+              HasSubstr("  stage slices: interrupted (saved at step 10 of 40: it goes on from there), 40 steps, 40 "
+                        "megapixels, about 60 s at the measured rate, 1200 MiB of memory measured\n"));
+  const std::string cost = ", 50 steps, 25 megapixels, about 80 s at the measured rate, 700 MiB of memory measured\n";
+  EXPECT_THAT(said, HasSubstr("  task organ, from slices, trial 1: running" +
+                              FolderLock::owner(store().folder(plan_.nodes[1])).text() + cost));
+  EXPECT_THAT(said, HasSubstr("  task organ, from slices, trial 2: to do" + cost));
+  EXPECT_THAT(said, HasSubstr("  task organ, from scratch, trial 1: done\n"));
+  EXPECT_THAT(said, HasSubstr("  task organ, from scratch, trial 2: failed (diverged)" + cost));
+  // 60 s and three times 80.
+  EXPECT_THAT(said,
+              HasSubstr("  1 of 5 parts done, 1 running, 1 failed, 1 interrupted, 1 to do; about 5.0 min left, one "
+                        "after the other, at the measured rate\n"));
+}
+
+TEST_F(DryRunTest, PartsThatWereNeverMeasuredAreLeftOutOfTheTimeAndCounted) {
+  plan();
+  record("stage-slices-0123456789ab", "0123456789abcdef", {{"seconds", 40.0}, {"steps", 20}});
+  EXPECT_THAT(described(),
+              HasSubstr("  0 of 5 parts done, 5 to do; about 80 s left, one after the other, at the measured "
+                        "rate, without 4 parts of kinds that were never measured\n"));
+  EXPECT_THAT(described(), Not(HasSubstr("memory measured")));
+}
+
+// ResNet-18 for one channel without its classifier has 11 170 240 parameters, the projection of its 960 channels to
+// tokens of 1024 another 984 064; each has four bytes, and so have its gradient and its momentum.
+TEST_F(DryRunTest, TheMemoryOfTheModelIsThatOfItsParametersThreeTimes) {
+  EXPECT_THAT(described(),
+              HasSubstr("  memory: weights, gradients and optimiser state of the model 139 MiB, loaders at "
+                        "most 64 MiB;"));
+}
+
+}  // namespace
+}  // namespace ivory::experiment

@@ -1,0 +1,258 @@
+#!/usr/bin/env python3
+"""real_slurm.py BUILD: run-experiment under a Slurm of this machine alone, which is started for it (as root, with Debian's
+slurm-wlm and munge; exit code 77 without them) and stopped at the end: array jobs that depend on each other, a part that is
+preempted, one that crashes, a job that is killed as a whole, and a stage of two processes of srun that is stopped."""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+EXPERIMENT = """
+plugins = ["PLUGINS/libcrashing.so"]
+[experiment]
+name = "tiny"
+threads = 1
+[data.scans]
+layout = "phantom"
+phantom = { volumes = 5, size = [8, 24, 24], labels = [1], seed = 1 }
+[model]
+slice_backbone = { name = "resnet", depth = 18, in_channels = 1 }
+[[stage]]
+name = "slices"
+data = ["scans"]
+objectives = [{ name = "crashing" }]
+steps = 4
+batch_size = 4
+[stage.views.slice]
+crops = [{ count = 2, size = 16, scale = [0.4, 1.0] }]
+[[task]]
+name = "organ"
+plugin = { name = "segmentation", decoder_channels = [16, 8, 8, 4, 4] }
+from = ["slices"]
+data = "scans"
+classes = [{ name = "organ", labels = [1] }]
+size = 32
+epochs = 1
+batch_size = 8
+"""
+
+SLURM = """ClusterName=tiny
+SlurmctldHost=HOST(127.0.0.1)
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+AuthInfo=socket=ROOT/munge.socket
+CryptoType=crypto/munge
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+MpiDefault=none
+SwitchType=switch/none
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+ReturnToService=2
+JobRequeue=1
+SlurmctldPidFile=ROOT/slurmctld.pid
+SlurmdPidFile=ROOT/slurmd.pid
+SlurmdSpoolDir=ROOT/spool
+StateSaveLocation=ROOT/state
+SlurmctldLogFile=ROOT/slurmctld.log
+SlurmdLogFile=ROOT/slurmd.log
+SlurmctldPort=PORT1
+SlurmdPort=PORT2
+NodeName=HOST NodeAddr=127.0.0.1 CPUs=2 State=UNKNOWN
+PartitionName=main Nodes=HOST Default=YES MaxTime=INFINITE State=UP
+"""
+
+
+def free_ports(count):
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+class Cluster:
+    """munged, slurmctld and slurmd, with all their files in one folder."""
+
+    def __init__(self, root):
+        self.root = root
+        host = socket.gethostname().split(".")[0]
+        (root / "spool").mkdir()
+        (root / "state").mkdir()
+        root.chmod(0o755)
+        key = root / "key"
+        key.write_bytes(os.urandom(1024))
+        key.chmod(0o400)
+        text = SLURM.replace("ROOT", str(root)).replace("HOST", host)
+        for name, port in zip(("PORT1", "PORT2"), free_ports(2)):
+            text = text.replace(name, str(port))
+        (root / "slurm.conf").write_text(text)
+        os.environ["SLURM_CONF"] = str(root / "slurm.conf")
+        subprocess.run(["munged", "--force", f"--socket={root}/munge.socket", f"--key-file={key}",
+                        f"--pid-file={root}/munged.pid", f"--log-file={root}/munged.log", f"--seed-file={root}/seed"],
+                       check=True)
+        subprocess.run(["slurmctld", "-c"], check=True)
+        subprocess.run(["slurmd", "-N", host], check=True)
+        wait_until(lambda: "idle" in output("sinfo", "--noheader"), "the node is idle")
+
+    def stop(self):
+        for name in ("slurmd", "slurmctld", "munged"):
+            try:
+                pid = int((self.root / f"{name}.pid").read_text())
+                os.kill(pid, signal.SIGTERM)
+            except (OSError, ValueError):
+                continue
+            wait_until(lambda: not alive(pid), f"{name} has ended")
+
+
+def alive(pid):
+    try:
+        return ") Z" not in pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+
+
+def output(*command):
+    return subprocess.run(command, capture_output=True, text=True).stdout
+
+
+def wait_until(holds, what, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            raise SystemExit(f"after {seconds} s it is not so that {what}\n{output('squeue')}")
+        time.sleep(0.2)
+
+
+def expect(text, part):
+    if part not in text:
+        raise SystemExit(f"expected\n{part}\nin\n{text}")
+
+
+class Run:
+    """One experiment with its own results."""
+
+    def __init__(self, build, root, name, *options):
+        self.output = root / name
+        self.words = [f"{build}/bin/run-experiment", str(root / "tiny.toml"), "--output", str(self.output), *options]
+
+    def __call__(self, *more):
+        done = subprocess.run([*self.words, *more], capture_output=True, text=True)
+        return done.stdout + done.stderr
+
+    def submit(self):
+        """The ids of its jobs."""
+        said = self("--launcher", "slurm")
+        expect(said, "Jobs: ")
+        return said.split("Jobs: ")[1].split(" (")[0].split()
+
+    def trains(self):
+        return any('"step",' in file.read_text() for file in self.output.glob("store/stage-*/metrics.jsonl"))
+
+    def status(self):
+        return self("--status")
+
+    def kill_with_its_script(self):
+        """As the kernel does where a job's memory is up; scancel would let it save."""
+        [lock] = self.output.glob("store/stage-*/.lock")
+        pid = int(lock.read_text().split("\n")[0])
+        script = int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+        for one in (script, pid):
+            os.kill(one, signal.SIGKILL)
+
+
+def over(jobs):
+    return lambda: not output("squeue", "--noheader", "--jobs", ",".join(jobs)).strip()
+
+
+def ends(name):
+    return ["--set", f'stage.slices.objectives=[{{name="crashing", end="{name}"}}]']
+
+
+LONG = ["--set", "stage.slices.steps=1000000"]
+
+
+def an_undisturbed_one_ends_with_its_table(build, root):
+    run = Run(build, root, "undisturbed", "--set", "experiment.trials=2")
+    wait_until(over(run.submit()), "all jobs have ended")
+    expect(run.status(), "tiny: done 3\n")
+    table = json.loads((run.output / "tiny" / "table.json").read_text())
+    assert len(table["cells"][0]["trials"]) == 2, table
+
+
+def a_preempted_part_saves_and_is_queued_again(build, root):
+    run = Run(build, root, "preempted", *LONG)
+    jobs = run.submit()
+    wait_until(run.trains, "the stage trains")
+    expect(run.status(), f", Slurm job {jobs[0]}_0)")
+    # What --signal=B:USR1@120 does two minutes before the time limit.
+    subprocess.run(["scancel", "--batch", "--signal=USR1", f"{jobs[0]}_0"], check=True)
+    wait_until(lambda: "Restarts=1" in output("scontrol", "show", "job", f"{jobs[0]}_0"), "the job is queued again")
+    wait_until(lambda: "interrupted 1" in run.status(), "the part has saved")
+    expect(run.status(), " of 1000000: it goes on from there\n  To continue, where Slurm has not queued it again: ")
+    subprocess.run(["scancel", *jobs], check=True)
+
+
+def a_crash_and_a_killed_job_are_told(build, root):
+    crashed = Run(build, root, "crashed", *ends("segv"))
+    wait_until(over(crashed.submit()), "all jobs have ended")
+    expect(crashed.status(), "tiny: failed 1, to do 1\n  stage slices: failed: crashed with SIGSEGV (Segmentation fault)\n")
+    killed = Run(build, root, "killed", *LONG)
+    jobs = killed.submit()
+    wait_until(killed.trains, "the stage trains")
+    killed.kill_with_its_script()
+    wait_until(over(jobs), "all jobs have ended")
+    expect(killed.status(), f"stage slices: failed: killed with its Slurm job {jobs[0]}_0 (")
+    assert list(killed.output.glob("store/stage-*/failed.json")), "the collecting job wrote it down"
+
+
+def a_stage_of_two_processes_says_by_its_exit_code_that_it_has_saved(build, root):
+    run = Run(build, root, "joined", *LONG)
+    script, log = root / "joined.sh", root / "joined.out"
+    words = " ".join(f"'{word}'" for word in run.words)
+    script.write_text(f"#!/bin/bash\nsrun {words}\ncode=$?\necho \"srun ended with $code\"\n"
+                      "if ((code == 75)); then scontrol requeue \"$SLURM_JOB_ID\"; fi\nexit \"$code\"\n")
+    job = output("sbatch", "--parsable", "--requeue", "--ntasks=2", f"--output={log}", "--open-mode=append",
+                 str(script)).strip()
+    wait_until(run.trains, "the stage trains")
+    subprocess.run(["scancel", "--signal=USR1", job], check=True)  # what --signal=USR1@180 does before the time limit
+    wait_until(lambda: "Restarts=1" in output("scontrol", "show", "job", job), "the job is queued again")
+    subprocess.run(["scancel", job], check=True)
+    expect(log.read_text(), "in 2 processes")
+    expect(log.read_text(), "srun ended with 75")
+
+
+def main():
+    missing = [name for name in ("munged", "slurmctld", "slurmd", "sbatch", "srun") if not shutil.which(name)]
+    if missing or os.geteuid() != 0:
+        print(f"skipped: it needs root and Debian's slurm-wlm and munge; missing: {' '.join(missing) or 'root'}")
+        sys.exit(77)
+    build = pathlib.Path(sys.argv[1]).absolute()
+    with tempfile.TemporaryDirectory() as folder:
+        root = pathlib.Path(folder)
+        (root / "tiny.toml").write_text(EXPERIMENT.replace("PLUGINS", f"{build}/lib/test_plugins"))
+        os.environ["IVORY_CACHE"] = str(root / "caches")
+        (root / "cluster").mkdir()
+        cluster = Cluster(root / "cluster")
+        try:
+            for test in (an_undisturbed_one_ends_with_its_table, a_preempted_part_saves_and_is_queued_again,
+                         a_crash_and_a_killed_job_are_told,
+                         a_stage_of_two_processes_says_by_its_exit_code_that_it_has_saved):
+                begin = time.monotonic()
+                test(build, root)
+                print(f"ok: {test.__name__} ({time.monotonic() - begin:.0f} s)", flush=True)
+        finally:
+            subprocess.run(["scancel", "--user=root"])
+            cluster.stop()
+
+
+main()
