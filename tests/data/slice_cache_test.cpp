@@ -234,6 +234,36 @@ TEST(SliceCacheWriter, SeveralVolumesMayShareAShard) {
   EXPECT_FALSE(writer.has("a")) << "what was read from a file that changed";
 }
 
+TEST(SliceCacheWriter, WhatSharesAShardWithAChangedVolumeIsBuiltAgainToo) {
+  const TemporaryFolder folder;
+  const std::vector<VolumeData> volumes = {make_volume("a", {}), make_volume("b", {}), make_volume("c", {})};
+  SliceCacheWriter writer(folder.path(), "test");
+  SliceCacheWriter::Shard shard(writer), another(writer);
+  shard.add(volumes[0]);
+  shard.add(volumes[1]);
+  shard.finish();
+  writer.add(volumes[2]);
+  writer.forget("a");
+  EXPECT_FALSE(writer.has("b")) << "its shard is about to be written over: it is named after its first volume";
+  EXPECT_TRUE(writer.has("c"));
+  another.add(volumes[0]);
+  another.add(volumes[1]);
+  another.finish();
+  writer.finish();
+  EXPECT_TRUE(SliceCache(folder.path()).verify().empty());
+}
+
+TEST(SliceCacheWriter, KeepsOnlyWhatIsAskedFor) {
+  const TemporaryFolder folder;
+  SliceCacheWriter writer(folder.path(), "test");
+  for (const char* name : {"a", "b", "c"}) writer.add(make_volume(name, {}));
+  writer.keep_only({"a", "c", "d"});
+  writer.finish();
+  const SliceCache cache(folder.path());
+  ASSERT_EQ(cache.volumes().size(), 2U);
+  EXPECT_EQ(cache.volumes()[1].name, "c");
+}
+
 TEST(SliceCacheWriter, AFinishedCacheIsUsedAgain) {
   const TemporaryFolder folder;
   write_cache(folder.path(), {make_volume("a", {})});

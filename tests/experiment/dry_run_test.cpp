@@ -79,9 +79,9 @@ class DryRunTest : public testing::Test {
     make_writable(store().root() / folder);
     write_file(store().root() / folder / record_file, record.dump());
   }
-  void save(const Node& node, int64_t step) const {
+  void save(const Node& node, int64_t step, int64_t epoch = 0) const {
     train::CheckpointStore(store().folder(node) / "checkpoints", node.identity, 1)
-        .save({.step = step, .state = {{"epoch", 0}}, .weights = {}, .extra = {}, .path = {}}, false);
+        .save({.step = step, .state = {{"epoch", epoch}}, .weights = {}, .extra = {}, .path = {}}, false);
   }
   Store store() const { return Store(experiment_.output); }
 
@@ -130,6 +130,21 @@ TEST_F(DryRunTest, EveryPartSaysHowFarItIsAndWhatIsLeftOfItsTime) {
   EXPECT_THAT(said,
               HasSubstr("  1 of 5 parts done, 1 running, 1 failed, 1 interrupted, 1 to do; about 5.0 min left, one "
                         "after the other, at the measured rate\n"));
+}
+
+// 80 s for four epochs: one is saved of what was interrupted, three of what failed.
+TEST_F(DryRunTest, OfATaskByEpochsWhatItHasSavedIsNotLeftHoweverItEnded) {
+  experiment_.tasks[0].train.steps = 0;
+  experiment_.tasks[0].train.epochs = 4;
+  plan();
+  record(plan_.nodes[1].folder_name(), plan_.nodes[1].identity, {{"seconds", 80.0}});
+  save(plan_.nodes[2], 5, 1);
+  save(plan_.nodes[3], 15, 3);
+  store().write_failure(plan_.nodes[3], "diverged", ExitCode::run_failed);
+  const std::string said = described();
+  EXPECT_THAT(said,
+              HasSubstr(": interrupted (saved at step 5, after 1 of 4 epochs: it goes on from there), about 60 s"));
+  EXPECT_THAT(said, HasSubstr(": failed (diverged), about 20 s"));
 }
 
 TEST_F(DryRunTest, PartsThatWereNeverMeasuredAreLeftOutOfTheTimeAndCounted) {

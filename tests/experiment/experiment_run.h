@@ -8,43 +8,14 @@
 
 #include "data/cache_fixtures.h"
 #include "support/command.h"
+#include "support/read.h"
 
 namespace ivory::test {
-
-// A stage that ends as its objective's `end` says, and a task.
-inline const char* const crashing_experiment = R"toml(
-plugins = ["PLUGINS/libcrashing.so"]
-[experiment]
-name = "tiny"
-threads = 1
-[data.scans]
-layout = "phantom"
-phantom = { volumes = 5, size = [8, 24, 24], labels = [1], seed = 1 }
-[model]
-slice_backbone = { name = "resnet", depth = 18, in_channels = 1 }
-[[stage]]
-name = "slices"
-data = ["scans"]
-objectives = [{ name = "crashing" }]
-steps = 3
-batch_size = 4
-[stage.views.slice]
-crops = [{ count = 2, size = 16, scale = [0.4, 1.0] }]
-[[task]]
-name = "organ"
-plugin = { name = "segmentation", decoder_channels = [16, 8, 8, 4, 4] }
-from = ["slices"]
-data = "scans"
-classes = [{ name = "organ", labels = [1] }]
-size = 32
-epochs = 1
-batch_size = 8
-)toml";
 
 class ExperimentRun : public testing::Test {
  protected:
   void write(const std::string& sweep) {
-    std::string text = crashing_experiment + sweep;
+    std::string text = read(IVORY_SOURCE_DIR "/tests/support/crashing.toml") + sweep;
     text.replace(text.find("PLUGINS"), 7, IVORY_BINARY_DIR "/lib/test_plugins");
     std::ofstream(file_) << text;
   }

@@ -24,14 +24,15 @@ class LostJobs : public testing::Test {
   LostJobs() : path_(std::getenv("PATH")) { setenv("PATH", (folder_.path().string() + ":" + path_).c_str(), 1); }
   ~LostJobs() override { setenv("PATH", path_.c_str(), 1); }
 
-  // A process of the first part's job that is killed with all that belongs to it.
-  void killed_in_a_job() {
-    make_writable(store_.folder(first_));
+  // A process of a part's job, the first one's, that is killed with all that belongs to it.
+  void killed_in_a_job() const { killed_in_a_job(first_); }
+  void killed_in_a_job(const Node& node) const {
+    make_writable(store_.folder(node));
     const pid_t killed = fork();
     if (killed == 0) {
       setenv("SLURM_ARRAY_JOB_ID", "12", 1);
       setenv("SLURM_ARRAY_TASK_ID", "3", 1);
-      const FolderLock lock(store_.folder(first_));
+      const FolderLock lock(store_.folder(node));
       raise(SIGKILL);
     }
     waitpid(killed, nullptr, 0);
@@ -75,12 +76,41 @@ TEST_F(LostJobs, AreNoneThatSlurmWillRunAgainOrCannotBeAskedFor) {
   EXPECT_THAT(lost(), IsEmpty());
 }
 
+TEST_F(LostJobs, OfACannotBeAskedControllerOneQuestionIsEnough) {
+  killed_in_a_job(plan_.nodes[0]);
+  killed_in_a_job(plan_.nodes[1]);
+  const auto asked = folder_.path() / "asked";
+  scontrol("echo >> " + asked.string() + "; echo 'Unable to contact slurm controller' >&2; exit 1");
+  EXPECT_THAT(lost(), IsEmpty());
+  EXPECT_EQ(std::filesystem::file_size(asked), 1u) << "each takes its time";
+}
+
+TEST_F(LostJobs, AreWrittenDownAndForgottenAsOwners) {
+  killed_in_a_job();
+  state("NODE_FAIL");
+  note_lost_jobs(plan_, store_);
+  ASSERT_TRUE(store_.failure(first_));
+  EXPECT_EQ(store_.failure(first_)->at("reason"), "killed with its Slurm job 12_3 (NODE_FAIL)");
+  store_.forget_failure(first_);
+  EXPECT_THAT(lost(), IsEmpty()) << "it is to be run again";
+}
+
+// scontrol stands for the time that it takes: meanwhile another process has had the folder, saved and let go.
+TEST_F(LostJobs, AreNotWrittenDownWhereTheyWereBegunAgainMeanwhile) {
+  killed_in_a_job();
+  scontrol(": > " + (store_.folder(first_) / ".lock").string() + "; echo 'JobId=15 JobState=NODE_FAIL'");
+  note_lost_jobs(plan_, store_);
+  EXPECT_FALSE(store_.failure(first_));
+}
+
 TEST_F(LostJobs, AreNoneThatEndedByThemselves) {
   state("COMPLETED");
   setenv("SLURM_ARRAY_JOB_ID", "12", 1);
+  setenv("SLURM_ARRAY_TASK_ID", "3", 1);
   make_writable(store_.folder(first_));
   { const FolderLock lock(store_.folder(first_)); }
   unsetenv("SLURM_ARRAY_JOB_ID");
+  unsetenv("SLURM_ARRAY_TASK_ID");
   EXPECT_THAT(lost(), IsEmpty()) << "it let go of its folder";
   killed_in_a_job();
   store_.write_failure(first_, "diverged", ivory::ExitCode::run_failed);

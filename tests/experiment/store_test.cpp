@@ -1,9 +1,11 @@
 // Terminal records and locks.
 #include "experiment/store.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <ivory/error.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -170,6 +172,8 @@ TEST_F(StoreTest, AStoppedNodeIsNotDoneUntilItIsRunAgain) {
 
 // This process's host and id; the job as Slurm names it.
 TEST_F(StoreTest, ALockNamesWhoHasItUntilItLetsGo) {
+  const char* const job[] = {"SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"};
+  for (const char* name : job) unsetenv(name);  // this test may itself run in one
   char host[256] = {};
   gethostname(host, sizeof host - 1);
   const std::string process = " (pid " + std::to_string(getpid()) + " on " + host;
@@ -183,7 +187,18 @@ TEST_F(StoreTest, ALockNamesWhoHasItUntilItLetsGo) {
   setenv("SLURM_ARRAY_JOB_ID", "9", 1);
   setenv("SLURM_ARRAY_TASK_ID", "3", 1);
   EXPECT_EQ((FolderLock(folder_), FolderLock::owner(folder_).text()), process + ", Slurm job 9_3)");
-  for (const char* name : {"SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"}) unsetenv(name);
+  for (const char* name : job) unsetenv(name);
+}
+
+// Of two that look at the same time neither takes the other for who runs the part.
+TEST_F(StoreTest, WhoOnlyLooksAtAFolderIsNotSeenToUseIt) {
+  { const FolderLock lock(folder_); }
+  const int other = open((folder_ / ".lock").c_str(), O_RDONLY | O_CLOEXEC);
+  ASSERT_EQ(flock(other, LOCK_SH | LOCK_NB), 0);
+  EXPECT_FALSE(in_use(folder_));
+  close(other);
+  const FolderLock lock(folder_);
+  EXPECT_TRUE(in_use(folder_));
 }
 
 TEST_F(StoreTest, WhoIsKilledLeavesItsNameAndNoLock) {

@@ -141,5 +141,47 @@ TEST_F(Patients, AChangedTableIsReadAgain) {
   EXPECT_EQ(data::SliceCache(cache).volumes()[1].patient, "bob the second");
 }
 
+// Whom a share takes depends on the patients of all: who no longer belongs to it must not stay, a test patient perhaps.
+TEST_F(Patients, WhoLeavesThePartLeavesTheCache) {
+  std::string before = "volume,patient\n", after = before;
+  for (const char name : std::string("abcdef")) {
+    write_nifti(in_set(std::string(1, name) + ".nii"), counted({3, 4, 5}));
+    before += std::string(1, name) + ",p" + name + "\n";
+    after += std::string(1, name) + ",p" + static_cast<char>('a' + 'f' - name) + "\n";
+  }
+  text("whose.csv", before);
+  spec_.patients = in_set("whose.csv").string();
+  spec_.layout = "folder";
+  spec_.only = {.parts = {"train"}, .splits = {.train_share = 0.5, .validation_share = 0.2, .seed = 1}};
+  const auto cache = folder_.path() / "cache";
+  const std::atomic<bool> never = false;
+  build_cache(spec_, cache, false, nullptr, never);
+  const auto first = names_of(list("folder"));
+  text("whose.csv", after);
+  build_cache(spec_, cache, false, nullptr, never);
+  const auto second = names_of(list("folder"));
+  ASSERT_NE(first, second);
+  std::vector<std::string> cached;
+  const data::SliceCache opened(cache);
+  for (const auto& volume : opened.volumes()) cached.push_back(volume.name);
+  EXPECT_EQ(cached, second);
+}
+
+TEST_F(Patients, ATableThatChangesWhileABuildIsStoppedIsNoticed) {
+  for (const char* name : {"a.nii", "b.nii"}) write_nifti(in_set(name), counted({3, 4, 5}));
+  text("whose.csv", "volume,patient\na,ann\nb,ann\n");
+  spec_.patients = in_set("whose.csv").string();
+  spec_.layout = "folder";
+  const auto cache = folder_.path() / "cache";
+  std::atomic<bool> stop = false;
+  const Report stopped = build_cache(
+      spec_, cache, false, [&](const Progress&) { stop = true; }, stop);
+  ASSERT_EQ(stopped.written, 1);
+  text("whose.csv", "volume,patient\na,bob the second\nb,ann\n");
+  const std::atomic<bool> never = false;
+  build_cache(spec_, cache, false, nullptr, never);
+  EXPECT_EQ(data::SliceCache(cache).volumes()[0].patient, "bob the second");
+}
+
 }  // namespace
 }  // namespace ivory::ingest

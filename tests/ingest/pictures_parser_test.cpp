@@ -1,6 +1,7 @@
 // PNG, JPEG and TIFF: what is read of them, and that no damage ends the process.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <zlib.h>
 
 #include "ingest/ingest.h"
 #include "ingest/scan.h"
@@ -18,6 +19,36 @@ using torch::Tensor;
 
 Tensor doubles(const Tensor& voxels) {
   return mapped<double>(voxels, [](auto value) { return value; });
+}
+
+std::string deflated(const std::string& bytes) {
+  uLongf size = compressBound(bytes.size());
+  std::string packed(size, '\0');
+  EXPECT_EQ(compress2(reinterpret_cast<Bytef*>(packed.data()), &size, reinterpret_cast<const Bytef*>(bytes.data()),
+                      bytes.size(), 9),
+            Z_OK);
+  packed.resize(size);
+  return packed;
+}
+
+// The rows of a mask, eight pixels a byte; each begins with `first`.
+std::string bits_of(const Tensor& mask, const std::string& first = "") {
+  std::string bytes;
+  const Tensor flat = mask.to(torch::kUInt8).contiguous();
+  const auto* value = flat.data_ptr<uint8_t>();
+  for (int64_t i = 0; i < flat.numel(); ++i) {
+    const int64_t column = i % mask.size(1);
+    if (column == 0) bytes += first;
+    if (column % 8 == 0) bytes += '\0';
+    if (value[i] != 0) bytes.back() = static_cast<char>(bytes.back() | 0x80 >> (column % 8));
+  }
+  return bytes;
+}
+
+Tensor rectangle(int64_t side) {
+  Tensor mask = torch::zeros({side, side}, torch::kUInt8);
+  mask.slice(0, side / 4, side / 2).slice(1, side / 8 + 1, side - 3) = 255;
+  return mask;
 }
 
 class Pictures : public ::testing::Test {
@@ -108,10 +139,87 @@ TEST_F(Tiff, ItsResolutionIsTheSpacing) {
   EXPECT_EQ(read("a.tif", tiff_bytes({grey_})).geometry.spacing[1], 1);
 }
 
+// A mask of bits holds a thousand times the bytes of its file, once they are pixels.
+TEST_F(Tiff, BitsThatPackWellAreRead) {
+  const Tensor mask = rectangle(2048);
+  TiffWriter writer({});
+  writer.add(mask, {{258, 3, 1, 1}, {259, 3, 1, 8}}, deflated(bits_of(mask)));
+  ASSERT_LT(writer.bytes().size() * 1100 + (1 << 20), mask.nbytes());
+  EXPECT_TRUE(torch::equal(read("a.tif", writer.bytes()).voxels[0], mask));
+}
+
+TEST_F(Tiff, PagesOfBitsAreSlices) {
+  const Tensor mask = rectangle(32), other = 255 - mask;
+  TiffWriter writer({});
+  for (const Tensor& page : {mask, other}) writer.add(page, {{258, 3, 1, 1}}, bits_of(page));
+  EXPECT_TRUE(torch::equal(read("a.tif", writer.bytes()).voxels, torch::stack({mask, other})));
+}
+
+TEST_F(Tiff, IsTurnedAsItsOrientationSays) {
+  const Tensor alpha = torch::full({5, 6, 1}, 9, torch::kUInt8), colours = torch::cat({colours_, alpha}, 2);
+  const Tensor turned[] = {mixed_,     mixed_.flip(1),     mixed_.flip({0, 1}),     mixed_.flip(0),
+                           mixed_.t(), mixed_.flip(0).t(), mixed_.flip({0, 1}).t(), mixed_.flip(1).t()};
+  for (uint32_t orientation = 1; orientation <= 8; ++orientation) {
+    TiffWriter writer({.meaning = 2});
+    writer.add(colours, {{274, 3, 1, orientation}});
+    EXPECT_TRUE(torch::equal(doubles(read("a.tif", writer.bytes()).voxels[0]), turned[orientation - 1])) << orientation;
+  }
+}
+
+TEST_F(Tiff, WordsAndBitsAreTurnedToo) {
+  TiffWriter words({}), bits({});
+  words.add(grey_.to(torch::kUInt16), {{274, 3, 1, 3}});
+  EXPECT_TRUE(torch::equal(doubles(read("a.tif", words.bytes()).voxels[0]), doubles(grey_).flip({0, 1})));
+  const Tensor mask = rectangle(32);
+  bits.add(mask, {{258, 3, 1, 1}, {274, 3, 1, 6}}, bits_of(mask));
+  EXPECT_TRUE(torch::equal(read("a.tif", bits.bytes()).voxels[0], mask.flip(0).t()));
+}
+
+TEST_F(Tiff, ChannelsInPlanesOfTheirOwn) {
+  const std::string planes = raw_bytes(colours_.permute({2, 0, 1}));
+  TiffWriter writer({.meaning = 2});
+  writer.add(colours_, {{273, 4, 3, 30}, {279, 4, 3, 30}, {284, 3, 1, 2}}, planes);
+  EXPECT_TRUE(torch::equal(doubles(read("a.tif", writer.bytes()).voxels[0]), mixed_));
+}
+
+TEST_F(Tiff, ThumbnailsAndMasksArePassedOver) {
+  TiffWriter writer({});
+  writer.add(grey_.slice(0, 0, 2), {{254, 4, 1, 1}});
+  writer.add(grey_);
+  writer.add(grey_, {{254, 4, 1, 4}});
+  writer.add(grey_ + 1, {{254, 4, 1, 2}});  // a page of several
+  EXPECT_TRUE(torch::equal(read("a.tif", writer.bytes()).voxels, torch::stack({grey_, grey_ + 1})));
+  TiffWriter alone({});
+  alone.add(grey_, {{254, 4, 1, 1}});
+  EXPECT_THAT(refusal("a.tif", alone.bytes()), HasSubstr("every page says that it is a smaller copy"));
+}
+
+TEST_F(Tiff, Tiles) {
+  const Tensor pixels = torch::arange(20 * 24).remainder(251).to(torch::kUInt8).view({20, 24});
+  const Tensor padded = torch::full({32, 32}, 7, torch::kUInt8);
+  padded.slice(0, 0, 20).slice(1, 0, 24) = pixels;
+  TiffWriter writer({});
+  writer.add(pixels, {{322, 3, 1, 16}, {323, 3, 1, 16}, {324, 4, 4, 256}, {325, 4, 4, 256}},
+             raw_bytes(padded.view({2, 16, 2, 16}).transpose(1, 2)));
+  EXPECT_TRUE(torch::equal(read("a.tif", writer.bytes()).voxels[0], pixels));
+}
+
+TEST_F(Tiff, DamagedPixelsOfJpegAreSeen) {
+  const Tensor pixels = grey_.repeat_interleave(8, 0).repeat_interleave(8, 1);
+  std::string jpeg = jpeg_bytes({grey_});
+  const auto tiff = [&] {
+    TiffWriter writer({});
+    writer.add(pixels, {{259, 3, 1, 7}}, jpeg);
+    return writer.bytes();
+  };
+  EXPECT_TRUE(torch::equal(read("a.tif", tiff()).voxels[0], pixels));
+  jpeg.replace(jpeg.size() - 12, 4, std::string("\xFF\0\xFF\0", 4));  // ones: a code that stands for nothing
+  EXPECT_THAT(refusal("a.tif", tiff()), HasSubstr("is a truncated or damaged TIFF: "));
+}
+
 TEST_F(Tiff, WhatIsNotReadIsSaid) {
-  EXPECT_THAT(
-      refusal("a.tif", tiff_bytes({grey_.to(torch::kUInt16)}, {.meaning = 8})),
-      HasSubstr("a.tif: has 1 × 16 bits a pixel (photometric interpretation 8, orientation 1), which is not read"));
+  EXPECT_THAT(refusal("a.tif", tiff_bytes({grey_.to(torch::kUInt16)}, {.meaning = 8})),
+              HasSubstr("a.tif: has 1 × 16 bits a pixel (photometric interpretation 8), which is not read"));
 }
 
 TEST_F(Tiff, EveryBeginningIsRefused) {
@@ -169,6 +277,19 @@ class Png : public Pictures {
 TEST_F(Png, GreyAndColours) {
   EXPECT_TRUE(torch::equal(read("a.png", bytes_of(grey_)).voxels[0], grey_));
   EXPECT_TRUE(torch::equal(doubles(read("a.png", bytes_of(colours_)).voxels[0]), mixed_));
+}
+
+TEST_F(Png, BitsThatPackWellAreRead) {
+  const Tensor mask = rectangle(2048);
+  const std::string size = big_endian(2048) + big_endian(2048);
+  const std::string palette = png_chunk("PLTE", std::string("\0\0\0\xFF\xFF\xFF", 6));
+  for (const bool indices : {false, true}) {
+    const std::string kind = {'\1', indices ? '\3' : '\0', '\0', '\0', '\0'};
+    const std::string bytes = "\x89PNG\r\n\x1a\n" + png_chunk("IHDR", size + kind) + (indices ? palette : "") +
+                              png_chunk("IDAT", deflated(bits_of(mask, std::string(1, '\0')))) + png_chunk("IEND", "");
+    ASSERT_LT(bytes.size() * 1100 + (1 << 20), mask.nbytes());
+    EXPECT_TRUE(torch::equal(read("a.png", bytes).voxels[0], mask));
+  }
 }
 
 TEST_F(Png, EveryBeginningIsRefused) {

@@ -15,21 +15,26 @@ struct TiffOptions {
 // something.
 class TiffWriter {
  public:
+  using Entry = std::array<uint32_t, 4>;  // tag, type (3: 2 bytes, 4: 4 bytes, 5: a ratio), count, each value
+
   explicit TiffWriter(const TiffOptions& options) : options_(options) {
     bytes_ = std::string(options.big_endian ? "MM\0*" : "II*\0", 4) + std::string(4, '\0');
   }
 
-  // [rows, columns] or [rows, columns, channels]
-  void add(const torch::Tensor& pixels) {
+  // [rows, columns] or [rows, columns, channels]; `others` replace the entries of their tags. What the file is to hold
+  // instead of these pixels is `stored`: compressed, packed into bits, or tiles of one size, of which tag 324 says it.
+  void add(const torch::Tensor& pixels, const std::vector<Entry>& others = {}, const std::string& stored = "") {
     bytes_.resize((bytes_.size() + 1) / 2 * 2, '\0');
-    const auto entries = entries_of(pixels);
+    const auto entries = entries_of(pixels, others, stored);
     const size_t rest_at = bytes_.size() + 2 + 12 * entries.size() + 4, pixels_at = rest_at + 64;
     std::string rest;
     bytes_.replace(next_, 4, number(bytes_.size(), 4));
     bytes_ += number(entries.size(), 2);
     for (const auto& [tag, type, count, value] : entries) {
       std::string values;
-      for (uint32_t i = 0; i < count; ++i) values += number(tag == 273 ? pixels_at : value, type == 3 ? 2 : 4);
+      const bool places = tag == 273 || tag == 324;
+      for (uint32_t i = 0; i < count; ++i)
+        values += number(places ? pixels_at + size_t{i} * value : value, type == 3 ? 2 : 4);
       if (type == 5) values += number(1, 4);
       const std::string place = number(rest_at + rest.size(), 4);
       if (values.size() > 4) rest += values;
@@ -42,15 +47,14 @@ class TiffWriter {
     std::string data = raw_bytes(pixels);
     const auto size = static_cast<std::ptrdiff_t>(pixels.element_size());
     for (auto at = data.begin(); options_.big_endian && at != data.end(); at += size) std::reverse(at, at + size);
-    bytes_ += data;
+    bytes_ += stored.empty() ? data : stored;
   }
 
   const std::string& bytes() const { return bytes_; }
 
  private:
-  using Entry = std::array<uint32_t, 4>;  // tag, type (3: 2 bytes, 4: 4 bytes, 5: a ratio), count, each value
-
-  std::vector<Entry> entries_of(const torch::Tensor& pixels) const {
+  std::vector<Entry> entries_of(const torch::Tensor& pixels, const std::vector<Entry>& others,
+                                const std::string& stored) const {
     const auto rows = static_cast<uint32_t>(pixels.size(0)), columns = static_cast<uint32_t>(pixels.size(1));
     const auto channels = static_cast<uint32_t>(pixels.dim() == 3 ? pixels.size(2) : 1);
     const uint32_t format = pixels.is_floating_point() ? 3 : c10::isSignedType(pixels.scalar_type()) ? 2 : 1;
@@ -62,10 +66,18 @@ class TiffWriter {
                                   {273, 4, 1, 0},
                                   {277, 3, 1, channels},
                                   {278, 4, 1, rows},
-                                  {279, 4, 1, static_cast<uint32_t>(pixels.nbytes())}};
+                                  {279, 4, 1, static_cast<uint32_t>(stored.empty() ? pixels.nbytes() : stored.size())}};
     if (options_.dpi > 0) entries.insert(entries.end(), {{282, 5, 1, options_.dpi}, {283, 5, 1, options_.dpi}});
     if (channels % 2 == 0) entries.push_back({338, 3, 1, 2});  // the last channel is alpha
     entries.push_back({339, 3, channels, format});
+    for (const Entry& other : others) {
+      // Tiles have no strips.
+      std::erase_if(entries, [&](const Entry& e) {
+        return e[0] == other[0] || (other[0] == 324 && (e[0] == 273 || e[0] == 278 || e[0] == 279));
+      });
+      entries.push_back(other);
+    }
+    std::sort(entries.begin(), entries.end());
     return entries;
   }
 

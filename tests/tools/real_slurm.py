@@ -13,34 +13,7 @@ import sys
 import tempfile
 import time
 
-EXPERIMENT = """
-plugins = ["PLUGINS/libcrashing.so"]
-[experiment]
-name = "tiny"
-threads = 1
-[data.scans]
-layout = "phantom"
-phantom = { volumes = 5, size = [8, 24, 24], labels = [1], seed = 1 }
-[model]
-slice_backbone = { name = "resnet", depth = 18, in_channels = 1 }
-[[stage]]
-name = "slices"
-data = ["scans"]
-objectives = [{ name = "crashing" }]
-steps = 4
-batch_size = 4
-[stage.views.slice]
-crops = [{ count = 2, size = 16, scale = [0.4, 1.0] }]
-[[task]]
-name = "organ"
-plugin = { name = "segmentation", decoder_channels = [16, 8, 8, 4, 4] }
-from = ["slices"]
-data = "scans"
-classes = [{ name = "organ", labels = [1] }]
-size = 32
-epochs = 1
-batch_size = 8
-"""
+EXPERIMENT = (pathlib.Path(__file__).parent.parent / "support" / "crashing.toml").read_text()
 
 SLURM = """ClusterName=tiny
 SlurmctldHost=HOST(127.0.0.1)
@@ -85,6 +58,9 @@ class Cluster:
 
     def __init__(self, root):
         self.root = root
+
+    def start(self):
+        root = self.root
         host = socket.gethostname().split(".")[0]
         (root / "spool").mkdir()
         (root / "state").mkdir()
@@ -122,15 +98,25 @@ def alive(pid):
 
 
 def output(*command):
-    return subprocess.run(command, capture_output=True, text=True).stdout
+    """Raises CalledProcessError where the command fails: nothing printed is an answer only of one that did not."""
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def wait_until(holds, what, seconds=120):
     deadline = time.monotonic() + seconds
-    while not holds():
+    while not answered(holds):
         if time.monotonic() > deadline:
-            raise SystemExit(f"after {seconds} s it is not so that {what}\n{output('squeue')}")
+            queue = subprocess.run(["squeue"], capture_output=True, text=True)
+            raise SystemExit(f"after {seconds} s it is not so that {what}\n{queue.stdout}{queue.stderr}")
         time.sleep(0.2)
+
+
+def answered(holds):
+    """False also while Slurm, under load or just begun, does not answer."""
+    try:
+        return holds()
+    except subprocess.CalledProcessError:
+        return False
 
 
 def expect(text, part):
@@ -171,7 +157,8 @@ class Run:
 
 
 def over(jobs):
-    return lambda: not output("squeue", "--noheader", "--jobs", ",".join(jobs)).strip()
+    """Of all jobs, since squeue fails when it is asked for one that Slurm has forgotten; %F: the array's id."""
+    return lambda: not set(jobs) & set(output("squeue", "--noheader", "--format=%F").split())
 
 
 def ends(name):
@@ -244,6 +231,7 @@ def main():
         (root / "cluster").mkdir()
         cluster = Cluster(root / "cluster")
         try:
+            cluster.start()
             for test in (an_undisturbed_one_ends_with_its_table, a_preempted_part_saves_and_is_queued_again,
                          a_crash_and_a_killed_job_are_told,
                          a_stage_of_two_processes_says_by_its_exit_code_that_it_has_saved):

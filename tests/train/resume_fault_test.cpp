@@ -44,7 +44,7 @@ TEST_F(Resume, AskedToStopItSavesSaysHowToContinueAndEndsWithTheSameBytes) {
   run.start();
   for (const auto& [signal, message, moment] : requests) {
     ASSERT_TRUE(run.interrupt(signal, moment)) << message << run.output();
-    EXPECT_EQ(run.finish(), 1);
+    EXPECT_EQ(run.finish(), 75);
     const std::string output = run.output();
     EXPECT_THAT(output, HasSubstr(message));
     EXPECT_THAT(output, HasSubstr(", saved "));

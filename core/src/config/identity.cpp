@@ -101,7 +101,7 @@ json canonical(const PartSpec& spec) {
 }
 
 // Raised when the same files give other pixels: caches are then built again.
-constexpr int ingest_version = 2;
+constexpr int ingest_version = 3;
 // Raised when the same recipe gives other phantoms.
 constexpr int phantom_version = 2;
 

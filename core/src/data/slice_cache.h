@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -55,8 +56,10 @@ class SliceCacheWriter {
   ~SliceCacheWriter();
   // Volumes already complete from an earlier, killed build.
   bool has(const std::string& volume) const;
-  // It is to be added again, and so is all else that was read from that file: it changed.
+  // It is to be added again, and so is all else that was read from that file or lies in a shard with them: it changed.
   void forget(const std::string& volume, const std::string& source_file = "");
+  // Others of an earlier build are left out of the cache.
+  void keep_only(const std::set<std::string>& names);
 
   // One file of one or several volumes: for small ones, of which a data set has more than a folder should have files.
   class Shard {

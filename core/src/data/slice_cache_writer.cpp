@@ -139,9 +139,16 @@ bool SliceCacheWriter::has(const std::string& volume) const {
 
 void SliceCacheWriter::forget(const std::string& volume, const std::string& source_file) {
   const std::lock_guard lock(state_->mutex);
-  state_->volumes.erase(volume);
-  if (source_file.empty()) return;
-  std::erase_if(state_->volumes, [&](const auto& known) { return known.second.info.source_file == source_file; });
+  std::set<std::string> shards;
+  for (const auto& [name, known] : state_->volumes) {
+    if (name == volume || (!source_file.empty() && known.info.source_file == source_file)) shards.insert(known.shard);
+  }
+  std::erase_if(state_->volumes, [&](const auto& known) { return shards.contains(known.second.shard); });
+}
+
+void SliceCacheWriter::keep_only(const std::set<std::string>& names) {
+  const std::lock_guard lock(state_->mutex);
+  std::erase_if(state_->volumes, [&](const auto& known) { return !names.contains(known.first); });
 }
 
 struct SliceCacheWriter::Shard::Draft {

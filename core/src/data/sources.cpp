@@ -28,8 +28,12 @@ SourceFile look_at(const std::string& volume, const fs::path& path) {
   return file;
 }
 
+bool has_sources(const fs::path& folder) {
+  return fs::exists(folder / file_name);
+}
+
 Sources read_sources(const fs::path& folder) {
-  if (!fs::exists(folder / file_name)) return {};
+  if (!has_sources(folder)) return {};
   const json record = json::parse(read_text(folder / file_name), nullptr, /*allow_exceptions=*/false);
   Sources sources;
   try {

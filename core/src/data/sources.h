@@ -27,6 +27,7 @@ struct Sources {
 
 // As it is now.
 SourceFile look_at(const std::string& volume, const std::filesystem::path& path);
+bool has_sources(const std::filesystem::path& folder);
 // Of a cache's folder; empty where nothing was kept.
 Sources read_sources(const std::filesystem::path& folder);
 void write_sources(const std::filesystem::path& folder, const Sources& sources);

@@ -9,6 +9,7 @@
 #include "experiment/node_state.h"
 #include "experiment/run.h"
 #include "experiment/seen_patients.h"
+#include "train/checkpoint.h"
 #include "train/trainer.h"
 
 namespace ivory::experiment {
@@ -70,12 +71,15 @@ std::string name_of(const Node& node) {
   return node.label() + ", from " + node.from;
 }
 
-// What is left of a part that has saved on its way.
-Estimate remaining(Estimate cost, const NodeStatus& status) {
-  if (cost.seconds && cost.steps > 0) {
-    const int64_t left = std::max<int64_t>(0, cost.steps - status.saved_step);
-    cost.seconds = *cost.seconds * static_cast<double>(left) / static_cast<double>(cost.steps);
-  }
+// What is left of a part that has saved on its way, whatever became of it then. A task's steps are not known where it
+// is given by epochs.
+Estimate remaining(Estimate cost, const Node& node, const std::filesystem::path& folder) {
+  const auto saved = cost.seconds ? train::saved_at(folder / "checkpoints") : std::nullopt;
+  if (!saved) return cost;
+  const config::TrainSpec& train = node.kind == NodeKind::stage ? node.stage->train : node.task->train;
+  const int64_t all = cost.steps > 0 ? cost.steps : train.epochs;
+  const int64_t left = std::max<int64_t>(0, all - (cost.steps > 0 ? saved->step : saved->epoch));
+  if (all > 0) cost.seconds = *cost.seconds * static_cast<double>(left) / static_cast<double>(all);
   return cost;
 }
 
@@ -189,7 +193,7 @@ class DryRun {
     for (const auto& node : plan.nodes) {
       const NodeStatus status = status_of(node, store);
       const bool done = status.state == NodeState::done;
-      const Estimate cost = remaining(costs.emplace_back(costs_.of(node, data, store)), status);
+      const Estimate cost = remaining(costs.emplace_back(costs_.of(node, data, store)), node, store.folder(node));
       ++counts[status.state];
       if (!done) left.add(cost);
       if (!whole) continue;

@@ -43,6 +43,29 @@ bool is_over(const std::string& state) {
   return std::ranges::find(ends, state) != std::end(ends);
 }
 
+struct Lost {
+  const Node& node;
+  LockOwner owner;  // who was killed
+  std::string reason;
+};
+
+std::vector<Lost> all_lost(const Plan& plan, const Store& store) {
+  std::vector<Lost> lost;
+  for (const Node& node : plan.nodes) {
+    if (node.identity.empty() || store.record(node) || store.failure(node)) continue;
+    const auto folder = store.folder(node);
+    const LockOwner owner = FolderLock::owner(folder);
+    if (owner.job.empty() || in_use(folder)) continue;
+    const auto state = state_of(owner.job);
+    if (!state) break;  // each further question would take as long to remain unanswered
+    if (!is_over(*state)) continue;
+    const std::string known = state->empty() ? "" : " (" + *state + ")";
+    const std::string how = *state == "OUT_OF_MEMORY" ? "killed: out of memory, with" : "killed with";
+    lost.push_back({node, owner, how + " its Slurm job " + owner.job + known});
+  }
+  return lost;
+}
+
 }  // namespace
 
 void note_end(const std::filesystem::path& run, const std::filesystem::path& part, const JobEnd& end) {
@@ -62,18 +85,18 @@ void note_end(const std::filesystem::path& run, const std::filesystem::path& par
 
 std::map<std::string, std::string> lost_jobs(const Plan& plan, const Store& store) {
   std::map<std::string, std::string> lost;
-  for (const Node& node : plan.nodes) {
-    if (node.identity.empty() || store.record(node) || store.failure(node)) continue;
-    const auto folder = store.folder(node);
-    const std::string job = FolderLock::owner(folder).job;
-    if (job.empty() || in_use(folder)) continue;
-    const auto state = state_of(job);
-    if (!state || !is_over(*state)) continue;
-    const std::string known = state->empty() ? "" : " (" + *state + ")";
-    lost[node.label()] =
-        (*state == "OUT_OF_MEMORY" ? "killed: out of memory, with" : "killed with") + (" its Slurm job " + job + known);
-  }
+  for (const auto& one : all_lost(plan, store)) lost[one.node.label()] = one.reason;
   return lost;
+}
+
+void note_lost_jobs(const Plan& plan, const Store& store) {
+  for (const auto& [node, owner, reason] : all_lost(plan, store)) {
+    const auto folder = store.folder(node);
+    if (FolderLock::owner(folder).text() != owner.text()) continue;  // before it is locked, which puts us there
+    const auto lock = FolderLock::try_lock(folder);
+    if (!lock || store.record(node) || store.failure(node)) continue;
+    store.write_failure(node, reason, ExitCode::run_failed);
+  }
 }
 
 }  // namespace ivory::experiment

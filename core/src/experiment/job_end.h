@@ -24,4 +24,7 @@ void note_end(const std::filesystem::path& run, const std::filesystem::path& par
 // label. None of a job that still runs, waits or was queued again, nor where Slurm cannot be asked.
 std::map<std::string, std::string> lost_jobs(const Plan& plan, const Store& store);
 
+// Writes it down as their failure, unless they were begun again while Slurm was asked.
+void note_lost_jobs(const Plan& plan, const Store& store);
+
 }  // namespace ivory::experiment

@@ -14,8 +14,7 @@ NodeStatus interrupted(const Node& node, const std::filesystem::path& checkpoint
   const std::string whole =
       train.steps > 0 ? " of " + std::to_string(train.steps)
                       : ", after " + std::to_string(saved->epoch) + " of " + std::to_string(train.epochs) + " epochs";
-  return {NodeState::interrupted, "saved at step " + std::to_string(saved->step) + whole + ": it goes on from there",
-          saved->step};
+  return {NodeState::interrupted, "saved at step " + std::to_string(saved->step) + whole + ": it goes on from there"};
 }
 
 }  // namespace

@@ -17,7 +17,6 @@ constexpr NodeState node_states[] = {NodeState::done,          NodeState::runnin
 struct NodeStatus {
   NodeState state = NodeState::missing;
   std::string reason = {};  // of a failure, or why it was stopped; of what was interrupted where it goes on
-  int64_t saved_step = 0;   // of what was interrupted: the step from which it goes on
 };
 
 // `failures`: what is known beside the store's records, by label.

@@ -1,7 +1,5 @@
 #include "experiment/prepare.h"
 
-#include <spdlog/spdlog.h>
-
 #include <nlohmann/json.hpp>
 
 #include "experiment/identity.h"
@@ -35,11 +33,7 @@ PreparedPoint prepare_point(const config::Experiment& experiment, const plugin::
     if (node.identity.empty() || checked.insert(settings_of(node, point.data)).second) fresh.nodes.push_back(node);
   }
   check_before_training(fresh, point.data, Store(experiment.output), registry);
-  for (const auto& node : fresh.nodes) {
-    if (node.kind != NodeKind::task || node.trial > 0) continue;
-    const std::string sentence = seen_in_pretraining(point.plan, node, point.data);
-    if (!sentence.empty()) spdlog::warn("{}: {}", node.label(), sentence);
-  }
+  warn_of_seen_patients(point.plan, fresh, point.data);
   write_file(point.folder / "experiment.toml", config::to_toml(experiment));
   write_file(point.folder / "provenance.json", provenance.dump(2) + "\n");
   write_plan(point.folder, point.plan);

@@ -11,6 +11,7 @@
 #include "experiment/outcome.h"
 #include "experiment/pictures.h"
 #include "experiment/provenance.h"
+#include "experiment/seen_patients.h"
 #include "experiment/summary.h"
 #include "experiment/together.h"
 #include "train/files.h"
@@ -85,6 +86,7 @@ class Runner {
     } catch (const train::Interrupted& stop) {
       stopped = stop.what();
     }
+    if (stopped.empty()) stopped = stopped_;
     if (train::any(!stopped.empty(), group_)) {
       throw train::Interrupted(stopped.empty() ? "another process was stopped" : stopped);
     }
@@ -114,6 +116,7 @@ class Runner {
     try {
       if (group_.rank() == 0) {
         check_before_training(plan_, data_, store_, registry_, group_.world_size());
+        warn_of_seen_patients(plan_, plan_, data_);
       }
     } catch (const Error&) {
       refused = std::current_exception();
@@ -168,22 +171,37 @@ class Runner {
       attempt(node, [&] {
         if (group_.rank() == 0 && must_run(node)) lock = claim(node, store_);
       });
-    } catch (const train::Interrupted&) {  // the others learn of it in what they train next
+    } catch (const train::Interrupted& stop) {  // told to all at the end
+      stopped_ = stop.what();
     }
     if (!agree(lock.has_value(), node.identity, group_)) return;
-    if (group_.rank() == 0) {
-      attempt(node, [&] { train_and_record(node); });
-    } else {
-      attempt(node, [&] {
+    const auto wrong = attempt(node, [&] {
+      if (group_.rank() == 0) {
+        train_and_record(node);
+      } else {
         train::train_stage(*node.stage, *node.model, {}, data_set_of(node, data_), registry_, context(node));
-      });
-    }
+      }
+    });
+    // Of this process alone: its end is what the others notice; they would wait for it for ever.
+    if (wrong && !is_joint(wrong)) std::rethrow_exception(wrong);
     group_.barrier();  // the record is there
   }
 
+  static bool is_joint(const std::exception_ptr& wrong) {
+    try {
+      std::rethrow_exception(wrong);
+    } catch (const train::JointFailure&) {
+      return true;
+    } catch (...) {
+      return false;
+    }
+  }
+
   void run_node(const Node& node) {
+    std::optional<FolderLock> lock;  // until a failure is recorded, too
     attempt(node, [&] {
-      if (const auto lock = claim(node, store_)) train_and_record(node);
+      lock = claim(node, store_);
+      if (lock) train_and_record(node);
     });
   }
 
@@ -205,21 +223,26 @@ class Runner {
     train::discard_checkpoints(context(node));
   }
 
-  // What goes wrong is the node's failure, not the run's end.
-  void attempt(const Node& node, const std::function<void()>& body) {
+  // What goes wrong is the node's failure, not the run's end; it is returned.
+  std::exception_ptr attempt(const Node& node, const std::function<void()>& body) {
     try {
       body();
+      return nullptr;
     } catch (const train::Interrupted&) {
       throw;
     } catch (const std::bad_alloc&) {
       fail(node, "out of memory: the system gives no more", ExitCode::run_failed);
+      return std::current_exception();
     } catch (const c10::Error& error) {
       const std::string reason = error.what_without_backtrace();
       fail(node, (is_lack_of_memory(error) ? "out of memory: " : "") + reason, ExitCode::run_failed);
+      return std::current_exception();
     } catch (const Error& error) {
       fail(node, error.what(), error.code());
+      return std::current_exception();
     } catch (const std::exception& error) {
       fail(node, error.what(), ExitCode::run_failed);
+      return std::current_exception();
     }
   }
 
@@ -316,6 +339,7 @@ class Runner {
   const OpenData data_;
   const Plan plan_;
   const std::vector<std::string> left_alone_;  // why, of every node
+  std::string stopped_;                        // while it waited for a stage
   std::map<std::string, std::string> failures_;
   ExitCode failed_ = ExitCode::done;  // run_failed where any was more than a request that cannot be met
 };
@@ -333,11 +357,28 @@ void set_up_process(const config::Experiment& experiment) {
   train::install_signal_handlers();
 }
 
+// Some launchers end all processes when the first of them ends: none does before the tables are written.
+void leave_together(const Collective& group) {
+  try {
+    group.barrier();
+  } catch (const std::exception& lost) {
+    spdlog::debug("{}", lost.what());
+  }
+}
+
 // The part of a process that is not the first: it trains along and leaves the folders to the first.
 ExitCode run_along(const config::Experiment& experiment, const plugin::Registry& registry, torch::Device device,
                    const json& origin, const Collective& group, const RunOptions& options) {
   set_up_process(experiment);
-  return Runner(experiment, registry, device, origin, group, options).run();
+  Runner runner(experiment, registry, device, origin, group, options);
+  try {
+    const ExitCode code = runner.run();
+    leave_together(group);
+    return code;
+  } catch (const train::Interrupted&) {
+    leave_together(group);
+    throw;
+  }
 }
 
 }  // namespace
@@ -382,8 +423,14 @@ ExitCode run(const config::Experiment& experiment, const plugin::Registry& regis
   } catch (const train::Interrupted& stop) {
     interrupted = stop.what();
   }
-  const std::string text =
-      write_outcome(folder, experiment, registry, runner.plan(), runner.data(), runner.failures(), origin);
+  std::string text;
+  try {
+    text = write_outcome(folder, experiment, registry, runner.plan(), runner.data(), runner.failures(), origin);
+  } catch (const std::exception& error) {  // what was saved goes on all the same
+    if (interrupted.empty()) throw;
+    spdlog::warn("no tables: {}", error.what());
+  }
+  leave_together(group);
   if (!interrupted.empty()) throw train::Interrupted(interrupted + "\nTo continue: " + command);
   std::cout << "\n" << text << "\n";
   for (const auto& [name, sentence] : runner.data().missing) std::cerr << sentence << "\n";

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <ivory/error.h>
+#include <spdlog/spdlog.h>
 
 #include <set>
 
@@ -56,6 +57,14 @@ std::string seen_in_pretraining(const Plan& plan, const Node& task, const OpenDa
     }
   }
   return "";
+}
+
+void warn_of_seen_patients(const Plan& plan, const Plan& asked, const OpenData& data) {
+  for (const auto& node : asked.nodes) {
+    if (node.kind != NodeKind::task || node.trial > 0) continue;
+    const std::string sentence = seen_in_pretraining(plan, node, data);
+    if (!sentence.empty()) spdlog::warn("{}: {}", node.label(), sentence);
+  }
 }
 
 }  // namespace ivory::experiment

@@ -12,4 +12,7 @@ namespace ivory::experiment {
 // set (one of the same name is there for everyone to see); else empty. Nothing is known while caches are missing.
 std::string seen_in_pretraining(const Plan& plan, const Node& task, const OpenData& data);
 
+// Logs it as a warning, once for all trials of a task, of the tasks in `asked`, whose inputs are nodes of `plan`.
+void warn_of_seen_patients(const Plan& plan, const Plan& asked, const OpenData& data);
+
 }  // namespace ivory::experiment

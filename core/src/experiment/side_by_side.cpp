@@ -202,6 +202,11 @@ class SideBySide {
     return in_use(folder);
   }
 
+  // The part is not in use: what is known of its last end, and who had its folder then, is no longer so.
+  static void forget_end(const Node& node, const Store& store) {
+    if (const auto lock = FolderLock::try_lock(store.folder(node))) store.forget_failure(node);
+  }
+
   void start(size_t job, const Store& store) {
     const auto& experiment = experiment_of(job);
     const size_t slot = *free_slots_.begin();
@@ -214,6 +219,7 @@ class SideBySide {
         "--node",          node.folder_name(),
         "--parent",        std::to_string(getpid())};
     const int64_t until = halving_ ? halving_->until_epoch(job) : 0;
+    forget_end(node, store);
     if (until > 0) arguments.insert(arguments.end(), {"--until", std::to_string(until)});
     running_.push_back({job, slot, Child(arguments, environment, store.folder(node) / "log.txt")});
     free_slots_.erase(slot);

@@ -49,6 +49,7 @@ class Submission {
       for (const size_t input : node.inputs) depth = std::max(depth, depths[input] + 1);
       depths.push_back(depth);
       if (node.identity.empty() || store.record(node) || !seen_.insert(store.folder(node)).second) continue;
+      forget_end(node, store);
       if (levels_.size() <= depth) levels_.resize(depth + 1);
       levels_[depth].push_back({fs::absolute(folder / "experiment.toml").string(), node.folder_name()});
     }
@@ -77,6 +78,12 @@ class Submission {
   const fs::path& folder() const { return folder_; }
 
  private:
+  // So that --status and the script speak of this submission. Letting go of the lock also takes out who had the folder.
+  static void forget_end(const Node& node, const Store& store) {
+    if (!fs::exists(store.folder(node))) return;
+    if (const auto lock = FolderLock::try_lock(store.folder(node))) store.forget_failure(node);
+  }
+
   std::string submit_array(const std::string& label, const std::vector<Element>& elements,
                            const std::vector<std::string>& before) {
     const fs::path list = folder_ / (label + ".txt"), script = folder_ / (label + ".sh");
@@ -91,11 +98,14 @@ class Submission {
 
   // SIGUSR1 comes before the time limit: the part saves and is queued again. SIGTERM is a preemption, after which Slurm
   // itself queues again, or scancel, which must stay the end. bash runs a trap only between its commands or in `wait`,
-  // which it then leaves: hence the loop. What the part's process could not write of its end is written after it.
+  // which it then leaves: hence the loop. What the part's process could not write of its end is written after it. Kills
+  // for lack of memory are those in the job's control group, of the whole machine only where it has none.
   std::string array_script(const fs::path& list, const fs::path& output) const {
     const std::string stopped = std::to_string(interrupted_exit), program = shell_word(program_.string());
     return "#!/bin/bash\n"
-           "kills() { awk '$1 == \"oom_kill\" { print $2 }' /proc/vmstat; }\n"
+           "events=/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)/memory.events\n"
+           "[[ -r $events ]] || events=/proc/vmstat\n"
+           "kills() { awk '$1 == \"oom_kill\" { print $2 }' \"$events\"; }\n"
            "IFS=$'\\t' read -r experiment node < <(sed -n \"$((SLURM_ARRAY_TASK_ID + 1))p\" " +
            shell_word(list.string()) + ")\nkills=$(kills)\n" + program +
            " \"$experiment\" --node \"$node\" --set experiment.threads=\"${SLURM_CPUS_PER_TASK:-1}\" &\n"
@@ -180,11 +190,7 @@ ExitCode collect(const config::Experiment& experiment, const plugin::Registry& r
   const OpenData data = open_data(experiment, /*build=*/false);
   const Plan plan = make_plan(experiment, data.content);
   const Store store(experiment.output);
-  const auto lost = lost_jobs(plan, store);
-  for (const Node& node : plan.nodes) {
-    const auto found = lost.find(node.label());
-    if (found != lost.end()) store.write_failure(node, found->second, ExitCode::run_failed);
-  }
+  note_lost_jobs(plan, store);
   const auto failures = failures_of(plan, store);
   const fs::path folder = run_folder(experiment);
   make_writable(folder);

@@ -104,9 +104,9 @@ FolderLock& FolderLock::operator=(FolderLock&& other) noexcept {
 }
 
 bool in_use(const fs::path& folder) {
-  const int file = open((folder / lock_name).c_str(), O_RDWR | O_CLOEXEC);
-  if (file < 0) return false;  // nobody ever had it, or the store may only be read
-  const bool taken = flock(file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  const int file = open((folder / lock_name).c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return false;  // nobody ever had it
+  const bool taken = flock(file, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
   close(file);
   return taken;
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "data/heap.h"
 #include "ingest/ingest.h"
@@ -30,7 +31,10 @@ class Build {
     sources_ = list_volumes(spec_, report_.warnings);
     data::SliceCacheWriter writer(folder_, config::identity(spec_).dump());
     forget_changed(writer);
+    if (!spec_.only.whole()) keep_the_part(writer);
     const auto units = make_units(writer);
+    // Known from the start, so that what changes while a build is stopped is noticed when it goes on.
+    if (!data::has_sources(folder_)) data::write_sources(folder_, read_from_);
     report_.reused = now_.reused = now_.done;
     now_.total = static_cast<int64_t>(sources_.size());
     outcomes_.resize(units.size());
@@ -66,6 +70,13 @@ class Build {
       if (!file.volume.empty()) continue;
       for (const auto& source : sources_) writer.forget(source.name, "");
     }
+  }
+
+  // Whose volumes belong to the part may have changed since.
+  void keep_the_part(data::SliceCacheWriter& writer) const {
+    std::set<std::string> names;
+    for (const auto& source : sources_) names.insert(source.name);
+    writer.keep_only(names);
   }
 
   std::vector<Unit> make_units(const data::SliceCacheWriter& writer) {

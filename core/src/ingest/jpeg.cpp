@@ -3,8 +3,9 @@
 #include <csetjmp>
 #include <cstdio>
 // These need the ones above.
-#include <jerror.h>
 #include <jpeglib.h>
+// The codes of arithmetic coding are known only after it.
+#include <jerror.h>
 
 #include "ingest/pictures.h"
 
@@ -40,8 +41,8 @@ struct Jpeg {
 // libjpeg only warns (level −1) of what is missing or cannot be decoded, and fills it with grey.
 void on_message(j_common_ptr common, int level) {
   const int code = common->err->msg_code;
-  const bool lost =
-      code == JWRN_JPEG_EOF || code == JWRN_HIT_MARKER || code == JWRN_HUFF_BAD_CODE || code == JWRN_MUST_RESYNC;
+  const bool lost = code == JWRN_JPEG_EOF || code == JWRN_HIT_MARKER || code == JWRN_HUFF_BAD_CODE ||
+                    code == JWRN_ARITH_BAD_CODE || code == JWRN_MUST_RESYNC;
   if (level < 0 && lost) keep_and_return(common);
 }
 

@@ -56,11 +56,13 @@ Sources listed(const config::DataSpec& spec, Sources sources, std::vector<std::s
   std::set<std::string> wanted;
   for (const auto& part : spec.only.parts) {
     for (const auto& entry : list_of(spec.only.splits, part)) {
-      const size_t before = wanted.size();
+      bool found = false;
       for (const auto& source : sources) {
-        if (names(entry, source.name)) wanted.insert(source.name);
+        if (!names(entry, source.name)) continue;
+        wanted.insert(source.name);
+        found = true;
       }
-      if (wanted.size() == before) {
+      if (!found) {
         warnings.push_back(
             fmt::format("data set '{}': no volume is '{}', which '{}' of its 'only' lists", spec.name, entry, part));
       }

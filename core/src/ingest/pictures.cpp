@@ -35,12 +35,13 @@ torch::Tensor single_channel(const torch::Tensor& pixels, const fs::path& file, 
   return grey(pixels);
 }
 
-torch::Tensor empty_pixels(const fs::path& file, torch::IntArrayRef shape, torch::ScalarType type) {
+torch::Tensor empty_pixels(const fs::path& file, torch::IntArrayRef shape, torch::ScalarType type,
+                           std::optional<double> stored) {
   Scan scan;
   scan.files = {file};
   auto bytes = static_cast<double>(c10::elementSize(type));
   for (const int64_t length : shape) bytes *= static_cast<double>(length);
-  check_announced_size(bytes, scan, file);
+  check_announced_size(bytes, scan, file, stored);
   return torch::empty(shape, type);
 }
 

@@ -11,8 +11,9 @@ Scan read_png(const std::filesystem::path& file);
 Scan read_jpeg(const std::filesystem::path& file);
 Scan read_tiff(const std::filesystem::path& file);  // several pages are the slices of a volume
 
-// Memory for pixels [slices, rows, columns, channels] of that file, if it can hold so many.
-torch::Tensor empty_pixels(const std::filesystem::path& file, torch::IntArrayRef shape, torch::ScalarType type);
+// Memory for pixels of that file, if it can hold so many; `stored` is check_announced_size's.
+torch::Tensor empty_pixels(const std::filesystem::path& file, torch::IntArrayRef shape, torch::ScalarType type,
+                           std::optional<double> stored = {});
 
 // [slices, rows, columns] of [slices, rows, columns, channels]: colours become grey (0.299 R + 0.587 G + 0.114 B),
 // alpha is dropped; the scan notes it.

@@ -35,6 +35,7 @@ struct Png {
   std::string message;  // what libpng complained of
   png_structp png = nullptr;
   png_infop info = nullptr;
+  double stored = 0;  // bytes of pixels before they are expanded
 };
 
 // Both are false when libpng complains; between setjmp and there nothing lives that a destructor would end.
@@ -43,6 +44,8 @@ bool read_header(Png& from) {
   if (setjmp(png_jmpbuf(from.png)) != 0) return false;
   png_init_io(from.png, from.in);
   png_read_info(from.png, from.info);
+  from.stored = static_cast<double>(png_get_rowbytes(from.png, from.info)) *
+                static_cast<double>(png_get_image_height(from.png, from.info));
   png_set_expand(from.png);
   png_set_swap(from.png);
   png_set_interlace_handling(from.png);
@@ -67,7 +70,7 @@ Scan read_png(const fs::path& file) {
       empty_pixels(file,
                    {1, png_get_image_height(from.png, from.info), png_get_image_width(from.png, from.info),
                     png_get_channels(from.png, from.info)},
-                   type);
+                   type, from.stored);
   const auto stride = static_cast<int64_t>(png_get_rowbytes(from.png, from.info));
   IVORY_CHECK(stride * pixels.size(1) == static_cast<int64_t>(pixels.nbytes()), file.string(),
               ": the header contradicts itself about the number of pixels");

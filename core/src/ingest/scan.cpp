@@ -30,14 +30,15 @@ Scan read_scan(const std::filesystem::path& path, std::optional<int64_t> channel
   }
 }
 
-void check_announced_size(double bytes, const Scan& scan, const std::filesystem::path& file) {
+void check_announced_size(double bytes, const Scan& scan, const std::filesystem::path& file,
+                          std::optional<double> stored) {
   double on_disk = 0;
   for (const auto& part : scan.files) on_disk += static_cast<double>(std::filesystem::file_size(part));
   constexpr double densest = 1100;  // deflate reaches 1032 : 1
   const double memory = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
-  IVORY_CHECK(bytes <= densest * on_disk + (1 << 20), file.string(),
+  IVORY_CHECK(stored.value_or(bytes) <= densest * on_disk + (1 << 20), file.string(),
               fmt::format(": the header announces {:.3g} MB of voxels, which a file of {:.3g} MB cannot hold",
-                          bytes / 1e6, on_disk / 1e6));
+                          stored.value_or(bytes) / 1e6, on_disk / 1e6));
   IVORY_CHECK(bytes <= memory / 2, file.string(),
               fmt::format(": needs {:.1f} GB, over half of this machine's memory", bytes / 1e9));
 }

@@ -37,8 +37,11 @@ struct Scan {
 Scan read_scan(const std::filesystem::path& path, std::optional<int64_t> channel = {});
 
 // Throws bad_request when voxels of so many bytes cannot be in scan.files, or in this machine's memory: a damaged
-// header may announce any size. To be called before memory is taken for them. `file` begins the sentence.
-void check_announced_size(double bytes, const Scan& scan, const std::filesystem::path& file);
+// header may announce any size. To be called before memory is taken for them. `file` begins the sentence. `stored`:
+// what the file holds of them before it is unpacked (bits become bytes, indices colours), 0 where its compression
+// knows no limit.
+void check_announced_size(double bytes, const Scan& scan, const std::filesystem::path& file,
+                          std::optional<double> stored = {});
 
 // The readers behind it.
 Scan read_nifti(const std::filesystem::path& file, std::optional<int64_t> channel = {});

@@ -12,7 +12,10 @@
 namespace ivory::train {
 namespace {
 
-constexpr std::chrono::seconds to_meet(120), to_answer(1800);
+// Others may wait for the first one's cache, or for a stage that another command has: hours. One that ends closes its
+// connections, which ends the waiting at once.
+constexpr std::chrono::seconds to_meet(120), to_answer(24 * 3600);
+constexpr std::chrono::seconds to_reduce(1800);  // a gradient, by NCCL
 
 std::string first_line(const std::exception& error) {
   const std::string text = error.what();
@@ -37,7 +40,7 @@ using Backend = c10::intrusive_ptr<c10d::Backend>;
 void add_nccl(c10d::ProcessGroup& group, const c10::intrusive_ptr<c10d::Store>& store, int rank, int size) {
   using Make = c10d::Backend*(const c10::intrusive_ptr<c10d::Store>&, int, int, int64_t);
   auto* make = plugin::load_symbol<Make>("libivory_cuda.so", "ivory_cuda_nccl");
-  Backend nccl = Backend::reclaim(make(store, rank, size, to_answer.count()));
+  Backend nccl = Backend::reclaim(make(store, rank, size, to_reduce.count()));
   group.setBackend(c10::kCUDA, Type::NCCL, nccl);
 }
 

@@ -1,5 +1,6 @@
 #include "train/train_loop.h"
 
+#include <c10/util/StringUtil.h>
 #include <ivory/error.h>
 #include <ivory/random.h>
 #include <spdlog/spdlog.h>
@@ -238,8 +239,8 @@ void TrainLoop::train_step() {
   if (spec_.clip_norm > 0) {
     gradient_norm = clip_gradients(optimiser_->parameters(), spec_.clip_norm);
     if (!std::isfinite(gradient_norm)) {
-      throw run_failed(context_.label, ": the gradient's norm is ", not_finite(gradient_norm), " at step ", step_ + 1,
-                       "; the last good checkpoint: ", last_good());
+      throw JointFailure(c10::str(context_.label, ": the gradient's norm is ", not_finite(gradient_norm), " at step ",
+                                  step_ + 1, "; the last good checkpoint: ", last_good()));
     }
   }
   const double lr = schedule_.at(step_);
@@ -314,9 +315,9 @@ double TrainLoop::average_terms(double loss) {
 
 void TrainLoop::check_term(const std::string& name, double value) const {
   if (std::isfinite(value)) return;
-  throw run_failed(context_.label, ": loss term '", name, "' is ", not_finite(value), " at step ", step_ + 1,
-                   " (epoch ", position().epoch + 1, "); the last good checkpoint: ", last_good(),
-                   "; a lower learning rate, a longer warm-up or precision = \"fp32\" may help");
+  throw JointFailure(c10::str(context_.label, ": loss term '", name, "' is ", not_finite(value), " at step ", step_ + 1,
+                              " (epoch ", position().epoch + 1, "); the last good checkpoint: ", last_good(),
+                              "; a lower learning rate, a longer warm-up or precision = \"fp32\" may help"));
 }
 
 void TrainLoop::log_step(double loss, double lr, double gradient_norm) {
@@ -394,9 +395,9 @@ void TrainLoop::log_epoch(const EpochEnd& end, double seconds) {
 void TrainLoop::check_finite() const {
   for (const auto& [name, p] : optimiser_->parameters()) {
     if (p.isfinite().all().item<bool>()) continue;
-    throw run_failed(context_.label, ": parameter '", name, "' holds NaN or infinity at step ", step_,
-                     "; the last good checkpoint: ", last_good(),
-                     "; a lower learning rate, a longer warm-up or clip_norm may help");
+    throw JointFailure(c10::str(context_.label, ": parameter '", name, "' holds NaN or infinity at step ", step_,
+                                "; the last good checkpoint: ", last_good(),
+                                "; a lower learning rate, a longer warm-up or clip_norm may help"));
   }
 }
 

@@ -23,6 +23,12 @@ class Registry;
 
 namespace ivory::train {
 
+// What all processes of a stage find at the same step: none of them waits for another.
+class JointFailure : public Error {
+ public:
+  explicit JointFailure(const std::string& message) : Error(ExitCode::run_failed, message) {}
+};
+
 // Set by SIGINT/SIGTERM/SIGUSR1 (install_signal_handlers); trainers save and throw Interrupted at the next step
 // boundary.
 std::atomic<bool>& stop_requested();

@@ -44,8 +44,13 @@ std::shared_ptr<Model> loaded_model(const Arguments& arguments, const config::Mo
     return model;
   }
   const auto loaded = train::load_weights(*model, weights, command, arguments.get<double>("min-match"));
-  if (model->has_inter() && !loaded.prefix.ends_with("intra.")) {
+  if (!model->has_inter()) return model;
+  const std::string slices = "intra.";  // of the names of a stage's file
+  if (!loaded.prefix.ends_with(slices)) {
     std::cerr << weights.string() << " holds a slice backbone alone: projection and volume backbone are random\n";
+  } else if (const auto outer = loaded.prefix.substr(0, loaded.prefix.size() - slices.size());
+             train::below(outer + "inter.", loaded.tensors).empty()) {
+    std::cerr << weights.string() << " holds no volume backbone: it is random\n";
   }
   return model;
 }

@@ -262,7 +262,11 @@ ExitCode run(const Request& request) {
     if (!request.slurm) write_sweep_reports(experiments, registry);
     return code;
   } catch (const ivory::train::Interrupted&) {
-    write_sweep_reports(experiments, registry);
+    try {
+      write_sweep_reports(experiments, registry);
+    } catch (const std::exception& error) {  // what was saved goes on all the same
+      std::cerr << "no report of the sweep: " << error.what() << "\n";
+    }
     throw;
   }
 }
