@@ -24,7 +24,8 @@ TEST(DoesItLearn, PlansEveryRowOfItsTable) {
   ASSERT_EQ(status, 0) << plan;
   // 7 stages; 6 tasks from 6 beginnings, 5 trials each.
   EXPECT_THAT(plan, HasSubstr("does_it_learn: 187 nodes"));
-  for (const char* stage : {"slices", "masked", "volumes", "agreement", "dc-slices", "dc-masked", "dc-volumes"}) {
+  for (const char* stage : {"slices", "masked, from slices", "volumes, from masked", "agreement, from slices",
+                            "dc-slices", "dc-masked, from dc-slices", "dc-volumes, from dc-masked"}) {
     EXPECT_THAT(plan, HasSubstr(std::string("stage ") + stage + ": "));
   }
   EXPECT_THAT(plan, HasSubstr("task neck-tokens, from masked, trial 5"));
