@@ -193,7 +193,8 @@ class DryRun {
     for (const auto& node : plan.nodes) {
       const NodeStatus status = status_of(node, store);
       const bool done = status.state == NodeState::done;
-      const Estimate cost = remaining(costs.emplace_back(costs_.of(node, data, store)), node, store.folder(node));
+      const Estimate& all = costs.emplace_back(costs_.of(node, data, store));
+      const Estimate cost = done ? all : remaining(all, node, store.folder(node));
       ++counts[status.state];
       if (!done) left.add(cost);
       if (!whole) continue;

@@ -99,4 +99,9 @@ void note_lost_jobs(const Plan& plan, const Store& store) {
   }
 }
 
+void forget_end(const Node& node, const Store& store) {
+  if (!std::filesystem::exists(store.folder(node))) return;
+  if (const auto lock = FolderLock::try_lock(store.folder(node))) store.forget_failure(node);
+}
+
 }  // namespace ivory::experiment

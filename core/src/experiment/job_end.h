@@ -27,4 +27,8 @@ std::map<std::string, std::string> lost_jobs(const Plan& plan, const Store& stor
 // Writes it down as their failure, unless they were begun again while Slurm was asked.
 void note_lost_jobs(const Plan& plan, const Store& store);
 
+// A part that is begun again and is not in use: what is known of its last end, and who had its folder then, no longer
+// holds.
+void forget_end(const Node& node, const Store& store);
+
 }  // namespace ivory::experiment

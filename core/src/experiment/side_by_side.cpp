@@ -15,6 +15,7 @@
 #include "experiment/device.h"
 #include "experiment/estimate.h"
 #include "experiment/halving.h"
+#include "experiment/job_end.h"
 #include "experiment/job_queue.h"
 #include "experiment/log.h"
 #include "experiment/outcome.h"
@@ -200,11 +201,6 @@ class SideBySide {
   static bool taken(const fs::path& folder) {
     make_writable(folder);
     return in_use(folder);
-  }
-
-  // The part is not in use: what is known of its last end, and who had its folder then, is no longer so.
-  static void forget_end(const Node& node, const Store& store) {
-    if (const auto lock = FolderLock::try_lock(store.folder(node))) store.forget_failure(node);
   }
 
   void start(size_t job, const Store& store) {

@@ -49,7 +49,7 @@ class Submission {
       for (const size_t input : node.inputs) depth = std::max(depth, depths[input] + 1);
       depths.push_back(depth);
       if (node.identity.empty() || store.record(node) || !seen_.insert(store.folder(node)).second) continue;
-      forget_end(node, store);
+      forget_end(node, store);  // --status and the script speak of this submission
       if (levels_.size() <= depth) levels_.resize(depth + 1);
       levels_[depth].push_back({fs::absolute(folder / "experiment.toml").string(), node.folder_name()});
     }
@@ -78,12 +78,6 @@ class Submission {
   const fs::path& folder() const { return folder_; }
 
  private:
-  // So that --status and the script speak of this submission. Letting go of the lock also takes out who had the folder.
-  static void forget_end(const Node& node, const Store& store) {
-    if (!fs::exists(store.folder(node))) return;
-    if (const auto lock = FolderLock::try_lock(store.folder(node))) store.forget_failure(node);
-  }
-
   std::string submit_array(const std::string& label, const std::vector<Element>& elements,
                            const std::vector<std::string>& before) {
     const fs::path list = folder_ / (label + ".txt"), script = folder_ / (label + ".sh");
