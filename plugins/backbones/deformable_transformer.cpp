@@ -125,18 +125,21 @@ class DeformableTransformer : public ivory::Backbone {
     IVORY_CHECK(tokens.dim() == 3 && tokens.size(2) == width_, "deformable-transformer needs tokens [B, F, ", width_,
                 "], but got a tensor of shape ", tokens.sizes());
     Tensor x = design_.over_slices ? tokens : resample(tokens, frames_);
+    attended_ = design_.over_slices ? x.size(1) : width_;
     if (design_.positional != "none") x = x + encoding(x);
     for (const auto& layer : *layers) x = layer->as<LayerImpl>()->forward(x);
     return {.levels = {}, .pooled = F::normalize(x.mean(1), F::NormalizeFuncOptions().dim(1)), .tokens = x};
   }
 
-  std::vector<Tensor> sampled_positions() const override {
-    std::vector<Tensor> positions_per_layer;
+  ivory::SampledPositions sampled_positions() const override {
+    using Axis = ivory::SampledPositions::Axis;
+    ivory::SampledPositions all{
+        .axis = design_.over_slices ? Axis::slice : Axis::embedding, .length = attended_, .layers = {}};
     for (const auto& layer : *layers) {
       const auto& sampled = layer->as<LayerImpl>()->attention->positions();
-      if (sampled.defined()) positions_per_layer.push_back(sampled);
+      if (sampled.defined()) all.layers.push_back(sampled);
     }
-    return positions_per_layer;
+    return all;
   }
 
  private:
@@ -147,7 +150,8 @@ class DeformableTransformer : public ivory::Backbone {
 
   Design design_;
   int64_t frames_, width_;
-  Tensor positions;  // [F, D]
+  int64_t attended_ = 0;  // length of the attended axis in the last forward
+  Tensor positions;       // [F, D]
   nn::ModuleList layers{nullptr};
 };
 

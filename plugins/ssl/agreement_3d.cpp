@@ -36,6 +36,7 @@ class Agreement3D : public ivory::Objective {
   void after_step(ivory::Model&, const ivory::StageContext& stage) override { clustering->after_step(stage); }
   ivory::Diagnostics diagnostics() const override { return clustering->diagnostics(); }
   double plateau() const override { return clustering->plateau(); }
+  int64_t prototype_count() const override { return clustering->prototype_count(); }
 
  protected:
   // → unit rows [V·B, D]
@@ -75,7 +76,7 @@ class DeepClusterAgreement : public Agreement3D<ivory::nn::DeepCluster> {
     return {{"agreement_3d", clustering(embed(model, batch), views(batch), batch.index)}};
   }
   void before_epoch(ivory::Model& model, const ivory::StageContext& stage) override {
-    clustering->before_epoch(stage, {&model}, [&](const ivory::Batch& batch) { return embed(model, batch); });
+    clustering->before_epoch(stage, [&](const ivory::Batch& batch) { return embed(model, batch); });
   }
   Tensor prototype_scores(ivory::Model& model, const Tensor& samples) override {
     return clustering->scores(model.embed(samples).pooled);

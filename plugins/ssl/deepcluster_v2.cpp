@@ -32,9 +32,8 @@ class DeepClusterV2 : public ivory::Objective {
 
   void before_training(ivory::Model&, const ivory::StageContext& stage) override { clustering->before_training(stage); }
   void before_epoch(ivory::Model& model, const ivory::StageContext& stage) override {
-    clustering->before_epoch(stage, {model.intra.get(), head.get()}, [&](const ivory::Batch& batch) {
-      return ivory::nn::embed_crops(model, head, batch.views);
-    });
+    clustering->before_epoch(
+        stage, [&](const ivory::Batch& batch) { return ivory::nn::embed_crops(model, head, batch.views); });
   }
   void before_step(ivory::Model&, const ivory::StageContext& stage) override { clustering->before_step(stage); }
   void after_step(ivory::Model&, const ivory::StageContext& stage) override { clustering->after_step(stage); }
@@ -43,6 +42,7 @@ class DeepClusterV2 : public ivory::Objective {
     return clustering->scores(ivory::nn::embed_crops(model, head, {samples}));
   }
   double plateau() const override { return clustering->plateau(); }
+  int64_t prototype_count() const override { return clustering->prototype_count(); }
 
  private:
   torch::nn::Sequential head{nullptr};

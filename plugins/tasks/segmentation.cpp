@@ -208,7 +208,9 @@ Descriptor<Task> segmentation() {
       .source = "Nguyen et al., AAAI 2023; Ronneberger et al., MICCAI 2015",
       .options = {{.name = "decoder_channels",
                    .fallback = std::vector<int64_t>{256, 128, 64, 32, 16},
-                   .help = "Channels of the decoder's blocks, deepest first: one per level of the slice backbone.",
+                   .help =
+                       "Channels of the decoder's blocks, deepest first: one per level of the slice backbone. With a "
+                       "last one below 16 a class may find no channel and is then never predicted.",
                    .minimum = 1,
                    .maximum = 4096,
                    .unit = "channels",

@@ -151,6 +151,14 @@ TEST(ConfigMistakes, WhatContradictsItself) {
               testing::Contains(HasSubstr("class 'left' has none of the labels of data.head.phantom.labels")));
 }
 
+TEST(ConfigMistakes, ARunNamedStoreWouldLieInTheStore) {
+  EXPECT_THAT(
+      mistakes(complete(), {"experiment.name=store"}),
+      testing::ElementsAre(HasSubstr("--set experiment.name: an experiment named 'store' would share its folder "
+                                     "with the store of all results: give it another experiment.name")));
+  EXPECT_THAT(mistakes(complete(), {"experiment.name=stores"}), testing::IsEmpty());
+}
+
 TEST(ConfigMistakes, AnObjectiveThatCannotBeBuiltSmallIsLeftToTheTrainer) {
   const auto without_inter =
       replaced(complete(), "volume_backbone = {name = \"deformable-transformer\", axis = \"slice\"}\n", "");

@@ -62,6 +62,22 @@ TEST(ConfigOverride, UnknownPathsNameTheNearest) {
   }
 }
 
+TEST(ConfigOverride, AStarStandsForEveryElementAndMustFindOne) {
+  const Experiment experiment =
+      parse_one(complete(), {"stage.*.optimiser.lr=0.25", "stage.*.objectives.*.weight=2", "data.*.modality=ct"});
+  for (const auto& stage : experiment.stages) {
+    EXPECT_DOUBLE_EQ(stage.train.optimiser.lr, 0.25) << stage.name;
+    for (const auto& objective : stage.objectives) EXPECT_DOUBLE_EQ(objective.weight, 2) << stage.name;
+  }
+  EXPECT_EQ(experiment.data[0].modality, "ct");
+  EXPECT_THAT(mistakes(complete(), {"stages.*.steps=1"}),
+              ElementsAre("--set stages.*.steps: 'stages.*.steps' matches nothing in this experiment; "
+                          "did you mean 'stage.*.steps'?"));
+  EXPECT_THAT(mistakes(complete(), {"stage.slices.objectivs.*.weight=2"}),
+              ElementsAre("--set stage.slices.objectivs.*.weight: 'stage.slices.objectivs.*.weight' matches nothing in "
+                          "this experiment"));
+}
+
 TEST(ConfigOverride, ValuesAreValidatedAtTheirOverride) {
   EXPECT_THAT(mistakes(complete(), {"stage.slices.epochs=0", "stage.slices.precision=fp16"}),
               ElementsAre("--set stage.slices.epochs: 'stage.slices.epochs' must be at least 1, got integer 0",
@@ -120,6 +136,7 @@ TEST(ConfigSweep, ItsOwnMistakes) {
       {"", "'sweep' needs 'parameters'"},
       {"mode = \"list\"\ntrials = [{\"stage.slices.epochs\" = 1}]\nparameters = {}", "is not used by mode \"list\""},
       {"parameters = {\"stage.slics.epochs\" = [1]}", "did you mean 'stage.slices.epochs'?"},
+      {"parameters = {\"tsk.*.epochs\" = [1]}", "'tsk.*.epochs' matches nothing in this experiment; did you mean"},
       {"seed = [1]\nparameters = {\"experiment.seed\" = [1]}", "unknown key 'seed' in sweep; did you mean 'seeds'?"},
   };
   for (const auto& [sweep, message] : cases) {

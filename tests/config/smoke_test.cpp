@@ -71,6 +71,10 @@ TEST(Smoke, TheResolvedFileIsTheSameSmokeRun) {
   EXPECT_EQ(to_toml(again), to_toml(experiment));
 }
 
+TEST(Smoke, AStarMayFindNothing) {
+  EXPECT_THAT(smoke_mistakes(complete() + smoke + "\"stage.slices.probes.*.epochs\" = 1\n"), testing::IsEmpty());
+}
+
 TEST(Smoke, AFileMustSayItsTinySize) {
   EXPECT_THAT(smoke_mistakes(complete()), testing::Contains(HasSubstr("needs 'smoke'")));
   EXPECT_THAT(smoke_mistakes(complete() + "[smoke]\nsteps = 3\n"),

@@ -55,6 +55,33 @@ TEST_P(Loader, ProcessesWithAPartOfTheBatchEachSeeOneProcesssBatches) {
   }
 }
 
+// As banks are filled: every process gets as many batches, all of them full.
+TEST_P(Loader, TheLastBatchIsFilledUpWithTheFirstSamples) {
+  const int64_t batch = 5, full = (samples() + batch - 1) / batch;
+  const LoaderOptions options{.batch_size = batch, .shuffle = false, .drop_last = false, .fill_last = true};
+  const auto one = loader(options).epoch(0);
+  ASSERT_EQ(static_cast<int64_t>(one.size()), full);
+  if (GetParam() == Kind::slices || GetParam() == Kind::volumes) {
+    std::vector<int64_t> expected;
+    for (int64_t i = 0; i < full * batch; ++i) expected.push_back(i % samples());
+    EXPECT_EQ(indices(one), expected);
+  }
+  std::vector<std::vector<Tensors>> parts;
+  for (int64_t rank = 0; rank < batch; ++rank) {
+    auto own = options;
+    own.batch_size = 1;
+    own.rank = rank;
+    own.world_size = batch;
+    parts.push_back(loader(own).epoch(0));
+    ASSERT_EQ(static_cast<int64_t>(parts.back().size()), full) << "of process " << rank;
+  }
+  for (size_t i = 0; i < one.size(); ++i) {
+    std::vector<Tensors> pieces;
+    for (const auto& part : parts) pieces.push_back(part[i]);
+    EXPECT_TRUE(same(joined(pieces), one[i])) << "batch " << i;
+  }
+}
+
 TEST_P(Loader, ABatchSmallerThanTheNumberOfProcessesIsRefused) {
   const int64_t batch = 3, processes = 4;
   const auto failure = failure_of([&] { loader({.batch_size = batch / processes, .world_size = processes}); });

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs every command of the docs: the ```sh blocks of a file make one script, run in a scratch folder that looks like the
-# checkout. README's first block (set up, quickstart, all tests) is what .ci/run and the quickstart's own test do.
+# checkout. README's first block (set up, quickstart, all tests) is what .ci/run and the quickstart's own test do. Smoke
+# runs of tables are planned only: tests/experiment/smoke_tables.py runs them.
 set -euo pipefail
 source_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 scratch=$(mktemp -d)
@@ -11,7 +12,8 @@ failures=0
 
 # blocks FILE SKIP: the lines of its sh blocks after the first SKIP of them.
 blocks() {
-  awk -v skip="$2" '/^ *```sh$/ { if (++count > skip) inside = 1; next } /^ *```$/ { inside = 0 } inside' "$1"
+  awk -v skip="$2" '/^ *```sh$/ { if (++count > skip) inside = 1; next } /^ *```$/ { inside = 0 } inside' "$1" |
+    sed '/--dry-run/!s,^scripts/run-experiment --smoke experiments/table,scripts/run-experiment --dry-run --smoke experiments/table,'
 }
 
 # check FILE SKIP

@@ -57,11 +57,14 @@ inline Visit visit(const std::string& html, const std::string& script) {
   return result;
 }
 
+inline bool has_browser() {
+  return std::system((std::string("command -v ") + browser + " > /dev/null").c_str()) == 0;
+}
+
 class InBrowser : public ::testing::Test {
  protected:
   void SetUp() override {
-    const std::string probe = std::string("command -v ") + browser + " > /dev/null";
-    if (std::system(probe.c_str()) != 0) GTEST_SKIP() << browser << " is not installed (scripts/test installs it)";
+    if (!has_browser()) GTEST_SKIP() << browser << " is not installed (scripts/test installs it)";
   }
 };
 

@@ -62,9 +62,15 @@ class DryRunTest : public testing::Test {
     for (const char* name : {"resnet", "deepcluster_v2", "segmentation"}) {
       registry_.load(std::string(IVORY_BINARY_DIR "/lib/ivory/plugins/libivory_") + name + ".so");
     }
-    experiment_ = config::parse_experiments(text, "costs.toml",
-                                            {"experiment.output=" + (folder_.path() / "runs").string()}, registry_)
-                      .front();
+    experiment_ = parsed("");
+  }
+  // With what the stage says besides.
+  config::Experiment parsed(const std::string& of_stage) {
+    std::string whole = text;
+    whole.insert(whole.find("[stage.views.slice]"), of_stage);
+    return config::parse_experiments(whole, "costs.toml", {"experiment.output=" + (folder_.path() / "runs").string()},
+                                     registry_)
+        .front();
   }
   void plan() {
     plan_ = make_plan(experiment_, open_data(experiment_, /*build=*/true).content);
@@ -111,7 +117,7 @@ TEST_F(DryRunTest, EveryPartSaysHowFarItIsAndWhatIsLeftOfItsTime) {
   save(plan_.nodes[0], 10);
   make_writable(store().folder(plan_.nodes[1]));
   const FolderLock running(store().folder(plan_.nodes[1]));
-  record(plan_.nodes[3].folder_name(), plan_.nodes[3].identity, {{"seconds", 80.0}, {"peak_mib", 700}});
+  record(plan_.nodes[3].folder_name(), plan_.nodes[3].identity, {{"seconds", 80.0}, {"steps", 50}, {"peak_mib", 700}});
   make_writable(store().folder(plan_.nodes[4]));
   store().write_failure(plan_.nodes[4], "diverged", ExitCode::run_failed);
 
@@ -137,7 +143,7 @@ TEST_F(DryRunTest, OfATaskByEpochsWhatItHasSavedIsNotLeftHoweverItEnded) {
   experiment_.tasks[0].train.steps = 0;
   experiment_.tasks[0].train.epochs = 4;
   plan();
-  record(plan_.nodes[1].folder_name(), plan_.nodes[1].identity, {{"seconds", 80.0}});
+  record(plan_.nodes[1].folder_name(), plan_.nodes[1].identity, {{"seconds", 80.0}, {"steps", 20}, {"epochs", 4.0}});
   save(plan_.nodes[2], 5, 1);
   save(plan_.nodes[3], 15, 3);
   store().write_failure(plan_.nodes[3], "diverged", ExitCode::run_failed);
@@ -156,12 +162,85 @@ TEST_F(DryRunTest, PartsThatWereNeverMeasuredAreLeftOutOfTheTimeAndCounted) {
   EXPECT_THAT(described(), Not(HasSubstr("memory measured")));
 }
 
-// ResNet-18 for one channel without its classifier has 11 170 240 parameters, the projection of its 960 channels to
-// tokens of 1024 another 984 064; each has four bytes, and so have its gradient and its momentum.
+// ResNet-18 for one channel without its classifier has 11 170 240 parameters, the projection of its 1472 channels to
+// tokens of 640 another 942 720; each has four bytes, and so have its gradient and its momentum.
 TEST_F(DryRunTest, TheMemoryOfTheModelIsThatOfItsParametersThreeTimes) {
   EXPECT_THAT(described(),
-              HasSubstr("  memory: weights, gradients and optimiser state of the model 139 MiB, loaders at "
-                        "most 64 MiB;"));
+              HasSubstr("  memory: weights, gradients and optimiser state of the model at most 139 MiB (stage slices), "
+                        "loaders at most 64 MiB; heads, queues and memory banks of objectives"));
+}
+
+// ResNet-50 has 23 501 760 without its classifier and for one channel, the projection of its 5888 channels 3 768 960.
+TEST_F(DryRunTest, AStagesOwnModelIsWhatItsMemoryIsOf) {
+  experiment_ = parsed("[stage.model]\nslice_backbone = { name = \"resnet\", depth = 50, in_channels = 1 }\n");
+  EXPECT_THAT(described(), HasSubstr("of the model at most 312 MiB (stage slices)"));
+}
+
+TEST_F(DryRunTest, OfAPartThatRanOnAGpuTheMeasuredMemoryIsTheHosts) {
+  plan();
+  record("stage-slices-0123456789ab", "0123456789abcdef",
+         {{"seconds", 40.0}, {"steps", 20}, {"peak_mib", 1200}, {"provenance", {{"device", "cuda"}}}});
+  EXPECT_THAT(described(), HasSubstr(", 1200 MiB of the host's memory measured, the GPU's not\n"));
+}
+
+// 20 steps of 4 × 2 crops of 125 × 125 and 10 of 4 images of that size were measured: a 16th and a 40th of the pixels.
+TEST_F(DryRunTest, TimeGrowsWithStepsBatchesAndPixels) {
+  plan();
+  record("stage-slices-0123456789ab", "0123456789abcdef",
+         {{"seconds", 5.0}, {"steps", 20}, {"work", {{"samples", 80}, {"megapixels", 2.5}}}});
+  record("task-organ-0123456789ab", "0123456789abcdef",
+         {{"seconds", 2.0}, {"steps", 10}, {"work", {{"samples", 40}, {"megapixels", 0.625}}}});
+  EXPECT_THAT(described(),
+              HasSubstr("stage slices: to do, 40 steps, 40 megapixels, about 80 s at the measured rate\n"));
+  EXPECT_THAT(described(), HasSubstr("trial 2: to do, 50 steps, 25 megapixels, about 80 s at the measured rate\n"));
+}
+
+// One epoch of 40 images of 250 × 250 took 2 s.
+TEST_F(DryRunTest, TheTimeOfATaskByEpochsGrowsWithThemAndItsPixelsAndNotWithItsBatch) {
+  experiment_.tasks[0].train.steps = 0;
+  experiment_.tasks[0].train.epochs = 40;
+  plan();
+  record("task-organ-0123456789ab", "0123456789abcdef",
+         {{"seconds", 2.0}, {"steps", 5}, {"epochs", 1.0}, {"work", {{"samples", 40}, {"megapixels", 2.5}}}});
+  EXPECT_THAT(described(), HasSubstr("trial 2: to do, about 80 s at the measured rate\n"));
+  experiment_.tasks[0].train.batch_size = 4;
+  experiment_.tasks[0].size = 125;
+  EXPECT_THAT(described(), HasSubstr("trial 2: to do, about 20 s at the measured rate\n"));
+}
+
+TEST_F(DryRunTest, WhereARecordDoesNotSayWhatItsTimeWasForThatIsTold) {
+  plan();
+  record("task-organ-0123456789ab", "0123456789abcdef", {{"seconds", 80.0}});
+  EXPECT_THAT(described(), HasSubstr("25 megapixels, about 80 s, what one of that name took, whatever its settings\n"));
+}
+
+TEST_F(DryRunTest, EveryPartStandsBelowWhatItBeginsFrom) {
+  plan();
+  const std::string said = described();
+  const auto at = [&](const std::string& line) { return said.find("\n" + line + ": to do"); };
+  EXPECT_LT(at("  stage slices"), at("    task organ, from slices, trial 1"));
+  EXPECT_LT(at("    task organ, from slices, trial 2"), at("  task organ, from scratch, trial 1"));
+  EXPECT_NE(at("  task organ, from scratch, trial 2"), std::string::npos);
+}
+
+TEST_F(DryRunTest, OfASweepTheFirstPointIsToldInFullAndWhatIsNewOfTheOthers) {
+  const auto points =
+      config::parse_experiments(std::string(text) +
+                                    "[sweep]\nparameters = { \"stage.slices.optimiser.lr\" = [0.01, 0.02], "
+                                    "\"data.scans.phantom.volumes\" = [3, 4] }\n",
+                                "costs.toml", {"experiment.output=" + (folder_.path() / "runs").string()}, registry_);
+  ASSERT_EQ(points.size(), 4u);
+  const std::string said = describe_plans(points, registry_);
+  const auto count = [&](const std::string& part) {
+    size_t found = 0;
+    for (size_t i = said.find(part); i != std::string::npos; i = said.find(part, i + 1)) ++found;
+    return found;
+  };
+  EXPECT_EQ(count("  data scans: no cache yet; it is built of 3 volumes"), 1u);
+  EXPECT_EQ(count("  data scans: no cache yet; it is built of 4 volumes"), 1u);
+  EXPECT_EQ(count("  memory: "), 1u);
+  EXPECT_EQ(count("  stage slices: without data"), 1u);
+  EXPECT_EQ(count("  0 of 5 parts done, 5 without data\n"), 4u);
 }
 
 }  // namespace

@@ -34,6 +34,19 @@ class Plain : public Brightness {
   torch::Tensor prototype_scores(Model&, const torch::Tensor&) override { return {}; }
 };
 
+// Says that it looked at two positions, and on which axis.
+class Looking : public fixtures::TinyTokenBackbone {
+ public:
+  explicit Looking(SampledPositions::Axis axis, int64_t length) : TinyTokenBackbone(4), axis_(axis), length_(length) {}
+  SampledPositions sampled_positions() const override {
+    return {.axis = axis_, .length = length_, .layers = {torch::tensor({{{0.5, 2.0}}}), torch::tensor({{{1.0, 3.0}}})}};
+  }
+
+ private:
+  SampledPositions::Axis axis_;
+  int64_t length_;
+};
+
 data::VolumeData flat_volume(const std::string& name, int64_t value) {
   auto volume = data::testing::make_volume(name, {6, 12, 10}, "int16", /*with_labels=*/false);
   volume.pixels.fill_(value);  // of a window of 0 … 2000
@@ -81,6 +94,25 @@ TEST_F(PicturesTest, VolumesComeOneByOneInTheModelsFrames) {
   EXPECT_EQ(objective->shapes.size(), 3u);
   EXPECT_EQ(objective->shapes.front(), (std::vector<int64_t>{1, 4, 1, 8, 8}));
   EXPECT_FALSE(pictures.attention) << "this backbone does not tell where it looked";
+}
+
+TEST_F(PicturesTest, AttentionIsOfTheAxisThatTheBackboneNames) {
+  using Axis = SampledPositions::Axis;
+  const auto attention = [&](Axis axis, int64_t length) {
+    model_ = std::make_shared<Model>(std::make_shared<fixtures::TinyBackbone>(4),
+                                     std::make_shared<Looking>(axis, length), LevelUse::last, 4, 4);
+    return draw(std::make_shared<Plain>(SampleKind::volume)).attention;
+  };
+  const auto of_slices = attention(Axis::slice, 4), of_entries = attention(Axis::embedding, 640);
+  ASSERT_TRUE(of_slices && of_entries);
+  EXPECT_TRUE(of_slices->of_slices);
+  EXPECT_EQ(of_slices->length, 4);
+  EXPECT_EQ(of_slices->positions, (std::vector<std::vector<std::vector<double>>>{{{0.5, 2}}, {{1, 3}}}));
+  EXPECT_FALSE(of_entries->of_slices);
+  EXPECT_EQ(of_entries->length, 640);
+  EXPECT_EQ(of_entries->positions, of_slices->positions);
+  EXPECT_EQ(of_entries->volume, "bright");
+  EXPECT_EQ(of_entries->file, "") << "its slices do not stand above the positions";
 }
 
 TEST_F(PicturesTest, AnObjectiveWithoutPrototypesDrawsNone) {

@@ -54,6 +54,20 @@ TEST(PlanChart, SaysTheSameInWords) {
                               "task organs, from scratch, trial 2: out of memory &lt;here&gt;</td>"));
 }
 
+TEST(PlanChart, TheTableHasWhatPartsTookAndWhatTheOthersWillTake) {
+  auto chart = five();
+  chart.parts[0].seconds = 40, chart.parts[0].peak_mib = 700;
+  chart.parts[1].seconds = 120;
+  chart.parts[3].seconds = 20, chart.parts[3].peak_mib = 900;
+  chart.parts[4].seconds = 30, chart.parts[4].peak_mib = 800;
+  chart.parts.push_back(task("organs", "scratch", 3, NodeState::missing));
+  const auto html = to_html(chart);
+  EXPECT_THAT(html, HasSubstr("<td>1</td><td>done</td><td>40 s</td><td>700 MiB</td></tr>"));
+  EXPECT_THAT(html, HasSubstr("<td>1</td><td>running</td><td>about 2.0 min left</td><td>–</td></tr>"));
+  EXPECT_THAT(html, HasSubstr("<td>1</td><td>to do</td><td>–</td><td>–</td></tr>"));
+  EXPECT_THAT(html, HasSubstr("</td><td>20 s; about 30 s left, without 1 part never measured</td><td>900 MiB</td>"));
+}
+
 // Right edges of boxes lie left of what begins from them, and no two boxes of a column overlap.
 TEST(PlanChart, BoxesDoNotOverlap) {
   PlanChart chart{.title = "Plan"};

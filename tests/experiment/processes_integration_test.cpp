@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "data/cache_fixtures.h"
@@ -98,24 +99,54 @@ columns = [{ label = "IoU", task = "organ" }]
 // weight. A part of a batch by itself, statistics or codes of one process alone, is off by 0.5 and more.
 constexpr double tolerance = 1e-3;
 
+// What a launcher puts into the environment: of all its processes, and of each.
+struct Launcher {
+  const char* name;
+  std::function<std::string(int size)> all;
+  std::function<std::string(int rank)> each;
+};
+
+std::string meeting_point() {
+  return " MASTER_ADDR=127.0.0.1 MASTER_PORT=" + std::to_string(test::free_port());
+}
+
+const Launcher torchrun = {
+    "torchrun", [](int size) { return "WORLD_SIZE=" + std::to_string(size) + meeting_point(); },
+    [](int rank) { return "RANK=" + std::to_string(rank) + " LOCAL_RANK=" + std::to_string(rank); }};
+
+const Launcher mpirun = {"mpirun",
+                         [](int size) { return "OMPI_COMM_WORLD_SIZE=" + std::to_string(size) + meeting_point(); },
+                         [](int rank) {
+                           const std::string number = std::to_string(rank);
+                           return "OMPI_COMM_WORLD_RANK=" + number + " OMPI_COMM_WORLD_LOCAL_RANK=" + number;
+                         }};
+
+// Whose processes find host and port by themselves.
+const Launcher srun = {
+    "srun",
+    [](int size) {
+      int port = 0;
+      while (port < 10000 || port >= 60000) port = test::free_port();
+      return "SLURM_JOB_ID=0 SLURM_STEP_NODELIST=localhost SLURM_STEP_NUM_TASKS=" + std::to_string(size) +
+             " SLURM_STEP_ID=" + std::to_string(port - 10000);
+    },
+    [](int rank) { return "SLURM_PROCID=" + std::to_string(rank) + " SLURM_LOCALID=" + std::to_string(rank); }};
+
 class Together : public testing::Test {
  protected:
   Together() { std::ofstream(folder_.path() / "together.toml") << experiment; }
 
   // The greatest exit code of `size` processes, and what they say. `disturb`: shell commands that run beside them; $1,
   // … are their process ids.
-  Answer run(int size, const std::string& output, const std::string& disturb = "", const std::string& more = "") const {
+  Answer run(int size, const std::string& output, const std::string& disturb = "", const std::string& more = "",
+             const Launcher& launcher = torchrun) const {
     const std::string program = IVORY_BINARY_DIR "/bin/run-experiment " + (folder_.path() / "together.toml").string() +
                                 " --output " + (folder_.path() / output).string() + more;
     std::string script =
         "exec 2>&1; worst=0; set --; export IVORY_CACHE=" + (folder_.path() / "caches").string() + "; ";
-    if (size > 1) {
-      script += "export WORLD_SIZE=" + std::to_string(size) +
-                " MASTER_ADDR=127.0.0.1 MASTER_PORT=" + std::to_string(test::free_port()) + "; ";
-    }
+    if (size > 1) script += "export " + launcher.all(size) + "; ";
     for (int rank = 0; rank < size; ++rank) {
-      const std::string number = std::to_string(rank);
-      script += (size > 1 ? "RANK=" + number + " LOCAL_RANK=" + number + " " : "") + program + " & set -- $@ $!; ";
+      script += (size > 1 ? launcher.each(rank) + " " : "") + program + " & set -- $@ $!; ";
     }
     script += disturb +
               " for p in $@; do wait $p; code=$?; echo ended with $code; [ $code -gt $worst ] && worst=$code; done; "
@@ -180,9 +211,35 @@ TEST_F(Together, SeveralProcessesEndWithTheWeightsOfOneWhateverBefallsThem) {
   expect_the_same_weights("one", "disturbed");
 }
 
+// Five volumes in batches of 4 and 40 slices in batches of 16: neither the filling of the bank nor an epoch divides
+// evenly.
+TEST_F(Together, DeepClusterOfVolumesEndsWithTheWeightsOfOneProcess) {
+  std::string text = experiment;
+  const auto replace = [&](const std::string& old, const std::string& by) {
+    ASSERT_NE(text.find(old), std::string::npos) << old;
+    text.replace(text.find(old), old.size(), by);
+  };
+  replace("volumes = 4", "volumes = 5");
+  replace("trials = 2", "trials = 1");
+  replace("batch_size = 8\nclip_norm", "batch_size = 16\nclip_norm");
+  replace("\"agreement-3d\", prototypes = 2", "\"agreement-3d\", codes = \"deepcluster-v2\", clusters = [3, 2]");
+  std::ofstream(folder_.path() / "together.toml") << text;
+  const Answer one = run(1, "one");
+  ASSERT_EQ(one.code, 0) << one.text;
+  for (const int size : {2, 4}) {
+    const Answer several = run(size, "several-" + std::to_string(size));
+    ASSERT_EQ(several.code, 0) << several.text;
+    expect_the_same_weights("one", "several-" + std::to_string(size));
+  }
+}
+
+class TogetherBy : public Together, public testing::WithParamInterface<Launcher> {};
+INSTANTIATE_TEST_SUITE_P(Launchers, TogetherBy, testing::Values(torchrun, mpirun, srun),
+                         [](const auto& one) { return one.param.name; });
+
 // Of the last stage: before the first one is trained, and by every process.
-TEST_F(Together, ABatchSmallerThanTheNumberOfProcessesIsRefused) {
-  const Answer four = run(4, "refused", "", " --set stage.volumes.batch_size=2");
+TEST_P(TogetherBy, ABatchSmallerThanTheNumberOfProcessesIsRefused) {
+  const Answer four = run(4, "refused", "", " --set stage.volumes.batch_size=2", GetParam());
   EXPECT_EQ(four.code, 2) << four.text;
   EXPECT_THAT(four.text, ContainsRegex("together.toml:[0-9]+:[0-9]+: stage volumes: a batch of 2 volumes cannot be "
                                        "dealt out to 4 processes evenly: use 4 or another multiple of it\n"));

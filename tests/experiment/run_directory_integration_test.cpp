@@ -8,6 +8,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "experiment/browser.h"
 #include "support/read.h"
 
 namespace {
@@ -15,7 +16,11 @@ namespace {
 namespace fs = std::filesystem;
 using ivory::test::read;
 using nlohmann::json;
+using testing::ContainsRegex;
 using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+using testing::StartsWith;
 
 const char* const experiment = R"toml(
 [experiment]
@@ -71,7 +76,8 @@ struct Run {
 };
 
 int execute(const std::string& arguments, const fs::path& folder) {
-  const std::string command = "HOME=" + folder.string() + " IVORY_CACHE=" + (folder / "caches").string() +
+  const std::string command = "HOME=" + folder.string() +
+                              " OMP_NUM_THREADS=1 IVORY_CACHE=" + (folder / "caches").string() +
                               " timeout 300 " IVORY_BINARY_DIR "/bin/run-experiment " + arguments + " > " +
                               (folder / "out.txt").string() + " 2>&1";
   return std::system(command.c_str());
@@ -104,9 +110,21 @@ TEST_F(RunDirectory, HoldsTablesLogAndProvenance) {
   EXPECT_THAT(read(run_ / "log.txt"), HasSubstr("stage both: epoch"));
   const json origin = json::parse(read(run_ / "provenance.json"));
   for (const char* key :
-       {"version", "commit", "dirty", "diff", "command", "device", "cpu", "cores", "host", "started"}) {
+       {"version", "commit", "dirty", "diff", "command", "device", "cpu", "cores", "threads", "host", "started"}) {
     EXPECT_TRUE(origin.contains(key)) << key;
   }
+  EXPECT_THAT(origin.value("kernel", ""), StartsWith("Linux "));
+  EXPECT_THAT(origin.value("os", ""), Not(IsEmpty()));
+  EXPECT_GT(origin.value("memory_mib", int64_t{0}), 500);
+  const json environment = origin.value("environment", json::object());
+  EXPECT_EQ(environment.value("IVORY_CACHE", ""), (tiny_run().folder / "caches").string());
+  EXPECT_EQ(environment.value("OMP_NUM_THREADS", ""), "1");
+  EXPECT_FALSE(environment.contains("HOME"));
+}
+
+TEST_F(RunDirectory, TheTableEndsWhatTheConsoleSays) {
+  EXPECT_THAT(tiny_run().log,
+              ContainsRegex("\nTiny\n +IoU *\n +Pre-trained +[0-9.]+ ± [^\n]*\n +From scratch +[0-9.]+ ± "));
 }
 
 TEST_F(RunDirectory, NodesKeepMetricsEventsWeightsAndPicturesButNoCheckpoints) {
@@ -123,7 +141,8 @@ TEST_F(RunDirectory, NodesKeepMetricsEventsWeightsAndPicturesButNoCheckpoints) {
   for (const auto& one : record["pictures"]["prototypes"]) {
     EXPECT_TRUE(fs::exists(stage_ / "pictures" / one["file"].get<std::string>()));
   }
-  EXPECT_EQ(record["pictures"]["attention"]["frames"], 8);
+  EXPECT_EQ(record["pictures"]["attention"]["axis"], "slice");
+  EXPECT_EQ(record["pictures"]["attention"]["length"], 8);
   EXPECT_EQ(record["pictures"]["attention"]["positions"][0].size(), 2u) << "a row per offset group";
 }
 
@@ -145,6 +164,28 @@ TEST_F(RunDirectory, TheReportShowsWhatTheRunMeasured) {
   EXPECT_THAT(html, HasSubstr("Slices that deformable attention samples"));
   EXPECT_THAT(html, HasSubstr("Test samples: Pre-trained, trial 1"));
   EXPECT_THAT(html, HasSubstr("From scratch, 2 trials"));
+}
+
+TEST_F(RunDirectory, TheReportIsWholeInABrowser) {
+  if (!ivory::test::has_browser()) GTEST_SKIP() << "chromium is not installed (scripts/test installs it)";
+  const auto result = ivory::test::visit(read(run_ / "report.html"), R"js(
+    const boxes = [...document.querySelectorAll('figure.chart > svg')].map(svg => svg.getBoundingClientRect());
+    const pictures = [...document.images];
+    document.body.dataset.found = JSON.stringify({
+      charts: boxes.length,
+      drawn: boxes.filter(box => box.width > 200 && box.height > 50).length,
+      curves: document.querySelectorAll('svg polyline').length,
+      pictures: pictures.length,
+      loaded: pictures.filter(image => image.complete && image.naturalWidth > 0).length,
+    });)js");
+  EXPECT_EQ(result.console, "");
+  const json& found = result.found;
+  ASSERT_FALSE(found.is_null()) << result.dom.substr(0, 500);
+  EXPECT_GE(found["charts"].get<int>(), 5) << found;
+  EXPECT_EQ(found["drawn"], found["charts"]);
+  EXPECT_GE(found["curves"].get<int>(), 5) << found;
+  EXPECT_GE(found["pictures"].get<int>(), 5) << found;
+  EXPECT_EQ(found["loaded"], found["pictures"]);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -142,6 +143,29 @@ TEST_F(StoreTest, TableMarksGeneratedDataAndMissingOnes) {
   const Table table = make_table(experiment, plan, Store(folder_));
   EXPECT_THAT(to_console(table), testing::HasSubstr("not real scans"));
   EXPECT_EQ(table.cells[0][0].reason, "its data set is missing");
+}
+
+// A score of NaN is written as null.
+TEST_F(StoreTest, ATrialWhoseScoreIsNotANumberLeavesTheOthersTheirTable) {
+  const Store store(folder_);
+  finish(store, plan_.nodes[2], 0.5);
+  finish(store, plan_.nodes[3], std::nan(""));
+  finish(store, plan_.nodes[4], std::nan(""));
+  const Table table = make_table(experiment_, plan_, store);
+  EXPECT_EQ(to_text(table.cells[0][0]), "50.00 (1)");
+  EXPECT_EQ(table.cells[0][0].reason, "the score of trial 2 is not a number");
+  EXPECT_EQ(to_text(table.cells[1][0]), "–");
+  EXPECT_EQ(table.cells[1][0].reason, "the score of trial 1 is not a number");
+  EXPECT_THAT(to_console(table), testing::HasSubstr("Pre-trained, IoU: the score of trial 2 is not a number"));
+}
+
+// Sweeps of ablations need no caption of their own.
+TEST(EmptyTable, ASmokeRunSaysSoWithAndWithoutACaption) {
+  ivory::config::Experiment experiment;
+  experiment.smoke = true;
+  EXPECT_EQ(empty_table(experiment).caption, "SMOKE RUN, no result");
+  experiment.table.caption = "Ours";
+  EXPECT_EQ(empty_table(experiment).caption, "SMOKE RUN, no result: Ours");
 }
 
 TEST_F(StoreTest, RecordsOfAnEarlierConfigurationGiveTheRate) {

@@ -10,6 +10,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using ::testing::Pair;
 
 // A trial with one row and a score; both share the stage.
@@ -76,6 +77,13 @@ TEST(SweepReport, TrialsAreRowsAndWhatTheyShareIsOnePart) {
   const std::string html = to_html(report);
   EXPECT_THAT(html, HasSubstr("<a href=\"p70/report.html\">a.lr=0.01, b.lr=1</a>"));
   EXPECT_THAT(html, HasSubstr("a.lr=0.01, b.lr=2: not begun"));
+}
+
+TEST(SweepReport, TheTitleOfASmokeRunSaysSo) {
+  SweepContent content = grid();
+  EXPECT_THAT(make_sweep_report(content).title, Not(HasSubstr("SMOKE RUN")));
+  for (auto& point : content.points) point.table.smoke = true;
+  EXPECT_EQ(make_sweep_report(content).title, "grid · sweep of 4 trials · SMOKE RUN, no result");
 }
 
 TEST(SweepReport, OfTrialsThatHaveNotBegunIsAPage) {

@@ -18,9 +18,10 @@ Table sample() {
 
 TEST(TableExports, CsvHasALinePerCellWithQuotedTexts) {
   EXPECT_EQ(to_csv(sample()),
-            "row,column,mean,deviation,trials,reason,difference,p,group,paper,paper deviation,rank,kind\n"
-            "\"the \"\"best\"\"\",\"IoU\",0.625,0.17677669529663689,2,,,,,,,,measured\n"
-            "\"none\",\"IoU\",,,0,\"not finished\",,,,,,,measured\n");
+            "row,column,mean,deviation,trials,reason,difference,p,group,paper,paper deviation,rank,kind,"
+            "difference from paper\n"
+            "\"the \"\"best\"\"\",\"IoU\",0.625,0.17677669529663689,2,,,,,,,,measured,\n"
+            "\"none\",\"IoU\",,,0,\"not finished\",,,,,,,measured,\n");
 }
 
 TEST(TableExports, ComparedCellsSayByHowMuchAndHowSurely) {
@@ -66,8 +67,10 @@ TEST(TableExports, ThePapersFiguresStandBesideTheMeasured) {
   EXPECT_THAT(latex, HasSubstr("second & \\textbf{70.00 (1)} &  &  \\\\\n"));
   const std::string csv = to_csv(beside_paper());
   EXPECT_THAT(csv, HasSubstr("\"first\",\"IoU\",0.625,0.17677669529663689,2,,,,\"old\",0.59999999999999998,"
-                             "0.014999999999999999,2,measured\n"));
-  EXPECT_THAT(csv, HasSubstr("\"third\",\"IoU\",,,0,\"not implemented yet\",,,\"new\",0.71250000000000002,,,measured"));
+                             "0.014999999999999999,2,measured,0.025000000000000001\n"))
+      << "measured less paper, a fraction as they are";
+  EXPECT_THAT(csv,
+              HasSubstr("\"third\",\"IoU\",,,0,\"not implemented yet\",,,\"new\",0.71250000000000002,,,measured,\n"));
   const std::string console = to_console(beside_paper());
   EXPECT_THAT(console, HasSubstr("  old\n    first   62.50 ± 17.68 (2) [2]  60.00 ± 1.50  +2.50"));
   EXPECT_THAT(console, testing::Not(HasSubstr("– third"))) << "what was never to be measured needs no footnote";
@@ -80,13 +83,21 @@ TEST(TableExports, ReasonsOfEmptyCellsAreToldOnce) {
   EXPECT_THAT(to_console(table), HasSubstr("– none, IoU; last, IoU: not finished\n"));
 }
 
+TEST(TableExports, ACellThatLacksATrialSaysWhy) {
+  Table table = sample();
+  table.cells[0][0].reason = "the score of trial 3 is not a number";
+  EXPECT_THAT(to_markdown(table), HasSubstr("| 62.50 ± 17.68 (2) |"));
+  EXPECT_THAT(to_markdown(table), HasSubstr("– the \"best\", IoU: the score of trial 3 is not a number\n"));
+  EXPECT_THAT(to_csv(table), HasSubstr(",0.17677669529663689,2,\"the score of trial 3 is not a number\","));
+}
+
 TEST(TableExports, EveryLineOfASmokeRunsCsvSaysSo) {
   Table table = beside_paper();
   table.smoke = true;
   const std::string csv = to_csv(table);
   size_t lines = 0, marked = 0;
   for (size_t at = csv.find('\n'); at != std::string::npos; at = csv.find('\n', at + 1)) ++lines;
-  for (size_t at = csv.find(",smoke\n"); at != std::string::npos; at = csv.find(",smoke\n", at + 1)) ++marked;
+  for (size_t at = csv.find(",smoke,"); at != std::string::npos; at = csv.find(",smoke,", at + 1)) ++marked;
   EXPECT_EQ(marked + 1, lines);
   EXPECT_THAT(to_latex(table), testing::StartsWith("% SMOKE RUN, no result\n"));
 }

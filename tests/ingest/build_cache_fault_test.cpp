@@ -11,6 +11,7 @@
 #include "ingest/ingest.h"
 #include "ingest/layout.h"
 #include "ingest/volume_files.h"
+#include "support/data_folder.h"
 
 namespace ivory::ingest {
 namespace {
@@ -98,17 +99,18 @@ TEST_F(BuildCache, NnUNetsChannelsAreVolumesOfOnePatient) {
 }
 
 TEST_F(BuildCache, TheRealSetsAreListedWhole) {
-  const char* data = std::getenv("IVORY_DATA");
-  if (!data) GTEST_SKIP() << "IVORY_DATA is unset: the folder with Task04_Hippocampus is not known";
+  const auto hippocampus = test::data_folder("Task04_Hippocampus"), plans = test::data_folder("Dataset501_OpenKBP");
+  if (!hippocampus || !plans)
+    GTEST_SKIP() << "IVORY_DATA names no folder with Task04_Hippocampus and Dataset501_OpenKBP";
   const auto labelled = [](const auto& sources) {
     return std::ranges::count_if(sources, [](const auto& source) { return !source.label.empty(); });
   };
-  spec_ = {.name = "hippocampus", .layout = "msd", .path = std::string(data) + "/Task04_Hippocampus"};
+  spec_ = {.name = "hippocampus", .layout = "msd", .path = hippocampus->string()};
   auto sources = listed();
   EXPECT_EQ(labelled(sources), 260);
   EXPECT_EQ(sources[0].name, "hippocampus_001");
   EXPECT_EQ(sources[0].modality, "mr");
-  spec_ = {.name = "kbp", .layout = "nnunet", .path = std::string(data) + "/Dataset501_OpenKBP"};
+  spec_ = {.name = "kbp", .layout = "nnunet", .path = plans->string()};
   sources = listed();
   EXPECT_EQ(sources.size(), 286U);
   EXPECT_EQ(labelled(sources), 244);

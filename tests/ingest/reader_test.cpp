@@ -6,6 +6,7 @@
 #include "ingest/ingest.h"
 #include "ingest/volume_files.h"
 #include "ingest/voxels.h"
+#include "support/data_folder.h"
 #include "support/golden.h"
 
 namespace ivory::ingest {
@@ -21,13 +22,13 @@ Tensor doubles(const Tensor& voxels) {
 
 // nibabel, SimpleITK and pydicom read the same files: tests/reference/scans.py.
 TEST(Reader, AgreesWithIndependentReadersOnRealFiles) {
-  const char* data = std::getenv("IVORY_DATA");
-  if (!data) GTEST_SKIP() << "IVORY_DATA is unset: the folder with format_samples is not known";
+  const auto samples = test::data_folder("format_samples");
+  if (!samples) GTEST_SKIP() << "IVORY_DATA names no folder with format_samples";
   const auto reference = test::golden("scans");
   for (const auto& expected : reference.at("scans")) {
     const std::string file = expected.at("file");
     SCOPED_TRACE(file);
-    Scan scan = read_scan(std::filesystem::path(data) / "format_samples" / file);
+    Scan scan = read_scan(*samples / file);
     reorient(scan);
     ASSERT_EQ(scan.voxels.sizes().vec(), expected.at("shape").get<std::vector<int64_t>>());
     for (size_t axis = 0; axis < 3; ++axis) {
@@ -51,12 +52,11 @@ TEST(Reader, AgreesWithIndependentReadersOnRealFiles) {
 }
 
 TEST(Reader, TakesTheModalityOfADicomSeriesAndItsLabelsFromNifti) {
-  const char* data = std::getenv("IVORY_DATA");
-  if (!data) GTEST_SKIP() << "IVORY_DATA is unset: the folder with format_samples is not known";
-  const auto samples = std::filesystem::path(data) / "format_samples";
+  const auto samples = test::data_folder("format_samples");
+  if (!samples) GTEST_SKIP() << "IVORY_DATA names no folder with format_samples";
   const auto volume = read_volume({.name = "ct",
-                                   .image = (samples / "dicom_ct_jpeg2000_totalsegmentator").string(),
-                                   .label = (samples / "dicom_ct_jpeg2000_totalsegmentator_seg.nii.gz").string()},
+                                   .image = (*samples / "dicom_ct_jpeg2000_totalsegmentator").string(),
+                                   .label = (*samples / "dicom_ct_jpeg2000_totalsegmentator_seg.nii.gz").string()},
                                   {});
   EXPECT_EQ(volume.info.modality, "ct");
   EXPECT_EQ(volume.info.window, (std::array<double, 2>{-1000, 1000}));

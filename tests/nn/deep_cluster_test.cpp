@@ -26,13 +26,13 @@ DeepCluster make(const DeepClusterSpec& spec = {.width = width, .clusters = {4, 
   return made;
 }
 
-// One pass in batches of 4: 4, 4 and a rest of 2.
+// One pass in batches of 4: 4, 4, and a rest of 2 with the first 2 again.
 StageContext stage_with_data(int64_t epoch = 0) {
   auto stage = ivory::test::stage(0, samples, 4);
   stage.epoch = epoch;
-  stage.for_each_batch = [](const auto& visit) {
+  stage.for_each_full_batch = [](const auto& visit) {
     for (int64_t first = 0; first < samples; first += 4) {
-      const auto ids = torch::arange(first, std::min(first + 4, samples));
+      const auto ids = torch::arange(first, first + 4) % samples;
       visit(Batch{.views = {ids, ids, ids}, .index = ids});
     }
   };
@@ -61,34 +61,19 @@ TEST(DeepCluster, FillsTheBankOnceWithTheAssignmentViews) {
   auto clustering = make();
   clustering->before_training(stage_with_data());
   int64_t views = 0;
-  clustering->before_epoch(stage_with_data(), {}, [&](const Batch& batch) {
+  clustering->before_epoch(stage_with_data(), [&](const Batch& batch) {
     views = static_cast<int64_t>(batch.views.size());
     return embed(batch);
   });
   EXPECT_EQ(views, 2);  // of three
   EXPECT_TRUE(torch::equal(clustering->bank[0], unit_rows(samples, width, 20)));
   EXPECT_TRUE(torch::equal(clustering->bank[1], unit_rows(samples, width, 21)));
-  clustering->before_epoch(stage_with_data(1), {}, [](const Batch&) -> Tensor { throw std::logic_error("again"); });
-}
-
-TEST(DeepCluster, TheLastBatchThatNotEveryProcessSeesGoesThroughInEvalMode) {
-  auto clustering = make();
-  torch::nn::Sequential net(torch::nn::BatchNorm1d(2), torch::nn::Dropout(0.1));
-  net[1]->train(false);  // frozen by its owner
-  std::vector<bool> training;
-  clustering->before_epoch(stage_with_data(), {net.get()}, [&](const Batch& batch) {
-    training.push_back(net->is_training() && net[0]->is_training());
-    EXPECT_FALSE(net[1]->is_training());
-    return embed(batch);
-  });
-  EXPECT_EQ(training, (std::vector<bool>{true, true, false}));
-  EXPECT_TRUE(net->is_training() && net[0]->is_training());
-  EXPECT_FALSE(net[1]->is_training());
+  clustering->before_epoch(stage_with_data(1), [](const Batch&) -> Tensor { throw std::logic_error("again"); });
 }
 
 TEST(DeepCluster, HeadsClusterTheirViewsInTurn) {
   auto clustering = make({.width = width, .clusters = {4, 3, 4}});
-  clustering->before_epoch(stage_with_data(), {}, embed);
+  clustering->before_epoch(stage_with_data(), embed);
   for (int64_t h = 0; h < 3; ++h) {
     const auto scores = clustering->bank[h % 2].matmul(clustering->centroids[h].t());
     EXPECT_TRUE(torch::equal(clustering->assignments[h].to(torch::kLong), scores.argmax(1))) << "head " << h;
@@ -102,7 +87,7 @@ TEST(DeepCluster, DrawsNewCentroidsEachEpochAndTheSameForTheSameSeed) {
     auto clustering = make();
     auto stage = stage_with_data(epoch);
     stage.seed = seed;
-    clustering->before_epoch(stage, {}, embed);
+    clustering->before_epoch(stage, embed);
     return clustering->centroids[0].clone();
   };
   EXPECT_TRUE(torch::equal(after(2, 1), after(2, 1)));
@@ -112,7 +97,7 @@ TEST(DeepCluster, DrawsNewCentroidsEachEpochAndTheSameForTheSameSeed) {
 
 TEST(DeepCluster, BankTakesTheStepsEmbeddingsBySampleId) {
   auto clustering = make();
-  clustering->before_epoch(stage_with_data(), {}, embed);
+  clustering->before_epoch(stage_with_data(), embed);
   const auto targets = clustering->assignments.clone();
   step(clustering, 0, 5);
   const auto seen = unit_rows(12, width, 100).chunk(3);
@@ -151,7 +136,7 @@ TEST(DeepCluster, SamplesThatWereNeverSeenGetNoAssignment) {
   auto clustering = make();
   clustering->bank.copy_(torch::stack({unit_rows(samples, width, 1), unit_rows(samples, width, 2)}));
   clustering->bank.select(1, 4).zero_();
-  clustering->before_epoch(stage_with_data(), {}, embed);
+  clustering->before_epoch(stage_with_data(), embed);
   EXPECT_TRUE(clustering->assignments.select(1, 4).eq(-100).all().item<bool>());
   EXPECT_EQ(clustering->assignments.eq(-100).sum().item<int64_t>(), 2);
 }
@@ -162,11 +147,12 @@ TEST(DeepCluster, EqualCentroidsSitAtThePlateau) {
   for (auto& centroids : clustering->centroids) centroids.copy_(unit_rows(1, width, 9).expand_as(centroids));
   EXPECT_NEAR(clustering(unit_rows(8, width, 1), 2, torch::arange(4)).item<double>(), std::log(12.0) / 2, 1e-12);
   EXPECT_NEAR(clustering->plateau(), std::log(12.0) / 2, 1e-14);
+  EXPECT_EQ(clustering->prototype_count(), 4) << "of the first head, whose perplexity the diagnostics have";
 }
 
 TEST(DeepCluster, DiagnosticsCountClusters) {
   auto clustering = make();
-  clustering->before_epoch(stage_with_data(), {}, embed);
+  clustering->before_epoch(stage_with_data(), embed);
   clustering->assignments[0].copy_(torch::arange(samples).remainder(4));
   clustering(unit_rows(8, width, 1), 2, torch::tensor({0, 4, 1, 5}));  // clusters 0, 0, 1, 1
   const auto diagnostics = clustering->diagnostics();
@@ -182,7 +168,7 @@ TEST(DeepCluster, GoesOnBitForBitFromItsBuffers) {
   auto whole = make(), stopped = make(), resumed = make();
   for (auto* clustering : {&whole, &stopped}) {
     (*clustering)->before_training(stage_with_data());
-    (*clustering)->before_epoch(stage_with_data(), {}, embed);
+    (*clustering)->before_epoch(stage_with_data(), embed);
     step(*clustering, 0, 0);
   }
   resumed->before_training(stage_with_data());
@@ -190,7 +176,7 @@ TEST(DeepCluster, GoesOnBitForBitFromItsBuffers) {
   EXPECT_EQ(saved.size(), 4U);  // bank, assignments, two heads' centroids
   for (auto& buffer : resumed->named_buffers()) buffer.value().copy_(saved[buffer.key()]);
   EXPECT_EQ(step(whole, 1, 4), step(resumed, 1, 4));
-  for (auto* clustering : {&whole, &resumed}) (*clustering)->before_epoch(stage_with_data(1), {}, embed);
+  for (auto* clustering : {&whole, &resumed}) (*clustering)->before_epoch(stage_with_data(1), embed);
   EXPECT_EQ(step(whole, 2, 2), step(resumed, 2, 2));
   EXPECT_TRUE(torch::equal(whole->bank, resumed->bank));
   EXPECT_TRUE(torch::equal(whole->assignments, resumed->assignments));
@@ -210,7 +196,7 @@ TEST(DeepCluster, SaysWhatToSet) {
   EXPECT_THAT(bad_request_of([&] { clustering(unit_rows(8, width, 1), 1, torch::arange(8)); }),
               HasSubstr("at least 2 views"));
   auto blind = ivory::test::stage(0, samples, 4);
-  EXPECT_THAT(bad_request_of([&] { clustering->before_epoch(blind, {}, embed); }), HasSubstr("for_each_batch"));
+  EXPECT_THAT(bad_request_of([&] { clustering->before_epoch(blind, embed); }), HasSubstr("for_each_full_batch"));
 }
 
 TEST(DeepCluster, ABankOfAnUnknownSizeIsMadeBeforeTraining) {

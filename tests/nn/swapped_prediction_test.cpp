@@ -172,6 +172,8 @@ TEST(SwappedPredictionModule, QueueMustFitTheDataAndTheBatch) {
   const SwappedPredictionSpec spec{.width = 6, .prototypes = 5, .queue_length = 96};
   EXPECT_THAT(bad_request_of([&] { SwappedPrediction(spec, 50, 16); }),
               AllOf(HasSubstr("longer than the data set of 50 samples"), HasSubstr("set it to at most 48")));
+  EXPECT_THAT(bad_request_of([&] { SwappedPrediction(spec, 10, 16); }), HasSubstr("samples: set it to 0 for no queue"))
+      << "the data do not fill a batch";
   EXPECT_THAT(bad_request_of([&] { SwappedPrediction(spec, 500, 36); }), HasSubstr("multiple of the batch size"));
   SwappedPrediction unknown(spec, 0, 0);
   EXPECT_THAT(bad_request_of([&] { unknown->before_training(stage_of(alone, 50, 16)); }),

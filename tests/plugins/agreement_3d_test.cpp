@@ -94,7 +94,7 @@ TEST(Agreement3D, EqualScoresSitAtLnH) {
 
 ivory::StageContext stage_with_volumes() {
   auto made = stage(0, 3, 3);
-  made.for_each_batch = [](const auto& visit) { visit(two_views()); };
+  made.for_each_full_batch = [](const auto& visit) { visit(two_views()); };
   return made;
 }
 

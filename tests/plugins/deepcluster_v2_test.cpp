@@ -31,7 +31,7 @@ Batch batch_of(std::vector<int64_t> ids) {
 
 ivory::StageContext stage_at(int64_t epoch) {
   auto stage = ivory::test::stage(3 * epoch, samples, 6);
-  stage.for_each_batch = [](const auto& visit) {
+  stage.for_each_full_batch = [](const auto& visit) {
     visit(batch_of({0, 1, 2, 3, 4, 5}));
     visit(batch_of({6, 7, 8, 9, 10, 11}));
   };
@@ -135,7 +135,7 @@ TEST(DeepClusterV2, LearnsItsClusters) {
     return batch;
   };
   auto stage = stage_at(0);
-  stage.for_each_batch = [&](const auto& visit) {
+  stage.for_each_full_batch = [&](const auto& visit) {
     visit(as_float(batch_of({0, 1, 2, 3, 4, 5})));
     visit(as_float(batch_of({6, 7, 8, 9, 10, 11})));
   };

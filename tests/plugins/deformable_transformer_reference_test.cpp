@@ -36,7 +36,7 @@ class DeformableTransformerReference : public testing::TestWithParam<Golden> {
     EXPECT_EQ(z.scalar_type(), dtype);
     (z * fill(z.sizes(), 3).to(dtype)).sum().backward();
     ivory::test::expect_summary(z, golden["output"], tolerance, "holistic feature");
-    ivory::test::expect_summary(inter->sampled_positions().back(), golden["positions"], tolerance, "positions");
+    ivory::test::expect_summary(inter->sampled_positions().layers.back(), golden["positions"], tolerance, "positions");
     ivory::test::expect_summary(tokens.grad(), golden["input_gradient"], tolerance, "tokens' gradient");
     ivory::test::expect_gradients(*inter, golden["gradients"], tolerance);
   }

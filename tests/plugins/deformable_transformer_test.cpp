@@ -60,8 +60,30 @@ TEST(DeformableTransformer, AuthorsReleaseParts) {
   EXPECT_FALSE(parameters.contains("positions"));
   const torch::NoGradGuard no_grad;
   inter->forward(fill({1, 64, 640}, 1).to(torch::kFloat));
-  ASSERT_EQ(inter->sampled_positions().size(), 1U);
-  EXPECT_EQ(inter->sampled_positions()[0].sizes(), (Shape{1, 8, 160}));
+  const auto sampled = inter->sampled_positions();
+  ASSERT_EQ(sampled.layers.size(), 1U);
+  EXPECT_EQ(sampled.layers[0].sizes(), (Shape{1, 8, 160}));
+}
+
+TEST(DeformableTransformer, SaysWhichAxisItSampled) {
+  using Axis = ivory::SampledPositions::Axis;
+  const auto sampled = [](ivory::Backbone& inter, int64_t frames, int64_t width) {
+    const torch::NoGradGuard no_grad;
+    inter.forward(fill({1, frames, width}, 1).to(torch::kFloat));
+    return inter.sampled_positions();
+  };
+  const auto slices = sampled(*transformer(small("slice"), 12, 8), 10, 12);
+  EXPECT_EQ(slices.axis, Axis::slice);
+  EXPECT_EQ(slices.length, 10);  // the volume's own
+  const auto entries = sampled(*transformer(small("embedding"), 12, 8), 8, 12);
+  EXPECT_EQ(entries.axis, Axis::embedding);
+  EXPECT_EQ(entries.length, 12);
+  // The preset attends entries whatever `axis` says, which stays at its default.
+  const auto released =
+      sampled(*transformer({{"preset", std::string("authors-release")}, {"layers", int64_t{1}}}), 64, 640);
+  EXPECT_EQ(released.axis, Axis::embedding);
+  EXPECT_EQ(released.length, 640);
+  EXPECT_GT(released.layers[0].max().item<double>(), 64);
 }
 
 TEST(DeformableTransformer, HolisticFeatureIsTheUnitMeanOfTheTokens) {
@@ -98,8 +120,9 @@ TEST(DeformableTransformer, SliceAxisTakesAnyLengthByInterpolatingItsEncoding) {
   for (const int64_t frames : {3, 8, 15, 29}) {
     const auto features = inter->forward(torch::rand({2, frames, 12}));
     EXPECT_EQ(features.tokens.sizes(), (std::vector<int64_t>{2, frames, 12}));
-    EXPECT_EQ(inter->sampled_positions()[0].size(2), frames / 2);
-    EXPECT_LE(inter->sampled_positions()[0].max().item<double>(), static_cast<double>(frames - 1));
+    const auto sampled = inter->sampled_positions().layers[0];
+    EXPECT_EQ(sampled.size(2), frames / 2);
+    EXPECT_LE(sampled.max().item<double>(), static_cast<double>(frames - 1));
   }
   // 15 slices are 8 at twice the density: every other slice gets the same encoding. Seen through layers that add
   // nothing: LN(LN(x + encoding)) with zero tokens.

@@ -83,15 +83,19 @@ TEST(LinearProbe, MayTakeFeaturesAsTheyAre) {
   EXPECT_TRUE(std::isfinite(task->loss(batch_of(1)).item<double>()));
 }
 
+void learn(Task& task, const TaskBatch& batch, int steps) {
+  torch::optim::Adam optimiser(task.named_children()["head"]->parameters(), 0.05);
+  for (int step = 0; step < steps; ++step) {
+    optimiser.zero_grad();
+    task.loss(batch).backward();
+    optimiser.step();
+  }
+}
+
 TEST(LinearProbe, SeparatesBrightFromDarkSlices) {
   const auto task = probe();
   const auto batch = batch_of(16);
-  torch::optim::Adam optimiser(task->named_children()["head"]->parameters(), 0.05);
-  for (int step = 0; step < 200; ++step) {
-    optimiser.zero_grad();
-    task->loss(batch).backward();
-    optimiser.step();
-  }
+  learn(*task, batch, 200);
   task->evaluate(batch);
   const auto scores = task->scores();
   ASSERT_EQ(scores.values.size(), 2u) << "class b is in no slice: it has no AUC";
@@ -111,21 +115,74 @@ TEST(LinearProbe, TokensAreClassifiedFrameByFrame) {
   batch.images = batch.images.view({2, 4, 1, 32, 32});
   batch.masks = batch.masks.view({2, 4, 32, 32});
   batch.volume = batch.position = torch::zeros({2}, torch::kInt64);
-  torch::optim::Adam optimiser(task->named_children()["head"]->parameters(), 0.05);
-  for (int step = 0; step < 400; ++step) {
-    optimiser.zero_grad();
-    task->loss(batch).backward();
-    optimiser.step();
-  }
+  learn(*task, batch, 400);
   task->evaluate(batch);
   const auto scores = task->scores();
   EXPECT_EQ(scores.counts[0], (std::pair<std::string, int64_t>{"slices with a", 4}));
   EXPECT_EQ(scores.values[1].value, 1) << "8 frames in 8 dimensions are separable";
 }
 
-TEST(LinearProbe, TokensNeedAVolumeBackbone) {
-  EXPECT_EQ(test::bad_request_of([] { probe(1, "tokens"); }),
-            "task linear-probe: features = \"tokens\" are a volume backbone's, [model] names none");
+TaskBatch whole_volumes() {
+  torch::manual_seed(2);
+  TaskBatch batch;
+  batch.images = torch::randn({6, 4, 1, 32, 32});
+  batch.labels = torch::tensor({0, 1, 1, 0, 1, 0});
+  batch.volume = torch::arange(6);
+  batch.position = torch::zeros({6}, torch::kInt64);
+  return batch;
+}
+
+TEST(LinearProbe, WholeVolumesByTheirLabels) {
+  const auto task = probe(1, "holistic", /*volumes=*/true);
+  EXPECT_EQ(task->needs().unit, TaskUnit::volume);
+  EXPECT_FALSE(task->needs().masks || task->needs().balanced);
+  TaskBatch batch = whole_volumes();
+  learn(*task, batch, 400);
+  task->evaluate(batch);
+  Scores scores = task->scores();
+  EXPECT_EQ(scores.values.at(1).name, "accuracy");
+  EXPECT_EQ(scores.values[0].value, 1) << "6 volumes in 8 dimensions are separable";
+  EXPECT_EQ(scores.values[1].value, 1);
+  EXPECT_EQ(scores.counts.at(0), (std::pair<std::string, int64_t>{"volumes with a", 3}));
+
+  batch.labels = torch::tensor({0, 1, 1, 0, 1, 1});  // the last one is not what was learnt
+  task->evaluate(batch);
+  scores = task->scores();
+  EXPECT_DOUBLE_EQ(scores.values[1].value, 5.0 / 6);
+  EXPECT_LT(scores.values[0].value, 1);
+}
+
+// The logits of the holistic feature itself (Eq. 10), with the head at the identity on its first two entries.
+TEST(LinearProbe, TheHolisticFeatureIsTheVolumeBackbones) {
+  const torch::NoGradGuard no_grad;
+  const auto task = probe(1, "holistic", /*volumes=*/true, /*normalise=*/false);
+  auto weight = task->named_parameters()["head.weight"];
+  weight.zero_();
+  weight[0][0] = weight[1][1] = 1;
+  task->named_parameters()["head.bias"].zero_();
+  const TaskBatch batch = whole_volumes();
+  const auto model = std::dynamic_pointer_cast<Model>(task->named_children()["model"]);
+  const auto logits = model->embed(batch.images).pooled.narrow(1, 0, 2);
+  const auto present = torch::one_hot(batch.labels, 2).to(logits.dtype());
+  EXPECT_NEAR(task->loss(batch).item<double>(), torch::binary_cross_entropy_with_logits(logits, present).item<double>(),
+              1e-6);
+}
+
+TEST(LinearProbe, SaysWhatItNeeds) {
+  for (const std::string features : {"tokens", "holistic"}) {
+    EXPECT_EQ(test::bad_request_of([&] { probe(1, features); }),
+              "task linear-probe: features = \"" + features + "\" are a volume backbone's, [model] names none");
+  }
+  EXPECT_EQ(test::bad_request_of([] {
+              test::make<Task>(
+                  "linear-probe", {{"features", std::string("holistic")}},
+                  {.model = std::make_shared<Model>(std::make_shared<test::TinyImage>(),
+                                                    std::make_shared<test::TinyTokens>(8), LevelUse::all, 8, 4),
+                   .classes = {"a"},
+                   .volume_names = {},
+                   .size = 32});
+            }),
+            "task linear-probe: whole volumes need at least two classes, the negative one too, got 1");
 }
 
 TEST(LinearProbe, SmallRegionsMayCountAsAbsent) {

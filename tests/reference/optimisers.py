@@ -1,4 +1,4 @@
-"""optimisers.json: five steps of LARC, SGD and AdamW, and SwAV's learning rates over a whole run, in double precision.
+"""optimisers.json: five steps of LARC, SGD and AdamW, and learning rates over whole runs, in double precision.
 
 LARC in numpy from You, Gitman, Ginsburg, "Large Batch Training of Convolutional Networks" (2017), in the form of
 apex.parallel.LARC(optimizer, trust_coefficient=0.001, clip=False) around torch.optim.SGD, which SwAV trains with; SGD and
@@ -64,4 +64,10 @@ write("optimisers", {
     "sgd": by_torch(lambda ps: torch.optim.SGD(ps, lr=0.1, momentum=0.9, weight_decay=0.01)),
     "adamw": by_torch(lambda ps: torch.optim.AdamW(ps, lr=0.1, betas=(0.8, 0.99), weight_decay=0.05)),
     "schedule": swav_schedule(epochs=40, warmup_epochs=10, steps_per_epoch=5, start_lr=0.3, peak=4.8, final=0.0048),
+    # scripts/swav_200ep_bs256_pretrain.sh: no warm-up
+    "schedule_without_warmup": swav_schedule(epochs=50, warmup_epochs=0, steps_per_epoch=3, start_lr=0, peak=0.6,
+                                             final=0.0006),
+    # Stage 3 (method.md, section 5): from 0
+    "schedule_from_zero": swav_schedule(epochs=50, warmup_epochs=10, steps_per_epoch=3, start_lr=0, peak=0.01,
+                                        final=0.00001),
 })

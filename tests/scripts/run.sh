@@ -8,7 +8,7 @@ trap 'rm -rf "$scratch"' EXIT
 checkout=$scratch/ivory
 called=$scratch/called # every call of a stand-in, one a line
 failures=0
-as_nobody=() # what makes a command run as somebody else than root
+through=() # what a script is run through: as somebody else than root, or with other variables
 
 # stand_in PATH [BODY]: an executable that records its call.
 stand_in() {
@@ -45,7 +45,7 @@ run() {
   : >"$called"
   status=0
   output=$(cd "$scratch" && PATH=$scratch/bin:$PATH IVORY_PRESET=release IVORY_PACKAGES=$scratch/packages \
-    "${as_nobody[@]}" "$checkout/scripts/$1" "${@:2}" 2>&1) || status=$?
+    "${through[@]}" "$checkout/scripts/$1" "${@:2}" 2>&1) || status=$?
 }
 
 # expect WHAT CONDITION…
@@ -99,8 +99,8 @@ expect 'the tool is not started' silent_about 'the tool'
 fresh
 stand_in "$scratch/bin/dpkg-query" 'for name in "${@:4}"; do [[ $name == mold ]] || echo "installed $name"; done; exit 1'
 stand_in "$scratch/bin/sudo" 'echo "sudo: a password is required" >&2; exit 1'
-((EUID)) || as_nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups)
-if "${as_nobody[@]}" /bin/true 2>/dev/null; then
+((EUID)) || through=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+if "${through[@]}" /bin/true 2>/dev/null; then
   chmod -R a+rwX "$scratch"
   run ivory plugins
   expect 'without root it goes no further' exits 1
@@ -109,7 +109,7 @@ if "${as_nobody[@]}" /bin/true 2>/dev/null; then
 else
   echo 'skipped: root may not become another user here'
 fi
-as_nobody=()
+through=()
 
 fresh
 rm "$checkout"/.venv/lib/python3.11/site-packages/torch-*/INSTALLER
@@ -174,8 +174,47 @@ run run-experiment mine.toml
 expect 'so does one that extends it' exits 3
 run run-experiment quickstart.toml --set data.source=phantom
 expect 'on phantoms nothing is fetched' says "the tool: quickstart.toml --set data.source=phantom ($scratch/packages)"
+run run-experiment quickstart.toml --set 'data.source = "phantom"'
+expect 'however that is written' says 'the tool: quickstart.toml --set data.source = "phantom"'
+for option in --dry-run --status --collect --smoke; do
+  run run-experiment quickstart.toml "$option"
+  expect "with $option nothing is fetched" says "the tool: quickstart.toml $option"
+done
+stand_in "$checkout/build/release/bin/ivory" 'echo "the tool: $* ($IVORY_PACKAGES)"'
+through=(env IVORY_PACKAGES= XDG_CACHE_HOME="$scratch/cache")
+run ivory cache build quickstart.toml
+expect 'the other tool is told where the volumes lie, too' \
+  says "the tool: cache build quickstart.toml ($scratch/cache/ivory/packages)"
+through=()
 run fetch-data
 expect 'a call without a name is a wrong request' exits 2
+
+# scripts/test: after ctest's summary, what was skipped and why.
+fresh
+stand_in "$checkout/.venv/bin/ctest" "cp $scratch/said $checkout/build/release/Testing/Temporary/LastTest.log; exit 8"
+mkdir -p "$checkout/build/release/Testing/Temporary"
+cat >"$scratch/said" <<'LOG'
+[ RUN      ] Reader.ReadsWhatIsThere
+[       OK ] Reader.ReadsWhatIsThere (1 ms)
+[ RUN      ] Reader.AgreesWithOthers
+/ivory/tests/ingest/reader_test.cpp:25: Skipped
+IVORY_DATA is unset: the folder
+with samples is not known
+
+[  SKIPPED ] Reader.AgreesWithOthers (0 ms)
+[  SKIPPED ] 1 test, listed below:
+[  SKIPPED ] Reader.AgreesWithOthers
+skipped: shellcheck is not installed
+LOG
+run test -L unit
+expect 'a skipped test is told in one line with its reason' \
+  says 'skipped: Reader.AgreesWithOthers: IVORY_DATA is unset: the folder with samples is not known'
+expect 'so is what a script skips' says 'skipped: shellcheck is not installed'
+expect 'nothing else is said' test "$(grep -cv '^\[ivory\] setup' <<<"$output")" = 2
+expect 'the exit status is that of ctest' exits 8
+: >"$scratch/said"
+run test -L unit
+expect 'where nothing is skipped, nothing is said' test -z "$output"
 
 # .ci/run: a failing part is named; when all passes, the last lines are the test summary.
 fresh

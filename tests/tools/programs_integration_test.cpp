@@ -79,7 +79,11 @@ TEST_F(Programs, PluginsAreListedDescribedAndBegun) {
   const Answer begun = run("ivory' plugins new my-method --kind objective");
   EXPECT_EQ(begun.code, 0);
   EXPECT_THAT(begun.text, AllOf(HasSubstr("wrote my-method/my_method.cpp"), HasSubstr("cmake --build build")));
+  EXPECT_THAT(begun.text, HasSubstr(" -DCMAKE_CXX_COMPILER=clang"));
   EXPECT_TRUE(fs::exists(folder_.path() / "my-method/my_method.cpp"));
+  const Answer by_name = run("ivory' plugins new other-method");
+  EXPECT_EQ(by_name.code, 0);
+  EXPECT_THAT(test::read(folder_.path() / "other-method/other_method.cpp"), HasSubstr("Descriptor<ivory::Objective>"));
   const Answer unknown = run("ivory' plugins describe swaw");
   EXPECT_EQ(unknown.code, 2);
   EXPECT_THAT(unknown.text, HasSubstr("did you mean 'swav'?"));

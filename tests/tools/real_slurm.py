@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """real_slurm.py BUILD: run-experiment under a Slurm of this machine alone, which is started for it (as root, with Debian's
-slurm-wlm and munge; exit code 77 without them) and stopped at the end: array jobs that depend on each other, a part that is
-preempted, one that crashes, a job that is killed as a whole, and a stage of two processes of srun that is stopped."""
+slurm-wlm and munge; exit code 77 without them) and stopped at the end: array jobs that depend on each other, a part whose
+time ends, one that is preempted, one that crashes, a job that is killed as a whole, and a stage of two processes of srun that
+is stopped."""
 import json
 import os
 import pathlib
@@ -20,7 +21,7 @@ SlurmctldHost=HOST(127.0.0.1)
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket=ROOT/munge.socket
+AuthInfo=socket=ROOT/munge.socket,cred_expire=10
 CryptoType=crypto/munge
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
@@ -41,7 +42,10 @@ SlurmdLogFile=ROOT/slurmd.log
 SlurmctldPort=PORT1
 SlurmdPort=PORT2
 NodeName=HOST NodeAddr=127.0.0.1 CPUs=2 State=UNKNOWN
-PartitionName=main Nodes=HOST Default=YES MaxTime=INFINITE State=UP
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=main Nodes=HOST Default=YES MaxTime=INFINITE State=UP PriorityTier=1
+PartitionName=urgent Nodes=HOST MaxTime=INFINITE State=UP PriorityTier=2
 """
 
 
@@ -176,8 +180,8 @@ def an_undisturbed_one_ends_with_its_table(build, root):
     assert len(table["cells"][0]["trials"]) == 2, table
 
 
-def a_preempted_part_saves_and_is_queued_again(build, root):
-    run = Run(build, root, "preempted", *LONG)
+def a_part_whose_time_ends_saves_and_is_queued_again(build, root):
+    run = Run(build, root, "out-of-time", *LONG)
     jobs = run.submit()
     wait_until(run.trains, "the stage trains")
     expect(run.status(), f", Slurm job {jobs[0]}_0)")
@@ -187,6 +191,24 @@ def a_preempted_part_saves_and_is_queued_again(build, root):
     wait_until(lambda: "interrupted 1" in run.status(), "the part has saved")
     expect(run.status(), " of 1000000: it goes on from there\n  To continue, where Slurm has not queued it again: ")
     subprocess.run(["scancel", *jobs], check=True)
+
+
+def a_preempted_part_saves_and_goes_on_afterwards(build, root):
+    run = Run(build, root, "preempted", *LONG)
+    jobs = run.submit()
+    part = f"{jobs[0]}_0"
+    wait_until(run.trains, "the stage trains")
+    urgent = output("sbatch", "--parsable", "--partition=urgent", "--exclusive", "--output=/dev/null", "--wrap=sleep 5").strip()
+    wait_until(lambda: "JobState=PENDING" in output("scontrol", "show", "job", part), "the part's job is queued again")
+    wait_until(lambda: "interrupted 1" in run.status(), "the part has saved")
+    expect(run.status(), " of 1000000: it goes on from there\n")
+    expect(run("--launcher", "slurm"), f"tiny: 0 parts submitted to Slurm\n[ivory] 2 parts are left to the jobs that have them: "
+                                       f"{jobs[0]} {jobs[1]}\n")
+    wait_until(over([urgent]), "what came first has ended")
+    log = run.output / "tiny" / "slurm" / "1" / "0-0-0.out"
+    expect(log.read_text(), "stage slices: stopped at step ")
+    wait_until(lambda: "stage slices: goes on from step " in log.read_text(), "the part goes on")
+    subprocess.run(["scancel", "--name=ivory-tiny"], check=True)
 
 
 def a_crash_and_a_killed_job_are_told(build, root):
@@ -232,8 +254,8 @@ def main():
         cluster = Cluster(root / "cluster")
         try:
             cluster.start()
-            for test in (an_undisturbed_one_ends_with_its_table, a_preempted_part_saves_and_is_queued_again,
-                         a_crash_and_a_killed_job_are_told,
+            for test in (an_undisturbed_one_ends_with_its_table, a_part_whose_time_ends_saves_and_is_queued_again,
+                         a_preempted_part_saves_and_goes_on_afterwards, a_crash_and_a_killed_job_are_told,
                          a_stage_of_two_processes_says_by_its_exit_code_that_it_has_saved):
                 begin = time.monotonic()
                 test(build, root)

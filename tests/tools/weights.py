@@ -73,6 +73,43 @@ def layouts(folder):
                                                          folder / "layout.safetensors"), name
 
 
+def types(folder):
+    """What a double does not hold is told apart; what Python's torch.load cannot read is not written."""
+    pairs = [(torch.tensor([1 + 2j]), torch.tensor([1 + 3j]), 1),
+             (torch.tensor([2 ** 53]), torch.tensor([2 ** 53 + 1]), 1),
+             (torch.tensor([1.0, float("nan")]), torch.tensor([1.0, float("nan")]), 0),
+             (torch.tensor([3]), torch.tensor([3.0]), 0)]
+    for first, second, code in pairs:
+        torch.save({"x": first}, folder / "first.pth")
+        torch.save({"x": second}, folder / "second.pth")
+        said = run("weights", "compare", folder / "first.pth", folder / "second.pth", code=code)
+        assert ("x: differs by at most 1\n" in said) == bool(code), said
+    for dtype in (torch.uint16, torch.uint32, torch.uint64, torch.float8_e5m2):
+        safetensors.torch.save_file({"x": torch.ones(3).to(dtype)}, folder / "types.safetensors")
+        said = run("weights", "export", folder / "types.safetensors", folder / "types.pth", "--format", "torch", code=2)
+        assert "tensor 'x' of type" in said and "safetensors holds it" in said, said
+        assert not (folder / "types.pth").exists()
+
+
+def grey(folder):
+    """A network for colours in one channel: of a grey image the features of its three equal channels."""
+    net = torchvision.models.resnet18(weights=None)
+    torch.save(net.state_dict(), folder / "colour.pth")
+    images = torch.randn(3, 1, 64, 64)
+    numpy.save(folder / "grey.npy", images.numpy())
+    backbone = ("--backbone", "resnet", "--option", "depth=18", "--option", "in_channels=1")
+    report = run("weights", "import", folder / "colour.pth", folder / "grey.safetensors", *backbone)
+    assert "100.0 %" in report and "missing" not in report, report
+    assert safetensors.torch.load_file(folder / "grey.safetensors")["conv1.weight"].shape == (64, 1, 7, 7)
+    run("features", folder / "grey.npy", folder / "grey_features.safetensors", *backbone, "--weights",
+        folder / "grey.safetensors")
+    ours = safetensors.torch.load_file(folder / "grey_features.safetensors")
+    *levels, pooled = features_of(net, images.expand(-1, 3, -1, -1))
+    expect_close(ours["pooled"], pooled.flatten(1))
+    for level, map_ in enumerate(levels):
+        expect_close(ours[f"level{level + 1}"], map_)
+
+
 def main(folder):
     torch.manual_seed(3)
     model = torchvision.models.resnet50(weights=None)
@@ -132,3 +169,5 @@ def main(folder):
 with tempfile.TemporaryDirectory() as temporary:
     main(pathlib.Path(temporary))
     layouts(pathlib.Path(temporary))
+    grey(pathlib.Path(temporary))
+    types(pathlib.Path(temporary))

@@ -3,13 +3,16 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/resource.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
-#include <csignal>
+#include <cstdlib>
 #include <fstream>
+#include <iostream>
 
 #include "support/errors.h"
+#include "support/full_disk.h"
 #include "support/log.h"
 #include "train/trainer.h"
 
@@ -190,8 +193,17 @@ TEST_F(Checkpoints, OfAnotherConfigurationAreRefused) {
 TEST_F(Checkpoints, WhatAKilledProcessLeftIsNoCheckpointAndGoesAway) {
   save({3});
   fs::copy(folder() / "step-000003", folder() / ".tmp-step-000008");
-  fs::copy(folder() / "step-000003", folder() / ".tmp-old-step-000002");
+  fs::copy(folder() / "step-000003", folder() / ".tmp-old-step-000003");
   fs::create_directory_symlink("step-000003", folder() / ".tmp-best");
+  EXPECT_EQ(store().newest()->step, 3);
+  EXPECT_THAT(names(), ElementsAre("step-000003"));
+}
+
+// Saving a step again moves the former one aside, then the new one to its place: here the process ended in between.
+TEST_F(Checkpoints, TheFormerOneComesBackWhenAProcessWasKilledWhileItReplacedIt) {
+  save({3});
+  fs::copy(folder() / "step-000003", folder() / ".tmp-step-000003");
+  fs::rename(folder() / "step-000003", folder() / ".tmp-old-step-000003");
   EXPECT_EQ(store().newest()->step, 3);
   EXPECT_THAT(names(), ElementsAre("step-000003"));
 }
@@ -217,30 +229,12 @@ TEST_F(Checkpoints, AFailedSaveLeavesWhatWasThere) {
   EXPECT_EQ(store().best().step, 3);
 }
 
-// Files may not grow beyond a size while it lives: what a write meets on a full disk.
-class FullDisk {
- public:
-  explicit FullDisk(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
-    ::getrlimit(RLIMIT_FSIZE, &before_);
-    const rlimit limit = {bytes, before_.rlim_max};
-    ::setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  ~FullDisk() {
-    ::setrlimit(RLIMIT_FSIZE, &before_);
-    std::signal(SIGXFSZ, handler_);
-  }
-
- private:
-  void (*handler_)(int);
-  rlimit before_ = {};
-};
-
 TEST_F(Checkpoints, AFullDiskIsSaidAndLosesNothing) {
   save({3}, /*best=*/3);
   Checkpoint large = at(7);
   large.weights.emplace_back("large", torch::zeros({100'000}));
   try {
-    const FullDisk full(64'000);
+    const test::FullDisk full(64'000);
     store().save(large, true);
     FAIL();
   } catch (const Error& error) {
@@ -250,6 +244,52 @@ TEST_F(Checkpoints, AFullDiskIsSaidAndLosesNothing) {
   }
   EXPECT_THAT(names(), ElementsAre("best", "step-000003"));
   EXPECT_EQ(store().newest()->step, 3);
+}
+
+// Runs body in a process that sees a disk of few files at `folder`; ends it as Ivory's programs end.
+[[noreturn]] void end_on_a_tiny_disk(const fs::path& folder, const std::function<void()>& body) {
+  const std::string user = "0 " + std::to_string(::geteuid()) + " 1", group = "0 " + std::to_string(::getegid()) + " 1";
+  if (::unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) ::_exit(99);
+  std::ofstream("/proc/self/setgroups") << "deny";
+  std::ofstream("/proc/self/uid_map") << user;
+  std::ofstream("/proc/self/gid_map") << group;
+  if (::mount("ivory", folder.c_str(), "tmpfs", 0, "nr_inodes=16") != 0) ::_exit(99);
+  try {
+    body();
+  } catch (const Error& error) {
+    std::cerr << error.what() << std::endl;
+    ::_exit(static_cast<int>(error.code()));
+  }
+  ::_exit(0);
+}
+
+TEST_F(Checkpoints, ADiskWithoutRoomForAnotherFileIsSaidToo) {
+  if (std::system("unshare -rm mount -t tmpfs ivory /mnt 2> /dev/null") != 0) {
+    GTEST_SKIP() << "this machine allows no mount of one's own";
+  }
+  store();
+  const auto fill = [&] {
+    for (int i = 0; std::ofstream(folder() / ("file" + std::to_string(i))); ++i) continue;
+  };
+  const auto save_there = [&] {
+    CheckpointStore saving = store();
+    fill();
+    saving.save(at(7), false);
+  };
+  const auto mark_there = [&] {
+    CheckpointStore saving = store();
+    saving.save(at(7), false);
+    fill();
+    saving.mark_best(7);
+  };
+  const auto begin_there = [&] {
+    fill();
+    store();
+  };
+  const testing::ExitedWithCode missing_data(3);
+  EXPECT_EXIT(end_on_a_tiny_disk(folder(), save_there), missing_data, "cannot create checkpoint .*: No space left");
+  EXPECT_EXIT(end_on_a_tiny_disk(folder(), mark_there), missing_data, "cannot create .*best: No space left");
+  EXPECT_EXIT(end_on_a_tiny_disk(folder(), begin_there), missing_data, "cannot be written to: No space left");
 }
 
 TEST_F(Checkpoints, AFolderThatCannotBeWrittenToIsRefusedAtOnce) {

@@ -14,7 +14,9 @@ using testing::IsEmpty;
 
 Observation seen(double loss, std::map<std::string, double> diagnostics = {}) {
   return {.objective = "swav",
+          .codes = Codes::sinkhorn,
           .plateau = std::log(100.0),
+          .prototypes = 100,
           .batch_size = 64,
           .terms = {{"swav", loss}},
           .diagnostics = std::move(diagnostics)};
@@ -30,6 +32,30 @@ TEST(Findings, ALossAtLnHIsSaidWithTheEpochsItLasted) {
   EXPECT_THAT(findings.after_epoch(seen(4.64)), ElementsAre(HasSubstr("for 2 epochs:")));
   EXPECT_THAT(findings.after_epoch(seen(4.5)), IsEmpty());
   EXPECT_THAT(findings.after_epoch(seen(4.61)), ElementsAre(HasSubstr("for 1 epoch:")));
+}
+
+// What the objective does not have, and what the stage has already, is not among the advice.
+TEST(Findings, TheAdviceFitsTheObjective) {
+  const auto advice = [](Codes codes, SampleKind kind, bool larc) {
+    auto stuck = seen(4.6);
+    stuck.codes = codes;
+    stuck.kind = kind;
+    stuck.larc = larc;
+    return Findings().after_epoch(stuck).at(0);
+  };
+  EXPECT_THAT(advice(Codes::sinkhorn, SampleKind::slice, false),
+              HasSubstr("use fewer prototypes for this batch size, views that overlap (crops of at least 0.4 of the "
+                        "slice), less weight decay (1e-6), LARC (larc = true), a smaller epsilon, prototypes that stay "
+                        "fixed for longer (freeze_steps), a queue that lets more samples share the codes "
+                        "(queue_length) or a higher learning rate after a short warm-up; "));
+  EXPECT_THAT(
+      advice(Codes::k_means, SampleKind::slice, true),
+      HasSubstr("use fewer clusters, views that overlap (crops of at least 0.4 of the slice), less weight decay "
+                "(1e-6) or a higher learning rate after a short warm-up; "));
+  EXPECT_THAT(
+      advice(Codes::k_means, SampleKind::volume, false),
+      HasSubstr("use fewer clusters, views of a volume that differ less, less weight decay (1e-6), LARC (larc = "
+                "true) or a higher learning rate after a short warm-up; "));
 }
 
 TEST(Findings, OnePercentIsTheBorder) {
@@ -52,6 +78,21 @@ TEST(Findings, CollapseOntoFewPrototypes) {
   EXPECT_THAT(findings.after_epoch(seen(2, {{"prototype_perplexity", 6.0}})),
               ElementsAre(HasSubstr("prototype_perplexity is 6 of 64 prototypes that a batch can reach")));
   EXPECT_THAT(findings.after_epoch(seen(2, {{"prototype_perplexity", 7.0}})), IsEmpty());
+}
+
+// Heads of 4 and 3000 clusters: the perplexity is the first one's, which has no more than 4.
+TEST(Findings, ThePerplexityIsHeldAgainstTheClustersThatItCounts) {
+  Findings findings;
+  auto deep = seen(2, {{"prototype_perplexity", 3.9}});
+  deep.codes = Codes::k_means;
+  deep.plateau = (std::log(4.0) + std::log(3000.0)) / 2;
+  deep.prototypes = 4;
+  deep.batch_size = 1024;
+  EXPECT_THAT(findings.after_epoch(deep), IsEmpty());
+  deep.diagnostics["prototype_perplexity"] = 1.2;
+  EXPECT_THAT(findings.after_epoch(deep),
+              ElementsAre(testing::AllOf(HasSubstr("is 1.2 of 4 prototypes"), HasSubstr("fewer clusters or a lower"),
+                                         testing::Not(HasSubstr("epsilon")))));
 }
 
 TEST(Findings, CollapsedFeatures) {

@@ -3,12 +3,14 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <ivory/error.h>
 #include <unistd.h>
 
 #include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "support/full_disk.h"
 #include "train/event_file.h"
 
 namespace ivory::train {
@@ -16,7 +18,9 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
+using testing::AllOf;
 using testing::ElementsAre;
+using testing::HasSubstr;
 
 class Metrics : public testing::Test {
  protected:
@@ -78,6 +82,19 @@ TEST_F(Metrics, WhatIsNoNumberIsNull) {
   EXPECT_TRUE(json::parse(line).at("ratio").is_null());
   write(1, {2});
   EXPECT_THAT(steps(), ElementsAre(1, 2));
+}
+
+// The limit lies within the line: the system takes its beginning, and says why not the rest when asked again.
+TEST_F(Metrics, AFullDiskIsSaidForWhatItIs) {
+  MetricsLog log(folder_, 0);
+  const test::FullDisk full(20);
+  try {
+    log.write({{"kind", "step"}, {"step", 1}, {"loss", 0.5}});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::missing_data);
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("cannot write " + file().string()), HasSubstr("File too large")));
+  }
 }
 
 TEST(Crc32c, IsCastagnolis) {

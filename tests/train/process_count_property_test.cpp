@@ -4,6 +4,7 @@
 #include <ivory/nn/k_means.h>
 #include <ivory/nn/swapped_prediction.h>
 
+#include "nn/joint_statistics.h"
 #include "support/errors.h"
 #include "support/gloo_group.h"
 #include "support/stage.h"
@@ -99,9 +100,12 @@ TEST_P(Processes, GiveTheJointSwAVLossGradientAndQueue) {
   for (const auto& run : runs) EXPECT_TRUE(torch::equal(run.queue, joint.queue));
 }
 
+// The last centroid lies opposite to all points: its cluster is empty from the first iteration on.
 TEST_P(Processes, GiveTheSameKMeans) {
   const int64_t world = GetParam();
-  const auto points = unit_rows(50, 6, 1).to(torch::kFloat), initial = points.narrow(0, 0, 7);
+  const auto points = unit_rows(50, 6, 1).to(torch::kFloat).abs();
+  const auto opposite = torch::full({1, 6}, -1 / std::sqrt(6.0F));
+  const auto initial = torch::cat({points.narrow(0, 0, 7), opposite});
   const auto joint = ivory::nn::spherical_k_means(points, initial, 10, alone);
   const auto parts = points.tensor_split(world);  // not of one size for 4
   std::vector<ivory::nn::KMeans> found(world);
@@ -111,10 +115,22 @@ TEST_P(Processes, GiveTheSameKMeans) {
   std::vector<Tensor> assignments;
   for (const auto& part : found) {
     EXPECT_TRUE(torch::equal(part.centroids, joint.centroids));  // sums are in double: not even a last bit differs
-    EXPECT_EQ(part.empty, joint.empty);
+    EXPECT_TRUE(torch::equal(part.centroids[7], opposite[0]));
+    EXPECT_EQ(part.empty, 1);
     assignments.push_back(part.assignments);
   }
   EXPECT_TRUE(torch::equal(torch::cat(assignments), joint.assignments));
+}
+
+// This process's share of batches of 8 of all, the last one filled up with the first samples.
+auto full_batches(int64_t samples, const Collective& group) {
+  return [samples, &group](const auto& visit) {
+    const int64_t share = 8 / group.world_size();
+    for (int64_t first = 0; first < samples; first += 8) {
+      const int64_t begin = first + share * group.rank();
+      visit(ivory::Batch{.views = {Tensor(), Tensor()}, .index = torch::arange(begin, begin + share) % samples});
+    }
+  };
 }
 
 // A bank of 12 samples that is filled by each process's share of the data, clustered, and trained on for an epoch.
@@ -127,20 +143,14 @@ DeepRun run_deep_cluster(const Collective& group) {
   clustering->to(torch::kDouble);
   auto stage = stage_of(group, 0);
   stage.samples = 12;
-  stage.for_each_batch = [&](const auto& visit) {  // batches of 8 over all processes: 8, then 4
-    for (int64_t first = 0; first < 12; first += 8) {
-      const int64_t share = 8 / group.world_size(), begin = first + share * group.rank();
-      const int64_t count = std::min(share, 12 - begin);
-      if (count > 0) visit(ivory::Batch{.views = {Tensor(), Tensor()}, .index = torch::arange(begin, begin + count)});
-    }
-  };
+  stage.for_each_full_batch = full_batches(12, group);
   stage.batch_size = 8;
   const auto embed = [](const ivory::Batch& batch) {
     return torch::cat(
         {unit_rows(12, 6, 40).index_select(0, batch.index), unit_rows(12, 6, 41).index_select(0, batch.index)});
   };
   clustering->before_training(stage);
-  clustering->before_epoch(stage, {}, embed);
+  clustering->before_epoch(stage, embed);
   DeepRun run;
   for (int64_t s = 0; s < 3; ++s) {
     const auto ids = torch::arange(4 * s, 4 * s + 4);
@@ -151,7 +161,7 @@ DeepRun run_deep_cluster(const Collective& group) {
     clustering->after_step(stage);
   }
   stage.epoch = 1;
-  clustering->before_epoch(stage, {}, embed);
+  clustering->before_epoch(stage, embed);
   run.bank = clustering->bank;
   run.assignments = clustering->assignments;
   run.centroids = torch::cat(clustering->centroids);
@@ -172,6 +182,48 @@ TEST_P(Processes, GiveTheSameDeepClusterBankClustersAndLoss) {
     EXPECT_TRUE(torch::equal(run.bank, joint.bank));
     EXPECT_TRUE(torch::equal(run.assignments, joint.assignments));
     EXPECT_TRUE(torch::allclose(run.centroids, joint.centroids, 0, 1e-14));
+  }
+}
+
+// The bank of `samples` samples, of which a batch takes 8, by a network with batch statistics; then the clusters.
+DeepRun fill_through_batch_norm(int64_t samples, const Collective& group) {
+  ivory::nn::DeepCluster clustering(ivory::nn::DeepClusterSpec{.width = 4, .clusters = {3, 2}}, samples);
+  torch::nn::BatchNorm1d norm(torch::nn::BatchNormOptions(4).affine(false));
+  clustering->to(torch::kDouble);
+  norm->to(torch::kDouble);
+  auto stage = stage_of(group, 0);
+  stage.samples = samples;
+  stage.batch_size = 8;
+  stage.for_each_full_batch = full_batches(samples, group);
+  const auto embed = [&](const ivory::Batch& batch) {
+    EXPECT_TRUE(norm->is_training());
+    const auto views = torch::cat({unit_rows(samples, 4, 50).index_select(0, batch.index),
+                                   unit_rows(samples, 4, 51).index_select(0, batch.index)});
+    const auto z = norm->forward(views);
+    return z / z.norm(2, 1, true);
+  };
+  const ivory::nn::JointStatistics joint(group);  // as the trainer calls hooks
+  clustering->before_training(stage);
+  clustering->before_epoch(stage, embed);
+  return {.losses = {},
+          .bank = clustering->bank,
+          .assignments = clustering->assignments,
+          .centroids = torch::cat(clustering->centroids)};
+}
+
+// Fewer samples than a batch, as many as one and a half: whatever the number of processes, all of them see full
+// batches.
+TEST_P(Processes, FillTheSameBankWithBatchStatistics) {
+  const int64_t world = GetParam();
+  for (const int64_t samples : {6, 12}) {
+    const DeepRun joint = fill_through_batch_norm(samples, alone);
+    std::vector<DeepRun> runs(world);
+    in_group(world, [&](const Collective& member) { runs[member.rank()] = fill_through_batch_norm(samples, member); });
+    for (const auto& run : runs) {
+      EXPECT_TRUE(torch::allclose(run.bank, joint.bank, 0, 1e-12)) << samples << " samples";
+      EXPECT_TRUE(torch::equal(run.assignments, joint.assignments)) << samples << " samples";
+      EXPECT_TRUE(torch::allclose(run.centroids, joint.centroids, 0, 1e-12)) << samples << " samples";
+    }
   }
 }
 

@@ -21,6 +21,21 @@ TEST(Schedule, IsSwavsOverAWholeRun) {
   EXPECT_NEAR(schedule.at(200), peak / 1000, 1e-14) << "where the cosine would end";
 }
 
+void expect_golden(const char* name, const config::ScheduleSpec& spec, double peak) {
+  const auto expected = test::golden("optimisers")[name].get<std::vector<double>>();
+  ASSERT_EQ(expected.size(), 150U);
+  const Schedule schedule(spec, peak, /*steps_per_epoch=*/3, /*total_steps=*/150);
+  for (size_t step = 0; step < expected.size(); ++step) {
+    EXPECT_NEAR(schedule.at(static_cast<int64_t>(step)), expected[step], 1e-15) << name << ", step " << step;
+  }
+}
+
+TEST(Schedule, WithoutAWarmUpAndWithOneFromZeroItIsSwavsToo) {
+  expect_golden("schedule_without_warmup", {.name = "cosine", .warmup_epochs = 0, .final_factor = 0.001}, 0.6);
+  expect_golden("schedule_from_zero", {.name = "cosine", .warmup_epochs = 10, .start_lr = 0, .final_factor = 0.001},
+                0.01);
+}
+
 TEST(Schedule, ThePeakScalesWithTheBatchWhenAsked) {
   EXPECT_DOUBLE_EQ(peak_learning_rate({.lr = 0.3, .scale_lr = true}, 64), 0.075);
   EXPECT_DOUBLE_EQ(peak_learning_rate({.lr = 0.3, .scale_lr = false}, 64), 0.3);

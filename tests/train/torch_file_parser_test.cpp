@@ -13,6 +13,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using test::bad_request_of;
+using testing::AllOf;
 using testing::HasSubstr;
 
 fs::path python_file(const std::string& name) {
@@ -191,6 +192,17 @@ TEST(TorchFile, WritesWhatItReads) {
   EXPECT_TRUE(torch::equal(read[0].second, base.slice(1, 2, 5)));
   EXPECT_TRUE(torch::equal(read[1].second, base.to(torch::kBFloat16)));
   EXPECT_EQ(read[2].second.item<int64_t>(), 3);
+}
+
+TEST(TorchFile, WritesNoTypeThatPythonHasNoStorageClassFor) {
+  const fs::path file = fs::temp_directory_path() / ("ivory-types-" + std::to_string(::getpid()) + ".pth");
+  for (const auto type : {torch::kUInt16, torch::kUInt32, torch::kUInt64, torch::kFloat8_e4m3fn, torch::kFloat8_e5m2}) {
+    EXPECT_THAT(bad_request_of([&] {
+                  save_torch(file, {{"layer.w", torch::zeros({2}).to(type)}});
+                }),
+                AllOf(HasSubstr("tensor 'layer.w' of type "), HasSubstr("safetensors holds it")));
+    EXPECT_FALSE(fs::exists(file)) << type;
+  }
 }
 
 TEST(TorchFile, SaysWhatAFileIsInstead) {

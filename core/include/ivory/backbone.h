@@ -26,6 +26,14 @@ struct Features {
   torch::Tensor tokens;               // [B, F, D]
 };
 
+// Where deformable attention looked.
+struct SampledPositions {
+  enum class Axis { slice, embedding };
+  Axis axis = Axis::slice;            // that is attended
+  int64_t length = 0;                 // of it: slices, or entries of a token
+  std::vector<torch::Tensor> layers;  // each [B, groups, keys], 0 … length − 1
+};
+
 class Backbone : public torch::nn::Module {
  public:
   struct Context {
@@ -36,9 +44,8 @@ class Backbone : public torch::nn::Module {
   virtual BackboneInfo info() const = 0;
   // Image: [N, 1 or 3, H, W]; a grey image is repeated to the backbone's channels. Tokens: [B, F, D].
   virtual Features forward(const torch::Tensor& input) = 0;
-  // Where deformable attention looked in the last forward, for the report: per layer [B, groups, keys], in units of the
-  // attended axis (0 … length-1). Empty when the backbone has no such thing.
-  virtual std::vector<torch::Tensor> sampled_positions() const { return {}; }
+  // Of the last forward, for the report; no layers when the backbone has no such thing.
+  virtual SampledPositions sampled_positions() const { return {}; }
 };
 
 }  // namespace ivory

@@ -5,6 +5,7 @@
 #include <ivory/model.h>
 #include <ivory/views.h>
 
+#include <cmath>
 #include <functional>
 #include <memory>
 #include <string>
@@ -24,8 +25,11 @@ struct StageContext {
   uint64_t seed = 0;
   torch::Device device = torch::kCPU;
   const Collective* group = nullptr;  // never null while training
-  // One pass over this process's share of the data in a fixed order, for objectives that fill a bank.
+  // One pass over this process's share of the data in a fixed order: every sample once, in one of the processes.
   std::function<void(const std::function<void(const Batch&)>&)> for_each_batch;
+  // The same for objectives that fill a bank: the last batch is filled up with the first samples, so that every process
+  // gets as many full batches as the others and may call collectives in each.
+  std::function<void(const std::function<void(const Batch&)>&)> for_each_full_batch;
 };
 
 using LossTerms = std::vector<std::pair<std::string, torch::Tensor>>;  // each a scalar; their sum is minimised
@@ -71,6 +75,8 @@ class Objective : public torch::nn::Module {
   virtual torch::Tensor prototype_scores(Model&, const torch::Tensor& /*samples*/) { return {}; }
   // ln H when the loss of one term sits there if all codes are uniform; 0 when there is no such value.
   virtual double plateau() const { return 0; }
+  // H of the diagnostic prototype_perplexity; 0 without prototypes.
+  virtual int64_t prototype_count() const { return plateau() > 0 ? std::llround(std::exp(plateau())) : 0; }
 };
 
 }  // namespace ivory

@@ -146,6 +146,30 @@ std::vector<std::string> elements(const Node& document, const std::vector<std::s
   return names;
 }
 
+// The paths that a path with `*` stands for; one without stands for itself.
+std::vector<std::string> expanded(const Node& document, const std::string& path) {
+  const auto segments = split(path);
+  const auto star = std::find(segments.begin(), segments.end(), "*");
+  if (star == segments.end() || star == segments.begin()) return {path};
+  const auto at = static_cast<size_t>(star - segments.begin());
+  const std::string rest = join(segments, at + 1, segments.size());
+  std::vector<std::string> paths;
+  for (const auto& name : elements(document, {segments.begin(), star})) {
+    const auto found = expanded(document, join(segments, 0, at) + "." + name + (rest.empty() ? "" : "." + rest));
+    paths.insert(paths.end(), found.begin(), found.end());
+  }
+  return paths;
+}
+
+std::string nothing_matches(const Node& document, const std::string& path) {
+  std::vector<std::string> keys;
+  for (const auto& member : *document.table()) keys.push_back(member.key);
+  const std::string first = path.substr(0, path.find('.'));
+  const bool known = document.find(first) != nullptr;
+  return "'" + path + "' matches nothing in this experiment" +
+         (known ? "" : suggestion(first, keys, "", path.substr(first.size())));
+}
+
 }  // namespace
 
 std::string rival_of(const std::string& key) {
@@ -153,21 +177,11 @@ std::string rival_of(const std::string& key) {
   return key == "steps" ? "epochs" : "";
 }
 
-void assign(Node& document, const std::string& path, Node value, const Place& place, bool swept,
-            Diagnostics& diagnostics) {
-  const auto segments = split(path);
-  const auto star = std::find(segments.begin(), segments.end(), "*");
-  if (star != segments.end() && star != segments.begin()) {
-    const auto before = std::vector(segments.begin(), star);
-    const auto at = static_cast<size_t>(star - segments.begin());
-    for (const auto& name : elements(document, before)) {
-      const std::string rest = join(segments, at + 1, segments.size());
-      assign(document, join(segments, 0, at) + "." + name + (rest.empty() ? "" : "." + rest), value, place, swept,
-             diagnostics);
-    }
-    return;
-  }
-  Assignment(path, place, swept, diagnostics).run(document, std::move(value));
+void assign(Node& document, const std::string& path, const Node& value, const Place& place, bool swept,
+            Diagnostics& diagnostics, Reach reach) {
+  const auto paths = expanded(document, path);
+  if (paths.empty() && reach == Reach::must_match) diagnostics.add(place, nothing_matches(document, path));
+  for (const auto& one : paths) Assignment(one, place, swept, diagnostics).run(document, value);
 }
 
 void apply_overrides(Node& document, const std::vector<std::string>& overrides, Diagnostics& diagnostics) {

@@ -29,8 +29,10 @@ void read_plugins(Section& document, Experiment& experiment, Scope& scope) {
 
 void read_experiment(Section& document, Experiment& experiment, Scope& scope) {
   experiment.name = experiment.file.stem().string();
+  Place name_place = document.place();
   if (auto section = document.section("experiment")) {
     section->read_name("name", experiment.name);
+    name_place = section->place("name");
     section->read("note", experiment.note);
     section->read("seed", experiment.seed);
     section->read("trials", experiment.trials, at_least(1));
@@ -39,6 +41,11 @@ void read_experiment(Section& document, Experiment& experiment, Scope& scope) {
     section->read("output", experiment.output);
     section->read("smoke", experiment.smoke);
     section->finish();
+  }
+  if (experiment.name == "store") {
+    document.diagnostics().add(name_place,
+                               "an experiment named 'store' would share its folder with the store of all "
+                               "results: give it another experiment.name");
   }
   if (experiment.smoke && !experiment.name.ends_with("-smoke")) experiment.name += "-smoke";
   read_plugins(document, experiment, scope);

@@ -37,7 +37,7 @@ void take_smoke(Node& document, bool apply, Diagnostics& diagnostics) {
   std::erase_if(std::get<Table>(document.value), [](const Member& member) { return member.key == "smoke"; });
   if (!apply) return;
   for (const auto& setting : settings) {
-    assign(document, setting.path, setting.value, setting.place, true, diagnostics);
+    assign(document, setting.path, setting.value, setting.place, true, diagnostics, Reach::if_there);
   }
   const Place place{std::make_shared<const std::string>("--smoke")};
   assign(document, "data.source", Node{std::string("phantom"), place}, place, false, diagnostics);

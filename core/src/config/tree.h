@@ -19,9 +19,11 @@ void extend(Node& document, const std::function<Node(const std::filesystem::path
 void inherit(Node& table, const Node& base);
 
 // Sets "stage.joint.epochs": elements of lists of tables are addressed by their name, those without by their number
-// from 0; `*` stands for every element of a list or table there.
-void assign(Node& document, const std::string& path, Node value, const Place& place, bool swept,
-            Diagnostics& diagnostics);
+// from 0; `*` stands for every element of a list or table there. A path whose `*` finds nothing is a mistake, unless it
+// is `if_there`.
+enum class Reach { must_match, if_there };
+void assign(Node& document, const std::string& path, const Node& value, const Place& place, bool swept,
+            Diagnostics& diagnostics, Reach reach = Reach::must_match);
 
 // The key that a later setting of `key` takes away ("epochs" and "steps" exclude each other), or "".
 std::string rival_of(const std::string& key);

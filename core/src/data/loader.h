@@ -46,7 +46,8 @@ struct LoaderOptions {
   // goes through a cache's samples over the epochs as evenly as it can. Empty: every sample once. Of slice and volume
   // loaders.
   std::vector<double> cache_weights = {};
-  bool drop_last = true;  // a data set smaller than one batch is repeated to fill it
+  bool drop_last = true;   // a data set smaller than one batch is repeated to fill it
+  bool fill_last = false;  // instead of dropping: the last batch is filled up with the epoch's first samples
   // Of slice and volume loaders: where views are rendered and stay, and their type, float32 or bfloat16. On a CUDA
   // device next() renders, on the caller's current stream, what the workers read.
   torch::Device device = torch::kCPU;

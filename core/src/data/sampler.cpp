@@ -33,6 +33,7 @@ std::vector<int64_t> samples_by_cache(const DataSet& data, SampleKind kind) {
 // Samples of an epoch over all processes, after dropping or repeating.
 int64_t used(int64_t count, const LoaderOptions& options) {
   const int64_t batch = global_batch(options);
+  if (options.fill_last) return (count + batch - 1) / batch * batch;
   return options.drop_last ? std::max<int64_t>(1, count / batch) * batch : count;
 }
 

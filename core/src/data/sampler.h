@@ -33,8 +33,8 @@ uint64_t view_stream(const Draw& draw, size_t view);
 // The draws' samples, [B] int64.
 torch::Tensor sample_ids(std::span<const Draw> draws);
 
-// Batches of this process in an epoch of `count` samples: with drop_last the same for all processes, else only those
-// that hold a sample of this process.
+// Batches of this process in an epoch of `count` samples: with drop_last or fill_last the same for all processes, else
+// only those that hold a sample of this process.
 int64_t batch_count(int64_t count, const LoaderOptions& options);
 
 // This process's part of an epoch, batch after batch. Global batch g is samples [g·B·W, (g+1)·B·W) of `epoch`; process

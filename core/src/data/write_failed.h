@@ -14,12 +14,16 @@ inline ExitCode write_failure_code(int error) {
   return error == ENOSPC || error == EDQUOT || error == EFBIG ? ExitCode::missing_data : ExitCode::run_failed;
 }
 
-// The parts, ": ", and what errno says.
+// The parts, ": ", and what the system says.
+template <class... Parts>
+Error write_failed_by(const std::error_code& error, const Parts&... parts) {
+  return Error(write_failure_code(error.value()), joined({MessagePart(parts)..., ": ", error.message()}));
+}
+
+// Likewise, of errno.
 template <class... Parts>
 Error write_failed(const Parts&... parts) {
-  const int error = errno;
-  return Error(write_failure_code(error),
-               joined({MessagePart(parts)..., ": ", std::generic_category().message(error)}));
+  return write_failed_by(std::error_code(errno, std::generic_category()), parts...);
 }
 
 }  // namespace ivory::data

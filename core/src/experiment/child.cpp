@@ -18,14 +18,14 @@ namespace ivory::experiment {
 namespace fs = std::filesystem;
 namespace {
 
-// The number after `key` in a file of "key number" lines; 0 where there is none.
-int64_t counter(const fs::path& file, const std::string& key) {
+// The number after `key` in a file of "key number" lines.
+std::optional<int64_t> counter(const fs::path& file, const std::string& key) {
   std::ifstream in(file);
   std::string name;
   for (int64_t value = 0; in >> name >> value;) {
     if (name == key) return value;
   }
-  return 0;
+  return {};
 }
 
 // "0::/user.slice/x" of /proc/self/cgroup.
@@ -131,9 +131,8 @@ std::string last_line(const fs::path& log) {
 }
 
 int64_t kills_for_memory() {
-  int64_t count = counter("/proc/vmstat", "oom_kill");
-  if (const fs::path group = control_group(); !group.empty()) count += counter(group / "memory.events", "oom_kill");
-  return count;
+  const auto of_group = counter(control_group() / "memory.events", "oom_kill");
+  return of_group ? *of_group : counter("/proc/vmstat", "oom_kill").value_or(0);
 }
 
 std::string gpu_of(size_t slot, const char* visible, size_t on_machine) {

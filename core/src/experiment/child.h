@@ -46,7 +46,8 @@ std::string death_of(const ChildEnd& end);
 // Of a process's log, "" without one.
 std::string last_line(const std::filesystem::path& log);
 
-// How many processes the system has killed for lack of memory: of the machine, and of this process's control group.
+// How many processes of this process's control group the system has killed for lack of memory; of the whole machine
+// where the group does not tell.
 int64_t kills_for_memory();
 
 // The GPU that CUDA_VISIBLE_DEVICES gives to the job in this slot, of those that `visible` (the variable's value)

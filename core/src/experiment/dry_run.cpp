@@ -9,7 +9,6 @@
 #include "experiment/node_state.h"
 #include "experiment/run.h"
 #include "experiment/seen_patients.h"
-#include "train/checkpoint.h"
 #include "train/trainer.h"
 
 namespace ivory::experiment {
@@ -20,28 +19,6 @@ std::string mebibytes(double bytes) {
   std::snprintf(text, sizeof text, "%.0f MiB", bytes / 1048576.0);
   return text;
 }
-
-// What parts of one kind share is looked up once, of thousands of them too.
-class Costs {
- public:
-  Estimate of(const Node& node, const OpenData& data, const Store& store) {
-    const std::string name = (node.kind == NodeKind::stage ? "stage " : "task ") + node.name;
-    std::vector<const data::SliceCache*> caches;
-    for (const auto& set : node.data) {
-      const auto found = data.caches.find(set);
-      caches.push_back(found == data.caches.end() ? nullptr : found->second.get());
-    }
-    const auto [set, opened] = sets_.try_emplace(std::move(caches));
-    if (opened) set->second = data_set_of(node, data);
-    const auto [cost, read] = measured_.try_emplace(store.root().string() + (node.smoke ? " smoke " : " ") + name);
-    if (read) cost->second = measured_cost(node, store);
-    return estimate(node, set->second.get(), cost->second);
-  }
-
- private:
-  std::map<std::vector<const data::SliceCache*>, std::shared_ptr<const data::DataSet>> sets_;
-  std::map<std::string, std::optional<MeasuredCost>> measured_;
-};
 
 // Time of many parts, as far as parts like them were measured.
 struct Time {
@@ -71,38 +48,30 @@ std::string name_of(const Node& node) {
   return node.label() + ", from " + node.from;
 }
 
-// What is left of a part that has saved on its way, whatever became of it then. A task's steps are not known where it
-// is given by epochs.
-Estimate remaining(Estimate cost, const Node& node, const std::filesystem::path& folder) {
-  const auto saved = cost.seconds ? train::saved_at(folder / "checkpoints") : std::nullopt;
-  if (!saved) return cost;
-  const config::TrainSpec& train = node.kind == NodeKind::stage ? node.stage->train : node.task->train;
-  const int64_t all = cost.steps > 0 ? cost.steps : train.epochs;
-  const int64_t left = std::max<int64_t>(0, all - (cost.steps > 0 ? saved->step : saved->epoch));
-  if (all > 0) cost.seconds = *cost.seconds * static_cast<double>(left) / static_cast<double>(all);
-  return cost;
-}
-
+// What it rests on is said.
 std::string text_of(const Estimate& cost) {
   std::string text;
   if (cost.steps > 0) text += ", " + std::to_string(cost.steps) + " steps";
   if (cost.megapixels > 0) text += ", " + std::to_string(static_cast<int64_t>(cost.megapixels)) + " megapixels";
-  if (cost.seconds) text += ", about " + duration_text(*cost.seconds) + " at the measured rate";
-  if (cost.peak_mib > 0) text += ", " + std::to_string(cost.peak_mib) + " MiB of memory measured";
+  if (cost.seconds) {
+    text += ", about " + duration_text(*cost.seconds) +
+            (cost.by_rate ? " at the measured rate" : ", what one of that name took, whatever its settings");
+  }
+  if (cost.peak_mib > 0) {
+    text += ", " + std::to_string(cost.peak_mib) + " MiB of " + (cost.on_gpu ? "the host's " : "") + "memory measured" +
+            (cost.on_gpu ? ", the GPU's not" : "");
+  }
   return text;
 }
 
 // What a stage's settings say about its method, and a task's splits about its stages; what is done is left alone.
-std::string warnings_of(const Plan& plan, const Node& node, const OpenData& data) {
+std::vector<std::string> warnings_of(const Plan& plan, const Node& node, const OpenData& data) {
   if (node.kind == NodeKind::task) {
     const std::string sentence = node.trial == 0 ? seen_in_pretraining(plan, node, data) : "";
-    return sentence.empty() ? "" : "    warning: " + sentence + "\n";
+    return sentence.empty() ? std::vector<std::string>() : std::vector{sentence};
   }
   const auto set = data_set_of(node, data);
-  std::string text;
-  const auto samples = [&](SampleKind kind) { return set ? set->samples(kind) : 0; };
-  for (const auto& sentence : lint(*node.stage, *node.model, samples)) text += "    warning: " + sentence + "\n";
-  return text;
+  return lint(*node.stage, *node.model, [&](SampleKind kind) { return set ? set->samples(kind) : 0; });
 }
 
 // Of a data set without a cache: what will be read, or what is missing.
@@ -125,33 +94,58 @@ std::string part_of(const config::DataSpec& spec) {
   return "; only the patients of " + parts;
 }
 
-std::string describe_data(const config::Experiment& experiment, const OpenData& data) {
-  std::string text;
-  for (const auto& spec : experiment.data) {
-    text += "  data " + spec.name + ": ";
-    if (const auto found = data.caches.find(spec.name); found != data.caches.end()) {
-      text += std::to_string(found->second->volumes().size()) + " volumes, " + std::to_string(found->second->slices()) +
-              " slices in " + found->second->folder().string();
-    } else {
-      text += sources_of(spec);
-    }
-    text += part_of(spec) + "\n";
+std::string describe_data(const config::DataSpec& spec, const OpenData& data) {
+  std::string text = "  data " + spec.name + ": ";
+  if (const auto found = data.caches.find(spec.name); found != data.caches.end()) {
+    text += std::to_string(found->second->volumes().size()) + " volumes, " + std::to_string(found->second->slices()) +
+            " slices in " + found->second->folder().string();
+  } else {
+    text += sources_of(spec);
   }
-  return text;
+  return text + part_of(spec) + "\n";
 }
 
-std::string describe_memory(const config::Experiment& experiment, const plugin::Registry& registry) {
-  if (experiment.stages.empty() && experiment.tasks.empty()) return "";
-  const auto model = train::build_model(experiment.model, registry, experiment.seed);
-  int64_t bytes = 0, loaders = 0;
-  const auto include = [&](const config::TrainSpec& train) {
-    bytes = std::max(bytes, model_bytes(*model, train.optimiser.name));
+// Of a part of the plan, in the plan's order.
+struct Line {
+  std::string text;
+  bool done;
+};
+
+// Of thousands of nodes a model is built once.
+class Models {
+ public:
+  explicit Models(const plugin::Registry& registry) : registry_(registry) {}
+  int64_t parameters(const config::ModelSpec& spec) {
+    const auto [known, added] = parameters_.try_emplace(config::identity(spec).dump());
+    if (!added) return known->second;
+    const auto model = train::build_model(spec, registry_, /*seed=*/1);
+    for (const auto& parameter : model->parameters()) known->second += parameter.numel();
+    return known->second;
+  }
+
+ private:
+  const plugin::Registry& registry_;
+  std::map<std::string, int64_t> parameters_;
+};
+
+std::string describe_memory(const Plan& plan, Models& models) {
+  if (plan.nodes.empty()) return "";
+  std::string largest;
+  int64_t most = 0, loaders = 0;
+  std::set<std::pair<const config::ModelSpec*, const config::TrainSpec*>> seen;
+  for (const auto& node : plan.nodes) {
+    const bool stage = node.kind == NodeKind::stage;
+    const config::TrainSpec& train = stage ? node.stage->train : node.task->train;
+    if (!seen.emplace(node.model, &train).second) continue;
+    const int64_t bytes = model_bytes(models.parameters(*node.model), train.optimiser.name);
+    if (bytes > most) largest = (stage ? "stage " : "task ") + node.name;
+    most = std::max(most, bytes);
     loaders = std::max(loaders, train.prefetch_mib);
-  };
-  for (const auto& stage : experiment.stages) include(stage.train);
-  for (const auto& task : experiment.tasks) include(task.train);
-  return "  memory: weights, gradients and optimiser state of the model " + mebibytes(static_cast<double>(bytes)) +
-         ", loaders at most " + std::to_string(loaders) + " MiB; activations come on top and grow with the batch\n";
+  }
+  return "  memory: weights, gradients and optimiser state of the model at most " +
+         mebibytes(static_cast<double>(most)) + " (" + largest + "), loaders at most " + std::to_string(loaders) +
+         " MiB; heads, queues and memory banks of objectives and a task's decoder come on top, and activations, which "
+         "grow with the batch\n";
 }
 
 // Known before the data are there, for what several experiments have in common.
@@ -174,21 +168,44 @@ std::string describe_halving(const config::HalvingSpec& halving) {
          " go on; times below are those without it\n";
 }
 
+// What each begins from is above it, and stands further left.
+std::vector<std::pair<size_t, size_t>> in_tree(const Plan& plan) {
+  std::vector<std::vector<size_t>> below(plan.nodes.size());
+  std::vector<std::pair<size_t, size_t>> left, order;  // node, depth
+  for (size_t i = plan.nodes.size(); i-- > 0;) {
+    const auto& inputs = plan.nodes[i].inputs;
+    if (inputs.empty()) {
+      left.emplace_back(i, 0);
+    } else {
+      below[inputs.front()].push_back(i);
+    }
+  }
+  while (!left.empty()) {
+    const auto [node, depth] = left.back();
+    left.pop_back();
+    order.emplace_back(node, depth);
+    for (const size_t next : below[node]) left.emplace_back(next, depth + 1);
+  }
+  return order;
+}
+
 class DryRun {
  public:
-  explicit DryRun(const plugin::Registry& registry) : registry_(registry) {}
+  explicit DryRun(const plugin::Registry& registry) : models_(registry) {}
 
+  // Of the points of a sweep the first is told in full, of the others how far they are and what is new of their data.
   std::string describe(const config::Experiment& experiment) {
     const OpenData data = open_data(experiment, /*build=*/false);
     const Plan plan = make_plan(experiment, data.content);
     const Store store(experiment.output);
-    const bool whole = experiment.sweep_point.empty();  // of a sweep's points only how far they are
+    const bool whole = experiment.sweep_point.empty() || begun_.insert(run_folder(experiment).parent_path()).second;
     std::string text = experiment.name;
-    if (!whole) text += " (" + experiment.sweep_point + ")";
+    if (!experiment.sweep_point.empty()) text += " (" + experiment.sweep_point + ")";
     text += ": " + std::to_string(plan.nodes.size()) + " nodes, results in " + run_folder(experiment).string() + "\n";
-    if (whole) text += describe_data(experiment, data);
+    text += describe_data_of(experiment, data, whole);
     std::map<NodeState, size_t> counts;
     std::vector<Estimate> costs;
+    std::vector<Line> lines;
     Time left;
     for (const auto& node : plan.nodes) {
       const NodeStatus status = status_of(node, store);
@@ -197,12 +214,14 @@ class DryRun {
       const Estimate cost = done ? all : remaining(all, node, store.folder(node));
       ++counts[status.state];
       if (!done) left.add(cost);
-      if (!whole) continue;
-      text += "  " + name_of(node) + ": " + text_of(status, store.folder(node)) + (done ? "" : text_of(cost)) + "\n";
-      if (!done) text += warnings_of(plan, node, data);
+      if (whole) {
+        lines.push_back(
+            {name_of(node) + ": " + text_of(status, store.folder(node)) + (done ? "" : text_of(cost)), done});
+      }
     }
+    if (whole) text += tree(plan, lines, data);
     text += "  " + progress_text(counts) + time_left(left) + "\n";
-    if (whole) text += describe_memory(experiment, registry_);
+    if (whole) text += describe_memory(plan, models_);
     count(data.missing.empty() ? plan : provisional_plan(experiment, data), costs, store);
     return text;
   }
@@ -220,6 +239,29 @@ class DryRun {
   }
 
  private:
+  // Of data that a point before this one has too, nothing.
+  std::string describe_data_of(const config::Experiment& experiment, const OpenData& data, bool whole) {
+    std::string text;
+    for (const auto& spec : experiment.data) {
+      const bool fresh = told_.insert(spec.name + config::identity(spec).dump()).second;
+      if (whole || fresh) text += describe_data(spec, data);
+    }
+    return text;
+  }
+
+  static std::string tree(const Plan& plan, const std::vector<Line>& lines, const OpenData& data) {
+    std::string text;
+    for (const auto& [index, depth] : in_tree(plan)) {
+      const std::string indent(2 * depth + 2, ' ');
+      text += indent + lines[index].text + "\n";
+      if (lines[index].done) continue;
+      for (const auto& sentence : warnings_of(plan, plan.nodes[index], data)) {
+        text += indent + "  warning: " + sentence + "\n";
+      }
+    }
+    return text;
+  }
+
   static std::string unmeasured_text(const Time& time) {
     if (time.unmeasured == 0) return "";
     return ", without " + std::to_string(time.unmeasured) + (time.unmeasured == 1 ? " part" : " parts") +
@@ -247,9 +289,9 @@ class DryRun {
     }
   }
 
-  const plugin::Registry& registry_;
+  Models models_;
   Costs costs_;
-  std::set<std::string> different_;
+  std::set<std::string> different_, begun_, told_;
   size_t parts_ = 0, stages_ = 0, different_stages_ = 0;
   Time alone_, once_;  // of all parts, done or not
 };

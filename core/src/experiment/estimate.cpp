@@ -3,6 +3,8 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "train/checkpoint.h"
+
 namespace ivory::experiment {
 namespace {
 
@@ -21,19 +23,82 @@ double pixels_per_sample(const config::StageSpec& stage, SampleKind kind) {
   return pixels;
 }
 
-int64_t steps_of(const config::TrainSpec& train, int64_t samples, int64_t batch) {
-  if (train.steps > 0) return train.steps;
-  return train.epochs * std::max<int64_t>(1, samples / std::max<int64_t>(1, batch));
+double pixels_per_sample(const config::TaskSpec& task) {
+  return static_cast<double>(task.size * task.size);
+}
+
+int64_t batch_of(const config::StageSpec& stage, SampleKind kind) {
+  const bool apart = kind == SampleKind::volume && stage.volume_batch_size > 0;
+  return apart ? stage.volume_batch_size : stage.train.batch_size;
+}
+
+const config::TrainSpec& train_of(const Node& node) {
+  return node.kind == NodeKind::stage ? node.stage->train : node.task->train;
+}
+
+// Of the samples that enter, and their pixels.
+struct Work {
+  double samples = 0, megapixels = 0;
+};
+
+Work work(const Node& node, int64_t steps) {
+  Work done;
+  const auto add = [&](int64_t batch, double pixels) {
+    done.samples += static_cast<double>(steps * batch);
+    done.megapixels += 1e-6 * (static_cast<double>(steps * batch) * pixels);
+  };
+  if (node.kind == NodeKind::task) {
+    add(node.task->train.batch_size, pixels_per_sample(*node.task));
+    return done;
+  }
+  for (const auto kind : {SampleKind::slice, SampleKind::volume}) {
+    if (uses(*node.stage, kind)) add(batch_of(*node.stage, kind), pixels_per_sample(*node.stage, kind));
+  }
+  return done;
+}
+
+// 0 where they depend on data that are not there, or on a task's split.
+int64_t steps_of(const Node& node, const data::DataSet* data) {
+  const config::TrainSpec& train = train_of(node);
+  if (train.steps > 0 || node.kind == NodeKind::task || !data) return train.steps;
+  int64_t steps = 1;
+  for (const auto kind : {SampleKind::slice, SampleKind::volume}) {
+    if (!uses(*node.stage, kind)) continue;
+    steps = std::max(steps, data->samples(kind) / std::max<int64_t>(1, batch_of(*node.stage, kind)));
+  }
+  return train.epochs * steps;
+}
+
+// How much longer than what was measured it takes; empty where the record does not say what that was. An epoch of a
+// task has as many samples as one of the record, whatever the batch.
+std::optional<double> longer(const Node& node, const Estimate& planned, const MeasuredCost& measured) {
+  if (planned.steps > 0 && measured.megapixels > 0) return planned.megapixels / measured.megapixels;
+  if (planned.steps > 0 && measured.steps > 0) return static_cast<double>(planned.steps) / measured.steps;
+  const config::TrainSpec& train = train_of(node);
+  if (planned.steps > 0 || measured.epochs <= 0) return {};
+  const double epochs = static_cast<double>(train.epochs) / measured.epochs;
+  if (node.kind == NodeKind::stage || measured.megapixels <= 0) return epochs;
+  return epochs * 1e-6 * measured.samples * pixels_per_sample(*node.task) / measured.megapixels;
 }
 
 }  // namespace
 
+nlohmann::json work_of(const Node& node, int64_t steps) {
+  const Work done = work(node, steps);
+  return {{"samples", done.samples}, {"megapixels", done.megapixels}};
+}
+
 std::optional<MeasuredCost> measured_cost(const Node& node, const Store& store) {
   std::optional<MeasuredCost> found;
   store.visit_records(node, [&](const nlohmann::json& record) {
-    const int64_t steps = node.kind == NodeKind::task ? 1 : record.value("steps", int64_t{0});
-    if (steps <= 0) return true;
-    found = {record.value("seconds", 0.0) / static_cast<double>(steps), record.value("peak_mib", int64_t{0})};
+    const auto work = record.value("work", nlohmann::json::object());
+    found = {.seconds = record.value("seconds", 0.0),
+             .steps = record.value("steps", 0.0),
+             .epochs = record.value("epochs", 0.0),
+             .samples = work.value("samples", 0.0),
+             .megapixels = work.value("megapixels", 0.0),
+             .peak_mib = record.value("peak_mib", int64_t{0}),
+             .on_gpu = record.value("provenance", nlohmann::json::object()).value("device", "") == "cuda"};
     return false;
   });
   return found;
@@ -41,31 +106,43 @@ std::optional<MeasuredCost> measured_cost(const Node& node, const Store& store) 
 
 Estimate estimate(const Node& node, const data::DataSet* data, const std::optional<MeasuredCost>& measured) {
   Estimate result;
-  if (node.kind == NodeKind::stage) {
-    const auto& stage = *node.stage;
-    for (const auto kind : {SampleKind::slice, SampleKind::volume}) {
-      if (!uses(stage, kind)) continue;
-      const bool apart = kind == SampleKind::volume && stage.volume_batch_size > 0;
-      const int64_t batch = apart ? stage.volume_batch_size : stage.train.batch_size;
-      result.steps = std::max(result.steps, steps_of(stage.train, data ? data->samples(kind) : 0, batch));
-      result.megapixels += 1e-6 * static_cast<double>(result.steps * batch) * pixels_per_sample(stage, kind);
-    }
-  } else {
-    const auto& task = *node.task;
-    result.steps = task.train.steps;  // epochs depend on the split
-    result.megapixels = 1e-6 * static_cast<double>(result.steps * task.train.batch_size * task.size * task.size);
-  }
+  result.steps = steps_of(node, data);
+  result.megapixels = work(node, result.steps).megapixels;
   if (measured) {
-    const bool per_step = node.kind == NodeKind::stage;
-    result.seconds = measured->seconds * (per_step ? static_cast<double>(result.steps) : 1);
+    const auto ratio = longer(node, result, *measured);
+    result.by_rate = ratio.has_value();
+    result.seconds = measured->seconds * ratio.value_or(1);
     result.peak_mib = measured->peak_mib;
+    result.on_gpu = measured->on_gpu;
   }
   return result;
 }
 
-int64_t model_bytes(const Model& model, const std::string& optimiser) {
-  int64_t parameters = 0;
-  for (const auto& parameter : model.parameters()) parameters += parameter.numel();
+// A task's steps are not known where it is given by epochs.
+Estimate remaining(Estimate cost, const Node& node, const std::filesystem::path& folder) {
+  const auto saved = cost.seconds ? train::saved_at(folder / "checkpoints") : std::nullopt;
+  if (!saved) return cost;
+  const int64_t all = cost.steps > 0 ? cost.steps : train_of(node).epochs;
+  const int64_t left = std::max<int64_t>(0, all - (cost.steps > 0 ? saved->step : saved->epoch));
+  if (all > 0) cost.seconds = *cost.seconds * static_cast<double>(left) / static_cast<double>(all);
+  return cost;
+}
+
+Estimate Costs::of(const Node& node, const OpenData& data, const Store& store) {
+  const std::string name = (node.kind == NodeKind::stage ? "stage " : "task ") + node.name;
+  std::vector<const data::SliceCache*> caches;
+  for (const auto& set : node.data) {
+    const auto found = data.caches.find(set);
+    caches.push_back(found == data.caches.end() ? nullptr : found->second.get());
+  }
+  const auto [set, opened] = sets_.try_emplace(std::move(caches));
+  if (opened) set->second = data_set_of(node, data);
+  const auto [cost, read] = measured_.try_emplace(store.root().string() + (node.smoke ? " smoke " : " ") + name);
+  if (read) cost->second = measured_cost(node, store);
+  return estimate(node, set->second.get(), cost->second);
+}
+
+int64_t model_bytes(int64_t parameters, const std::string& optimiser) {
   return parameters * 4 * (optimiser == "adamw" ? 4 : 3);
 }
 

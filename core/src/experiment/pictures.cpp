@@ -124,17 +124,18 @@ std::vector<PrototypePicture> draw_prototypes(const Scored& samples, const std::
 std::optional<AttentionPicture> draw_attention(Model& model, const PictureRequest& request, const fs::path& folder,
                                                torch::Device device) {
   Tensor volume;  // [1, F, 1, S, S]
-  AttentionPicture picture{.file = "attended-volume.png"};
+  AttentionPicture picture;
   for_each_volume(request, model.frames(), 1, [&](const std::string& name, const Tensor& first) {
     picture.volume = name;
     volume = first;
     return true;
   });
   model.embed(volume.to(device));
-  const auto layers = model.inter->sampled_positions();
-  if (layers.empty()) return {};
-  picture.frames = volume.size(1);
-  for (const auto& layer : layers) {  // [1, groups, keys]
+  const SampledPositions sampled = model.inter->sampled_positions();
+  if (sampled.layers.empty()) return {};
+  picture.of_slices = sampled.axis == SampledPositions::Axis::slice;
+  picture.length = sampled.length;
+  for (const auto& layer : sampled.layers) {  // [1, groups, keys]
     const Tensor positions = layer[0].to(torch::kCPU, torch::kDouble).contiguous();
     picture.positions.emplace_back();
     for (int64_t group = 0; group < positions.size(0); ++group) {
@@ -142,8 +143,11 @@ std::optional<AttentionPicture> draw_attention(Model& model, const PictureReques
       picture.positions.back().emplace_back(first, first + positions.size(1));
     }
   }
-  const Tensor slices = resized(as_grey(volume[0]), thumbnail, thumbnail).clamp(0, 1);  // [F, 1, T, T]
-  eval::write_png(folder / picture.file, contact_sheet(slices.squeeze(1), picture.frames));
+  if (picture.of_slices) {
+    const Tensor slices = resized(as_grey(volume[0]), thumbnail, thumbnail).clamp(0, 1);  // [F, 1, T, T]
+    picture.file = "attended-volume.png";
+    eval::write_png(folder / picture.file, contact_sheet(slices.squeeze(1), slices.size(0)));
+  }
   return picture;
 }
 
@@ -193,7 +197,7 @@ StagePictures draw_stage(Model& model, const NamedObjectives& objectives, const 
       pictures.prototypes.push_back(std::move(drawn));
     }
   }
-  if (trains_inter && model.has_inter() && request.attends_slices) {
+  if (trains_inter && model.has_inter()) {
     pictures.attention = draw_attention(model, request, folder, device);
   }
   return pictures;

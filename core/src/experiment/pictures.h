@@ -20,7 +20,6 @@ struct PictureRequest {
   std::filesystem::path folder;  // <folder>/pictures/*.png, made anew
   int64_t slice_size = 64;       // pixels of a slice that slice objectives see
   int64_t volume_size = 64;      // likewise in volumes
-  bool attends_slices = true;    // whether the token backbone's sampled positions are slices
 };
 
 // One prototype: the samples that match no other one better, nearest first, side by side.
@@ -31,12 +30,13 @@ struct PrototypePicture {
   std::string samples;  // "t1-head slice 81, t1-head slice 83"
 };
 
-// The slices of one volume side by side, and the positions among them that each layer sampled.
+// The positions that each layer sampled in one volume, among its slices or among the entries of their tokens.
 struct AttentionPicture {
-  std::string file;    // within <folder>/pictures
-  std::string volume;  // its name
-  int64_t frames = 0;
-  std::vector<std::vector<std::vector<double>>> positions;  // [layer][group][key], 0 … frames − 1
+  bool of_slices = true;
+  std::string file;                                         // the slices side by side, within <folder>/pictures; or ""
+  std::string volume;                                       // its name
+  int64_t length = 0;                                       // of the attended axis
+  std::vector<std::vector<std::vector<double>>> positions;  // [layer][group][key], 0 … length − 1
 };
 
 struct StagePictures {

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "experiment/drawing.h"
+#include "experiment/estimate.h"
 #include "experiment/html.h"
 
 namespace ivory::experiment {
@@ -255,6 +256,32 @@ std::string key_of(const std::map<NodeState, size_t>& counts) {
   return str("<ul class=\"legend\">", legend, "</ul>\n");
 }
 
+// "12 s; about 3.0 min left, without 2 parts never measured"
+std::string time_of(const Box& box) {
+  double done = 0, left = 0;
+  size_t unknown = 0;
+  bool measured = false, estimated = false;
+  for (const auto* part : box.parts) {
+    const bool ended = part->status.state == NodeState::done;
+    if (!part->seconds) {
+      unknown += !ended;
+      continue;
+    }
+    (ended ? measured : estimated) = true;
+    (ended ? done : left) += *part->seconds;
+  }
+  std::string text = measured ? duration_text(done) : "";
+  if (estimated) text += (text.empty() ? "about " : "; about ") + duration_text(left) + " left";
+  if (text.empty()) return "–";
+  return unknown > 0 ? text + str(", without ", unknown, unknown == 1 ? " part" : " parts", " never measured") : text;
+}
+
+std::string memory_of(const Box& box) {
+  int64_t most = 0;
+  for (const auto* part : box.parts) most = std::max(most, part->peak_mib);
+  return most > 0 ? str(most, " MiB") : "–";
+}
+
 // Box by box, with the reason of each failure.
 std::string table_of(const std::vector<Box>& boxes) {
   std::string rows;
@@ -274,12 +301,14 @@ std::string table_of(const std::vector<Box>& boxes) {
                 escape(box.from == "scratch" ? "scratch"
                        : box.from.empty()    ? "–"
                                              : box.from),
-                "</td><td>", box.parts.size(), "</td><td>", counts_text(box), reasons, "</td></tr>\n");
+                "</td><td>", box.parts.size(), "</td><td>", counts_text(box), reasons, "</td><td>", time_of(box),
+                "</td><td>", memory_of(box), "</td></tr>\n");
   }
   return str(
       "<details><summary>The plan as a table</summary>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" "
       "aria-label=\"The plan as a table\"><table><thead><tr><th scope=\"col\">Part</th>"
-      "<th scope=\"col\">Begins from</th><th scope=\"col\">Number</th><th scope=\"col\">State</th></tr></thead>\n"
+      "<th scope=\"col\">Begins from</th><th scope=\"col\">Number</th><th scope=\"col\">State</th>"
+      "<th scope=\"col\">Time, one after the other</th><th scope=\"col\">Memory of the process</th></tr></thead>\n"
       "<tbody>\n",
       rows, "</tbody></table></div></details>\n");
 }

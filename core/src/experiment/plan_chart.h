@@ -2,6 +2,7 @@
 // The plan of an experiment, or of all points of a sweep, as a picture: what begins from what, and how far each part
 // is.
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,8 @@ struct PlanPart {
   std::string from = {};   // as Node::from
   std::string label = {};  // "task head, from joint, trial 2"
   NodeStatus status = {};
+  std::optional<double> seconds = {};  // measured, if it is done; else about what is left; empty: not known
+  int64_t peak_mib = 0;                // of its process, measured, or of one of its name; 0: not known
 };
 
 // Parts of one name that begin from one stage are one box, with a mark for each.

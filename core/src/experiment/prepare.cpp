@@ -12,15 +12,24 @@ namespace {
 
 using nlohmann::json;
 
-// What decides whether settings and data go together; trials and seeds are alike.
+// What decides whether settings and data go together; trials, seeds and how fast is learnt are alike.
 std::string settings_of(const Node& node, const OpenData& data) {
-  json settings = {node.kind == NodeKind::stage ? config::identity(*node.stage) : config::identity(*node.task),
-                   config::identity(*node.model), node.model->weights};
+  json spec = node.kind == NodeKind::stage ? config::identity(*node.stage) : config::identity(*node.task);
+  for (const char* key : {"optimiser", "schedule", "clip_norm"}) spec["train"].erase(key);
+  json settings = {std::move(spec), config::identity(*node.model), node.model->weights};
   for (const auto& name : node.data) settings.push_back(data.content.at(name));
   return hash_of(settings);
 }
 
 }  // namespace
+
+void write_point(const std::filesystem::path& folder, const config::Experiment& experiment, const Plan& plan,
+                 const json& provenance) {
+  make_writable(folder);
+  write_file(folder / "experiment.toml", config::to_toml(experiment));
+  write_file(folder / "provenance.json", provenance.dump(2) + "\n");
+  write_plan(folder, plan);
+}
 
 PreparedPoint prepare_point(const config::Experiment& experiment, const plugin::Registry& registry,
                             const json& provenance, std::set<std::string>& checked) {
@@ -34,9 +43,7 @@ PreparedPoint prepare_point(const config::Experiment& experiment, const plugin::
   }
   check_before_training(fresh, point.data, Store(experiment.output), registry);
   warn_of_seen_patients(point.plan, fresh, point.data);
-  write_file(point.folder / "experiment.toml", config::to_toml(experiment));
-  write_file(point.folder / "provenance.json", provenance.dump(2) + "\n");
-  write_plan(point.folder, point.plan);
+  write_point(point.folder, experiment, point.plan, provenance);
   return point;
 }
 

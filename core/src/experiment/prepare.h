@@ -16,9 +16,13 @@ struct PreparedPoint {
   Plan plan;
 };
 
-// Builds the caches, checks what is to be trained, and writes experiment.toml, provenance.json and plan.json, which
-// `run-experiment <run folder>/experiment.toml --node FOLDER` reads. `checked`: the settings that points before this
-// one had; they are not looked at again.
+// experiment.toml, provenance.json and plan.json: all that `run-experiment <folder>/experiment.toml --node PART` reads
+// beside the store.
+void write_point(const std::filesystem::path& folder, const config::Experiment& experiment, const Plan& plan,
+                 const nlohmann::json& provenance);
+
+// Builds the caches, checks what is to be trained, and writes the point into its run folder. `checked`: the settings
+// that points before this one had; they are not looked at again.
 PreparedPoint prepare_point(const config::Experiment& experiment, const plugin::Registry& registry,
                             const nlohmann::json& provenance, std::set<std::string>& checked);
 

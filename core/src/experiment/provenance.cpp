@@ -1,12 +1,14 @@
 #include "experiment/provenance.h"
 
 #include <ATen/Parallel.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <array>
 #include <cstdio>
 #include <ctime>
 #include <fstream>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -44,6 +46,37 @@ std::string cpu_name() {
   return "unknown";
 }
 
+// "Debian GNU/Linux 12 (bookworm)"
+std::string system_name() {
+  std::ifstream in("/etc/os-release");
+  for (std::string line; std::getline(in, line);) {
+    if (line.starts_with("PRETTY_NAME=\"")) return line.substr(13, line.rfind('"') - 13);
+  }
+  return "unknown";
+}
+
+std::string kernel_name() {
+  utsname names{};
+  uname(&names);
+  return std::string(names.sysname) + " " + names.release + " " + names.machine;
+}
+
+int64_t memory_mib() {
+  return sysconf(_SC_PHYS_PAGES) / 1024 * sysconf(_SC_PAGESIZE) / 1024;
+}
+
+// The variables that change what runs here, or how fast.
+std::map<std::string, std::string> environment() {
+  std::map<std::string, std::string> found;
+  for (char** entry = environ; *entry; ++entry) {
+    const std::string text = *entry;
+    for (const char* prefix : {"IVORY_", "OMP_", "MKL_", "CUDA_"}) {
+      if (text.starts_with(prefix)) found[text.substr(0, text.find('='))] = text.substr(text.find('=') + 1);
+    }
+  }
+  return found;
+}
+
 }  // namespace
 
 std::string host_name() {
@@ -61,19 +94,25 @@ std::string utc_now() {
   return text;
 }
 
-nlohmann::json provenance(const std::string& command, const std::string& device) {
+nlohmann::json provenance(const std::string& command, const std::string& device, bool smoke) {
   const std::string diff = git("diff HEAD");
-  return {{"version", version_text()},
-          {"commit", first_line(git("rev-parse HEAD"))},
-          {"dirty", !git("status --porcelain").empty()},
-          {"diff", diff},
-          {"command", command},
-          {"device", device},
-          {"cpu", cpu_name()},
-          {"cores", std::thread::hardware_concurrency()},
-          {"threads", at::get_num_threads()},
-          {"host", host_name()},
-          {"started", utc_now()}};
+  nlohmann::json origin = {{"version", version_text()},
+                           {"commit", first_line(git("rev-parse HEAD"))},
+                           {"dirty", !git("status --porcelain").empty()},
+                           {"diff", diff},
+                           {"command", command},
+                           {"device", device},
+                           {"cpu", cpu_name()},
+                           {"cores", std::thread::hardware_concurrency()},
+                           {"threads", at::get_num_threads()},
+                           {"memory_mib", memory_mib()},
+                           {"host", host_name()},
+                           {"os", system_name()},
+                           {"kernel", kernel_name()},
+                           {"environment", environment()},
+                           {"started", utc_now()}};
+  if (smoke) origin["smoke"] = true;
+  return origin;
 }
 
 }  // namespace ivory::experiment

@@ -6,9 +6,10 @@
 
 namespace ivory::experiment {
 
-// {"version", "commit", "dirty", "diff", "command", "device", "cpu", "cores", "host", "started"}. `diff` is the
-// uncommitted change of Ivory's sources, empty outside a checkout.
-nlohmann::json provenance(const std::string& command, const std::string& device);
+// {"version", "commit", "dirty", "diff", "command", "device", "cpu", "cores", "threads", "memory_mib", "host", "os",
+// "kernel", "environment", "started"}, of a smoke run also "smoke". `diff` is the uncommitted change of Ivory's
+// sources, empty outside a checkout; `environment` the variables named IVORY_…, OMP_…, MKL_… and CUDA_….
+nlohmann::json provenance(const std::string& command, const std::string& device, bool smoke);
 // Of this machine.
 std::string host_name();
 // "2026-11-24T00:10:00Z"

@@ -3,6 +3,7 @@
 #include <cctype>
 #include <fstream>
 
+#include "experiment/estimate.h"
 #include "experiment/node_state.h"
 
 namespace ivory::experiment {
@@ -50,10 +51,19 @@ void add_stages(Report& report, const RunState& state) {
 void add_plan(Report& report, const RunState& state) {
   std::map<NodeState, size_t> counts;
   report.plan.title = "Stages, and the tasks that begin from them";
+  Costs costs;
   for (const auto& node : state.plan.nodes) {
-    auto status = status_of(node, state.store, state.failures);
-    ++counts[status.state];
-    report.plan.parts.push_back({node.kind, node.name, node.from, node.label(), std::move(status)});
+    PlanPart part{node.kind, node.name, node.from, node.label(), status_of(node, state.store, state.failures)};
+    ++counts[part.status.state];
+    if (const auto record = state.store.record(node)) {
+      part.seconds = record->value("seconds", 0.0);
+      part.peak_mib = record->value("peak_mib", int64_t{0});
+    } else {
+      const Estimate cost = remaining(costs.of(node, state.data, state.store), node, state.store.folder(node));
+      part.seconds = cost.seconds;
+      part.peak_mib = cost.peak_mib;
+    }
+    report.plan.parts.push_back(std::move(part));
   }
   if (!state.plan.nodes.empty()) report.progress = progress_text(counts);
 }

@@ -19,7 +19,8 @@ std::string number(double value, const Table& table) {
   return buffer;
 }
 
-// Reasons of empty cells, each once, in the order in which they are first met: a, b, c, …
+// Reasons of empty cells and of those that lack a trial, each once, in the order in which they are first met: a, b, c,
+// …
 class Footnotes {
  public:
   std::string mark(const std::string& reason) {
@@ -42,7 +43,7 @@ class Footnotes {
 };
 
 // The mean, then spread and number of trials in columns of their own, so that the means stand in line.
-void write_measured(std::ostream& out, const Table& table, const Cell& cell) {
+void write_measured(std::ostream& out, const Table& table, const Cell& cell, Footnotes& footnotes) {
   const std::string mean = number(cell.mean(), table);
   out << "<td data-value=\"" << cell.mean() << "\">";
   if (cell.rank == 0) out << mean;
@@ -53,13 +54,14 @@ void write_measured(std::ostream& out, const Table& table, const Cell& cell) {
     if (cell.trials.size() > 1) out << "± " << number(cell.deviation(), table);
     out << "</span> <span class=\"count\">(" << cell.trials.size() << ")</span>";
   }
+  if (!cell.reason.empty()) out << "<span class=\"spread\"><sup>" << footnotes.mark(cell.reason) << "</sup></span>";
   if (const auto& test = cell.against) out << "<br><span class=\"against\">" << escape(to_text(*test)) << "</span>";
   out << "</td>";
 }
 
 void write_cell(std::ostream& out, const Table& table, const Cell& cell, Footnotes& footnotes) {
   if (!cell.trials.empty()) {
-    write_measured(out, table, cell);
+    write_measured(out, table, cell, footnotes);
   } else if (cell.absent) {
     out << "<td><span class=\"spread\">" << escape(cell.reason) << "</span></td>";
   } else {

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "experiment/device.h"
+#include "experiment/estimate.h"
 #include "experiment/log.h"
 #include "experiment/outcome.h"
 #include "experiment/pictures.h"
@@ -38,9 +39,10 @@ json to_json(const StagePictures& pictures) {
   }
   json record = {{"prototypes", prototypes}};
   if (const auto& attention = pictures.attention) {
-    record["attention"] = {{"file", attention->file},
+    record["attention"] = {{"axis", attention->of_slices ? "slice" : "embedding"},
+                           {"length", attention->length},
                            {"volume", attention->volume},
-                           {"frames", attention->frames},
+                           {"file", attention->file},
                            {"positions", attention->positions}};
   }
   return record;
@@ -209,9 +211,11 @@ class Runner {
   void train_and_record(const Node& node) {
     store_.forget_failure(node);
     json record = node.kind == NodeKind::stage ? train_stage(node) : train_task(node);
+    record["work"] = work_of(node, record["steps"].get<int64_t>());
     record["identity"] = node.identity;
     record["label"] = node.label();
     record["finished"] = utc_now();
+    if (node.smoke) record["smoke"] = true;
     record["provenance"] = origin_;
     record["peak_mib"] = peak_mib();
     record["inputs"] = json::array();
@@ -289,19 +293,15 @@ class Runner {
     };
     const auto result = train::train_stage(*node.stage, *node.model, initial_weights(node), data, registry_,
                                            context(node), visit, probes_of(node, data_));
-    return {{"kind", "stage"},     {"steps", result.steps},    {"seconds", result.seconds},
+    return {{"kind", "stage"},     {"steps", result.steps},    {"epochs", result.epochs}, {"seconds", result.seconds},
             {"last", result.last}, {"objectives", objectives}, {"pictures", pictures}};
   }
 
   // A stage whose pictures cannot be drawn is done all the same.
   json draw_pictures(const Node& node, const data::DataSet& data, Model& model, const NamedObjectives& trained) const {
-    const auto& backbone = node.model->volume_backbone;
     const auto& crops = node.stage->slice_views.crops;
     PictureRequest request{.data = data, .folder = store_.folder(node), .volume_size = node.stage->volume_views.size};
     if (!crops.empty()) request.slice_size = crops.front().size;
-    if (backbone && backbone->options.values().contains("axis")) {
-      request.attends_slices = backbone->options.get<std::string>("axis") == "slice";
-    }
     try {
       return to_json(draw_stage(model, trained, request, device_));
     } catch (const c10::Error& error) {
@@ -320,6 +320,8 @@ class Runner {
       pictures.push_back({{"file", picture.file.filename().string()}, {"caption", picture.title}});
     }
     return {{"kind", "task"},
+            {"steps", result.steps},
+            {"epochs", result.epochs},
             {"seconds", result.seconds},
             {"best_epoch", result.best_epoch},
             {"validation", to_json(result.validation)},
@@ -395,7 +397,7 @@ ExitCode run(const config::Experiment& experiment, const plugin::Registry& regis
              const Processes& processes, const RunOptions& options) {
   const Collective& group = processes.group ? *processes.group : train::alone();
   const torch::Device device = choose_device(experiment.device, processes.local_rank);
-  const json origin = provenance(command, device_name(device));
+  const json origin = provenance(command, device_name(device), experiment.smoke);
   if (group.rank() > 0) return run_along(experiment, registry, device, origin, group, options);
   const fs::path folder = run_folder(experiment);
   make_writable(folder);
@@ -441,8 +443,8 @@ ExitCode run_node(const config::Experiment& experiment, const plugin::Registry& 
                   const std::string& command, const RunOptions& options) {
   const torch::Device device = choose_device(experiment.device);
   set_up_process(experiment);
-  return Runner(experiment, registry, device, provenance(command, device_name(device)), train::alone(), options)
-      .run_only(folder);
+  const json origin = provenance(command, device_name(device), experiment.smoke);
+  return Runner(experiment, registry, device, origin, train::alone(), options).run_only(folder);
 }
 
 }  // namespace ivory::experiment

@@ -65,7 +65,7 @@ class SideBySide {
     make_writable(fs::path(points_.front().experiment.output) / "store");
     open_log(base_ / "log.txt");
     train::install_signal_handlers();
-    origin_ = provenance(command_, gpus_.front().empty() ? "cpu" : "cuda");
+    origin_ = provenance(command_, gpus_.front().empty() ? "cpu" : "cuda", points_.front().experiment.smoke);
     for (Point& point : points_) prepare(point);
     spdlog::info("{}: {} parts, {} side by side with {} threads each; the log of each is log.txt in its folder of {}",
                  points_.front().experiment.name, queue_.size(), options_.jobs, threads(points_.front().experiment),

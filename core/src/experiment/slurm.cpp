@@ -3,16 +3,20 @@
 #include <ivory/error.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <iostream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <sstream>
 
 #include "experiment/job_end.h"
+#include "experiment/job_script.h"
 #include "experiment/node_state.h"
 #include "experiment/outcome.h"
 #include "experiment/prepare.h"
 #include "experiment/provenance.h"
+#include "experiment/queued.h"
 #include "experiment/shell.h"
 #include "experiment/store.h"
 
@@ -22,100 +26,200 @@ namespace {
 
 constexpr size_t largest_array = 1000;  // Slurm's own default limit is 1001
 
+struct Point {
+  const config::Experiment& experiment;
+  Plan plan;
+  bool submitted = false;  // any part of it
+};
+
 // One element of an array job.
 struct Element {
-  std::string experiment;  // the point's experiment.toml
-  std::string node;        // folder of the store
+  size_t point;
+  fs::path part;  // its folder of the store
 };
+
+// One depth of the graphs.
+struct Level {
+  std::vector<Element> elements;
+  std::set<std::string> after;  // jobs of earlier submissions that have what these need
+};
+
+// What becomes of a part, in all points that have it.
+enum class Fate { not_submitted, done, submitted, left };
+struct Part {
+  Fate fate = Fate::not_submitted;
+  std::set<std::string> jobs = {};  // of one that is left: those that have it
+};
+
+// The first of base/1, base/2, … behind all that are there; two submissions at a time get two.
+fs::path new_folder(const fs::path& base) {
+  make_writable(base);
+  int64_t last = 0;
+  for (const auto& entry : fs::directory_iterator(base)) {
+    const std::string name = entry.path().filename().string();
+    if (name.size() < 10 && name.find_first_not_of("0123456789") == std::string::npos) {
+      last = std::max<int64_t>(last, std::stoll(name));
+    }
+  }
+  do ++last;
+  while (!fs::create_directory(base / std::to_string(last)));
+  return base / std::to_string(last);
+}
+
+// Of what sbatch --parsable says: "123" or "123;cluster", beside lines of warnings.
+std::string job_of(const std::string& answer) {
+  std::istringstream lines(answer);
+  for (std::string line; std::getline(lines, line);) {
+    const std::string id = line.substr(0, line.find(';'));
+    if (!id.empty() && id.find_first_not_of("0123456789") == std::string::npos) return id;
+  }
+  throw run_failed("sbatch was to print the id of a job, and printed: ", answer);
+}
 
 class Submission {
  public:
-  Submission(const std::vector<config::Experiment>& points, const std::string& command, const SlurmOptions& options)
-      : folder_(fs::absolute(fs::path(points.front().output) / points.front().name) / "slurm"),
-        store_(fs::absolute(fs::path(points.front().output) / "store")),
-        name_("ivory-" + points.front().name),
+  Submission(const config::Experiment& first, const plugin::Registry& registry, const std::string& command,
+             const SlurmOptions& options)
+      : base_(fs::absolute(fs::path(first.output) / first.name) / "slurm"),
+        name_("ivory-" + first.name),
+        registry_(registry),
         command_(command),
         options_(options),
-        program_(fs::read_symlink("/proc/self/exe")) {
-    make_writable(folder_);
-  }
+        program_(fs::read_symlink("/proc/self/exe")),
+        origin_(provenance(command, first.device, first.smoke)) {}
 
-  void add(const config::Experiment& experiment, const plugin::Registry& registry, const nlohmann::json& origin) {
-    const auto [folder, data, plan] = prepare_point(experiment, registry, origin, checked_);
-    const Store store(experiment.output);
+  void add(const config::Experiment& experiment) {
+    points_.push_back({experiment, prepare_point(experiment, registry_, origin_, checked_).plan});
+    const Plan& plan = points_.back().plan;
+    const Store store(fs::absolute(experiment.output));
+    if (options_.retry != Retry::all) note_lost_jobs(plan, store);  // they failed, too
+    const auto reasons = left_alone(plan, store, options_.retry);
     std::vector<size_t> depths;
-    for (const Node& node : plan.nodes) {
+    std::vector<const Part*> parts;
+    for (size_t i = 0; i < plan.nodes.size(); ++i) {
+      const Node& node = plan.nodes[i];
       size_t depth = 0;
       for (const size_t input : node.inputs) depth = std::max(depth, depths[input] + 1);
       depths.push_back(depth);
-      if (node.identity.empty() || store.record(node) || !seen_.insert(store.folder(node)).second) continue;
+      const auto [part, fresh] = parts_.try_emplace(node.identity.empty() ? "" : store.folder(node).string());
+      parts.push_back(&part->second);
+      if (!fresh || node.identity.empty()) continue;
+      std::string why_not = reasons[i];
+      std::set<std::string> after;
+      bool anew = false;  // an input is submitted now
+      for (const size_t input : node.inputs) {
+        after.insert(parts[input]->jobs.begin(), parts[input]->jobs.end());
+        anew = anew || parts[input]->fate == Fate::submitted;
+        if (parts[input]->fate == Fate::not_submitted) why_not = plan.nodes[input].label() + " is not done";
+      }
+      part->second = decide(node, store, anew, why_not);
+      if (part->second.fate != Fate::submitted) continue;
       forget_end(node, store);  // --status and the script speak of this submission
       if (levels_.size() <= depth) levels_.resize(depth + 1);
-      levels_[depth].push_back({fs::absolute(folder / "experiment.toml").string(), node.folder_name()});
+      points_.back().submitted = true;
+      levels_[depth].elements.push_back({points_.size() - 1, store.folder(node)});
+      levels_[depth].after.merge(after);
     }
   }
 
   // The ids of all jobs, in the order of submission.
   std::vector<std::string> submit() {
+    folder_ = new_folder(base_);
+    write_points();
     std::vector<std::string> all, before;
     for (size_t depth = 0; depth < levels_.size(); ++depth) {
+      const auto& [elements, after] = levels_[depth];
+      before.insert(before.end(), after.begin(), after.end());
       std::vector<std::string> these;
-      for (size_t first = 0; first < levels_[depth].size(); first += largest_array) {
-        const size_t last = std::min(levels_[depth].size(), first + largest_array);
+      for (size_t first = 0; first < elements.size(); first += largest_array) {
+        const size_t last = std::min(elements.size(), first + largest_array);
         const std::string label = std::to_string(depth) + "-" + std::to_string(first / largest_array);
-        these.push_back(submit_array(label,
-                                     {levels_[depth].begin() + static_cast<ptrdiff_t>(first),
-                                      levels_[depth].begin() + static_cast<ptrdiff_t>(last)},
-                                     before));
+        these.push_back(submit_array(
+            label, {elements.begin() + static_cast<ptrdiff_t>(first), elements.begin() + static_cast<ptrdiff_t>(last)},
+            before));
       }
       all.insert(all.end(), these.begin(), these.end());
       if (!these.empty()) before = these;
     }
+    const auto others = jobs_of_left();
+    before.insert(before.end(), others.begin(), others.end());
     all.push_back(submit_collector(before));
     return all;
   }
-  size_t parts() const { return seen_.size(); }
+
+  size_t count(Fate fate) const {
+    return static_cast<size_t>(std::ranges::count_if(parts_, [&](const auto& one) { return one.second.fate == fate; }));
+  }
+  // Of earlier submissions.
+  std::set<std::string> jobs_of_left() const {
+    std::set<std::string> jobs;
+    for (const auto& [name, part] : parts_) jobs.insert(part.jobs.begin(), part.jobs.end());
+    return jobs;
+  }
   const fs::path& folder() const { return folder_; }
 
  private:
+  // A queued part whose input is submitted anew would not wait for it: it is submitted behind it, too.
+  Part decide(const Node& node, const Store& store, bool anew, std::string why_not) {
+    if (store.record(node)) return {Fate::done};
+    const bool runs = in_use(store.folder(node));
+    if (runs || !anew) {
+      auto jobs = jobs_that_have(node, store, runs);
+      if (!jobs.empty()) return {Fate::left, std::move(jobs)};
+    }
+    if (runs) why_not = "a process outside Slurm runs it" + FolderLock::owner(store.folder(node)).text();
+    if (why_not.empty()) return {Fate::submitted};
+    const std::string& point = points_.back().experiment.sweep_point;
+    spdlog::warn("{}{}: not submitted, {}", node.label(), point.empty() ? "" : " (" + point + ")", why_not);
+    return {};
+  }
+
+  std::set<std::string> jobs_that_have(const Node& node, const Store& store, bool runs) {
+    auto queued = queued_.find(store.root());
+    if (queued == queued_.end()) queued = queued_.emplace(store.root(), queued_parts(store.root())).first;
+    std::set<std::string> jobs;
+    const auto known = queued->second.find(node.folder_name());
+    // One that has failed has only its script's last words to say.
+    if (known != queued->second.end() && !store.failure(node)) jobs = known->second;
+    const std::string owner = runs ? FolderLock::owner(store.folder(node)).job : "";
+    if (!owner.empty()) jobs.insert(owner.substr(0, owner.find('_')));
+    return jobs;
+  }
+
+  void write_points() const {
+    nlohmann::json origin = origin_;
+    origin.erase("diff");  // the run folder has it
+    for (size_t i = 0; i < points_.size(); ++i) {
+      if (points_[i].submitted) write_point(point_folder(i), points_[i].experiment, points_[i].plan, origin);
+    }
+  }
+  fs::path point_folder(size_t point) const { return folder_ / ("point-" + std::to_string(point + 1)); }
+
   std::string submit_array(const std::string& label, const std::vector<Element>& elements,
                            const std::vector<std::string>& before) {
     const fs::path list = folder_ / (label + ".txt"), script = folder_ / (label + ".sh");
     std::string lines;
-    for (const auto& one : elements) lines += one.experiment + "\t" + one.node + "\n";
+    for (const auto& [point, part] : elements) {
+      lines += (point_folder(point) / "experiment.toml").string() + "\t" + part.string() + "\n";
+    }
     write_file(list, lines);
-    write_file(script, array_script(list, folder_ / label));
-    return sbatch({"--array=0-" + std::to_string(elements.size() - 1), "--requeue", "--signal=B:USR1@120",
-                   "--output=" + (folder_ / (label + "-%a.out")).string()},
-                  before, script, options_.sbatch);
+    write_file(script, array_script(program_, list, folder_ / label));
+    const std::string job = sbatch({"--array=0-" + std::to_string(elements.size() - 1), "--requeue",
+                                    "--signal=B:USR1@120", "--output=" + (folder_ / (label + "-%a.out")).string()},
+                                   before, script, options_.sbatch);
+    note(job, elements);
+    return job;
   }
 
-  // SIGUSR1 comes before the time limit: the part saves and is queued again. SIGTERM is a preemption, after which Slurm
-  // itself queues again, or scancel, which must stay the end. bash runs a trap only between its commands or in `wait`,
-  // which it then leaves: hence the loop. What the part's process could not write of its end is written after it. Kills
-  // for lack of memory are those in the job's control group, of the whole machine only where it has none.
-  std::string array_script(const fs::path& list, const fs::path& output) const {
-    const std::string stopped = std::to_string(interrupted_exit), program = shell_word(program_.string());
-    return "#!/bin/bash\n"
-           "events=/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)/memory.events\n"
-           "[[ -r $events ]] || events=/proc/vmstat\n"
-           "kills() { awk '$1 == \"oom_kill\" { print $2 }' \"$events\"; }\n"
-           "IFS=$'\\t' read -r experiment node < <(sed -n \"$((SLURM_ARRAY_TASK_ID + 1))p\" " +
-           shell_word(list.string()) + ")\nkills=$(kills)\n" + program +
-           " \"$experiment\" --node \"$node\" --set experiment.threads=\"${SLURM_CPUS_PER_TASK:-1}\" &\n"
-           "child=$! again=0 code=129\n"
-           "trap 'kill -TERM \"$child\" 2>/dev/null' TERM\n"
-           "trap 'again=1; kill -TERM \"$child\" 2>/dev/null' USR1\n"
-           "while kill -0 \"$child\" 2>/dev/null; do wait \"$child\"; code=$?; ((code > 128)) || break; done\n"
-           "((code <= 128)) || { wait \"$child\"; ended=$?; ((ended == 127)) || code=$ended; }\n"
-           "if ((again && code == " +
-           stopped +
-           ")); then scontrol requeue \"${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}\"; fi\n"
-           "if ((code != 0 && code != " +
-           stopped + ")); then\n  " + program + " \"$experiment\" --node " + shell_word(store_.string()) +
-           "/\"$node\" --ended \"$code\" --log " + shell_word(output.string()) +
-           "-\"$SLURM_ARRAY_TASK_ID\".out $( (($(kills) > kills)) && echo --short-of-memory)\nfi\n"
-           "exit \"$code\"\n";
+  // In every store of the job's parts.
+  static void note(const std::string& job, const std::vector<Element>& elements) {
+    std::map<fs::path, std::vector<std::string>> parts;
+    for (size_t i = 0; i < elements.size(); ++i) {
+      auto& names = parts[elements[i].part.parent_path()];
+      names.resize(elements.size());
+      names[i] = elements[i].part.filename().string();
+    }
+    for (const auto& [store, names] : parts) note_queued(store, job, names);
   }
 
   std::string submit_collector(const std::vector<std::string>& before) {
@@ -137,17 +241,22 @@ class Submission {
     words.push_back(script.string());
     std::string line = "sbatch";
     for (const auto& word : words) line += " " + shell_word(word);
-    const std::string answer = output_of(line);  // "123" or "123;cluster"
-    return answer.substr(0, answer.find(';'));
+    return job_of(output_of(line));
   }
 
-  fs::path folder_, store_;
-  std::string name_, command_;
+  const fs::path base_;
+  fs::path folder_;
+  const std::string name_;
+  const plugin::Registry& registry_;
+  const std::string command_;
   const SlurmOptions& options_;
-  fs::path program_;
-  std::set<fs::path> seen_;
+  const fs::path program_;
+  const nlohmann::json origin_;
+  std::vector<Point> points_;
+  std::map<std::string, Part> parts_;                                        // by their folder; "": those without data
+  std::map<fs::path, std::map<std::string, std::set<std::string>>> queued_;  // of each store
   std::set<std::string> checked_;
-  std::vector<std::vector<Element>> levels_;
+  std::vector<Level> levels_;
 };
 
 // The command that ran it last.
@@ -159,23 +268,31 @@ std::string how_to_continue(const fs::path& run) {
   return std::string("  To continue") + (queued ? ", where Slurm has not queued it again" : "") + ": " + command + "\n";
 }
 
+template <class Ids>
+std::string joined(const Ids& ids) {
+  std::string text;
+  for (const auto& id : ids) text += (text.empty() ? "" : " ") + id;
+  return text;
+}
+
 }  // namespace
 
-ExitCode submit_to_slurm(const std::vector<config::Experiment>& points, const plugin::Registry& registry,
+ExitCode submit_to_slurm(const std::vector<config::Experiment>& experiments, const plugin::Registry& registry,
                          const std::string& command, const SlurmOptions& options) {
-  IVORY_CHECK(!points.front().halving,
+  IVORY_CHECK(std::ranges::none_of(experiments, [](const auto& one) { return one.halving.has_value(); }),
               "--launcher slurm: sweep.halving compares trials while they run, which array jobs cannot; run the sweep "
               "with --jobs in one job, or without halving");
   output_of("sbatch --version");
-  make_writable(fs::path(points.front().output) / "store");
-  const nlohmann::json origin = provenance(command, points.front().device);
-  Submission submission(points, command, options);
-  for (const auto& experiment : points) submission.add(experiment, registry, origin);
+  for (const auto& experiment : experiments) make_writable(fs::path(experiment.output) / "store");
+  Submission submission(experiments.front(), registry, command, options);
+  for (const auto& experiment : experiments) submission.add(experiment);
   const auto jobs = submission.submit();
-  spdlog::info("{}: {} parts submitted to Slurm", points.front().name, submission.parts());
-  std::string ids;
-  for (const auto& id : jobs) ids += (ids.empty() ? "" : " ") + id;
-  std::cout << "Jobs: " << ids << " (the last one collects the results)\n"
+  spdlog::info("{}: {} parts submitted to Slurm", experiments.front().name, submission.count(Fate::submitted));
+  if (const size_t left = submission.count(Fate::left)) {
+    spdlog::info("{} left to the jobs that have {}: {}", left == 1 ? "1 part is" : std::to_string(left) + " parts are",
+                 left == 1 ? "it" : "them", joined(submission.jobs_of_left()));
+  }
+  std::cout << "Jobs: " << joined(jobs) << " (the last one collects the results)\n"
             << "Scripts and outputs: " << submission.folder().string() << "\n";
   return ExitCode::done;
 }

@@ -189,13 +189,15 @@ std::vector<PictureGroup> prototypes_of(const json& pictures, const fs::path& fo
 std::vector<DotChart> attention_of(const json& pictures, const fs::path& folder) {
   if (!pictures.contains("attention")) return {};
   const json& attention = pictures["attention"];
+  if (!attention.contains("axis")) return {};  // an earlier version's, which took every axis for that of the slices
+  const bool slices = attention["axis"] == "slice";
   DotChart chart{
-      .title = str("Slices that deformable attention samples in volume ", attention.at("volume").get<std::string>(),
-                   ": a dot is a sampled position, a row an offset group"),
-      .x_label = "slice (the volume's slices stand above their positions)",
+      .title = str(slices ? "Slices" : "Entries of the tokens", " that deformable attention samples in volume ",
+                   attention.at("volume").get<std::string>(), ": a dot is a sampled position, a row an offset group"),
+      .x_label = slices ? "slice (the volume's slices stand above their positions)" : "entry of the tokens",
       .low = -0.5,
-      .high = attention.at("frames").get<double>() - 0.5,
-      .strip = folder / "pictures" / attention.at("file").get<std::string>()};
+      .high = attention.at("length").get<double>() - 0.5,
+      .strip = slices ? folder / "pictures" / attention.at("file").get<std::string>() : fs::path()};
   const auto positions = attention.at("positions").get<std::vector<std::vector<std::vector<double>>>>();
   for (size_t layer = 0; layer < positions.size(); ++layer) {
     for (size_t group = 0; group < positions[layer].size(); ++group) {

@@ -26,7 +26,7 @@ json to_json(const Table& table) {
       const Cell& cell = table.cells[row][column];
       json entry = {{"row", table.rows[row]}, {"column", table.columns[column]}, {"trials", cell.trials}};
       if (!table.groups.empty()) entry["group"] = table.groups[row];
-      if (cell.trials.empty()) entry["reason"] = cell.reason;
+      if (cell.trials.empty() || !cell.reason.empty()) entry["reason"] = cell.reason;
       if (cell.rank > 0) entry["rank"] = cell.rank;
       if (cell.paper) {
         entry["paper"] = {{"mean", cell.paper->mean}};

@@ -193,6 +193,7 @@ Report make_sweep_report(const SweepContent& content) {
   const auto keys = varied_keys(content);
   const auto names = short_names(keys);
   report.table = joint_table(content, keys, names);
+  if (report.table.smoke) report.title += " · SMOKE RUN, no result";
   report.sections.push_back(sweep_section(content));
   ReportSection trials{.title = "trials"};
   std::set<std::string> seen;

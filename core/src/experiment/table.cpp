@@ -13,10 +13,12 @@ namespace {
 
 constexpr const char* not_finished = "not finished";
 
-// The score a column wants of one record; the first (primary) one when it names none.
+// The score a column wants of one record; the first (primary) one when it names none. Of NaN the record holds null.
 std::optional<double> score_of(const nlohmann::json& record, const std::string& name) {
   for (const auto& score : record.at("test")) {
-    if (name.empty() || score.at("name") == name) return score.at("value").get<double>();
+    if (!name.empty() && score.at("name") != name) continue;
+    const auto& value = score.at("value");
+    return value.is_number() ? value.get<double>() : std::nan("");
   }
   return {};
 }
@@ -34,6 +36,18 @@ bool belongs(const Node& node, const config::TableRow& row, const config::TableC
   return node.name == column.task || std::count(column.others.begin(), column.others.end(), node.name) > 0;
 }
 
+// A trial whose score is not a number leaves the others theirs.
+void add_trial(Cell& cell, const Node& node, double score, bool several_tasks) {
+  if (!std::isnan(score)) {
+    cell.trials.push_back(score);
+    cell.pairs.emplace_back(node.name, node.trial);
+    return;
+  }
+  const std::string trial =
+      (several_tasks ? "task " + node.name + ", trial " : "trial ") + std::to_string(node.trial + 1);
+  cell.reason += (cell.reason.empty() ? "" : "; ") + ("the score of " + trial + " is not a number");
+}
+
 void fill(Cell& cell, const config::TableRow& row, const config::TableColumn& column, const Plan& plan,
           const Store& store) {
   bool planned = false;
@@ -42,8 +56,7 @@ void fill(Cell& cell, const config::TableRow& row, const config::TableColumn& co
     planned = true;
     if (const auto record = store.record(node)) {
       if (const auto score = score_of(*record, column.score)) {
-        cell.trials.push_back(*score);
-        cell.pairs.emplace_back(node.name, node.trial);
+        add_trial(cell, node, *score, !column.others.empty());
       } else {
         cell.reason = "the task reports no score '" + column.score + "', only " + names_of_scores(*record);
       }
@@ -141,7 +154,7 @@ Table empty_table(const config::Experiment& experiment) {
   const config::TableSpec& spec = experiment.table;
   Table table{.caption = spec.caption, .source = spec.source, .smoke = experiment.smoke};
   if (table.smoke) {
-    table.caption = "SMOKE RUN, no result: " + table.caption;
+    table.caption = "SMOKE RUN, no result" + (table.caption.empty() ? "" : ": " + table.caption);
     table.notes.push_back(
         "Smoke run: a few steps at a tiny size on generated volumes. It shows that every cell runs; its numbers say "
         "nothing about any method.");

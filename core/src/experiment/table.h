@@ -14,7 +14,7 @@ namespace ivory::experiment {
 
 struct Cell {
   std::vector<double> trials;  // one score per finished trial, in [0, 1]; or a number of parameters
-  std::string reason;          // why it is empty
+  std::string reason;          // why it is empty, or lacks a trial that has ended
   // Task and number of each trial: equal ones of two rows have the same splits and began with the same random numbers.
   std::vector<std::pair<std::string, int64_t>> pairs = {};
   std::optional<eval::PairedTest> against = {};      // the table's `compared` row, over the trials that both have
@@ -54,7 +54,7 @@ std::string to_markdown(const Table& table);
 // What the numbers of a cell are, as a sentence without its full stop. `best`, `second`: how the two are marked.
 std::string legend(const Table& table, const std::string& best, const std::string& second);
 // A line per cell: row, column, mean, deviation, trials, reason, difference, p, group, the paper's mean and deviation,
-// rank, and "smoke" or "measured"; fractions (or parameters) in full precision.
+// rank, "smoke" or "measured", and the difference from the paper; fractions (or parameters) in full precision.
 std::string to_csv(const Table& table);
 // A table environment for the package booktabs.
 std::string to_latex(const Table& table);

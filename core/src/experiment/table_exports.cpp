@@ -66,12 +66,14 @@ std::string csv_line(const Table& table, size_t row, size_t column) {
   const bool measured = !cell.trials.empty();
   const auto paper = cell.paper ? stored(cell.paper->mean, table.unit) : "";
   const auto spread = cell.paper && cell.paper->deviation ? stored(*cell.paper->deviation, table.unit) : "";
+  const auto less = difference(cell, table.unit);
   return c10::str(quoted(table.rows[row]), ",", quoted(table.columns[column]), ",", measured ? exact(cell.mean()) : "",
                   ",", cell.trials.size() > 1 ? exact(cell.deviation()) : "", ",", cell.trials.size(), ",",
-                  measured ? "" : quoted(cell.reason), ",", cell.against ? exact(cell.against->difference) : "", ",",
-                  cell.against ? exact(cell.against->p) : "", ",",
-                  table.groups.empty() ? "" : quoted(table.groups[row]), ",", paper, ",", spread, ",",
-                  cell.rank > 0 ? std::to_string(cell.rank) : "", ",", table.smoke ? "smoke" : "measured", "\n");
+                  measured && cell.reason.empty() ? "" : quoted(cell.reason), ",",
+                  cell.against ? exact(cell.against->difference) : "", ",", cell.against ? exact(cell.against->p) : "",
+                  ",", table.groups.empty() ? "" : quoted(table.groups[row]), ",", paper, ",", spread, ",",
+                  cell.rank > 0 ? std::to_string(cell.rank) : "", ",", table.smoke ? "smoke" : "measured", ",",
+                  less ? stored(*less, table.unit) : "", "\n");
 }
 
 std::string latex_field(const Field& field) {
@@ -83,7 +85,9 @@ std::string latex_field(const Field& field) {
 }  // namespace
 
 std::string to_csv(const Table& table) {
-  std::string out = "row,column,mean,deviation,trials,reason,difference,p,group,paper,paper deviation,rank,kind\n";
+  std::string out =
+      "row,column,mean,deviation,trials,reason,difference,p,group,paper,paper deviation,rank,kind,"
+      "difference from paper\n";
   for (size_t row = 0; row < table.rows.size(); ++row) {
     for (size_t column = 0; column < table.columns.size(); ++column) out += csv_line(table, row, column);
   }

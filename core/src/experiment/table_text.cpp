@@ -66,7 +66,7 @@ std::vector<std::string> footnotes(const Table& table) {
   for (size_t row = 0; row < table.rows.size(); ++row) {
     for (size_t column = 0; column < table.columns.size(); ++column) {
       const Cell& cell = table.cells[row][column];
-      if (!cell.trials.empty() || cell.absent || cell.reason.empty()) continue;
+      if (cell.absent || cell.reason.empty()) continue;
       const auto found = std::find(reasons.begin(), reasons.end(), cell.reason);
       const std::string name = table.rows[row] + ", " + table.columns[column];
       if (found == reasons.end()) {

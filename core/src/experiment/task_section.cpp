@@ -122,7 +122,13 @@ Table score_table(const RunState& state, const config::TaskSpec& task, const std
       for (const auto& trial : trials) {
         if (trial.node->from != from || trial.record.is_null()) continue;
         for (const auto& score : trial.record.at("test")) {
-          if (score.at("name") == names[row]) cell.trials.push_back(score.at("value"));
+          if (score.at("name") != names[row]) continue;
+          const json& value = score.at("value");
+          if (value.is_number()) {
+            cell.trials.push_back(value);
+          } else {
+            cell.reason = str("the score of trial ", trial.node->trial + 1, " is not a number");
+          }
         }
       }
       table.cells[row].push_back(std::move(cell));

@@ -24,28 +24,6 @@ const Collective& one_process() {
   return alone;
 }
 
-// Eval mode while it lives; each module gets its own mode back.
-class EvalMode {
- public:
-  explicit EvalMode(const std::vector<torch::nn::Module*>& modules) {
-    for (auto* module : modules) {
-      before_.emplace_back(module, module->is_training());
-      for (const auto& part : module->modules(/*include_self=*/false)) {
-        before_.emplace_back(part.get(), part->is_training());
-      }
-      module->eval();
-    }
-  }
-  ~EvalMode() {
-    for (const auto& [module, training] : before_) module->train(training);  // the parts of a module come after it
-  }
-  EvalMode(const EvalMode&) = delete;
-  EvalMode& operator=(const EvalMode&) = delete;
-
- private:
-  std::vector<std::pair<torch::nn::Module*, bool>> before_;
-};
-
 // Positions of the last occurrence of each sample: a small data set is repeated within a batch.
 torch::Tensor last_occurrences(const torch::Tensor& index) {
   const auto ids = index.to(torch::kCPU).contiguous();
@@ -146,30 +124,26 @@ void DeepClusterImpl::before_training(const StageContext& stage) {
   if (bank.size(1) != stage.samples) make_bank(stage.samples);
 }
 
-void DeepClusterImpl::before_epoch(const StageContext& stage, const std::vector<torch::nn::Module*>& modules,
-                                   const Embed& embed) {
+void DeepClusterImpl::before_epoch(const StageContext& stage, const Embed& embed) {
   if (stage.group) group_ = stage.group;
   const torch::NoGradGuard no_grad;
-  if (!bank.any().item<bool>()) fill_bank(stage, modules, embed);
+  if (!bank.any().item<bool>()) fill_bank(stage, embed);
   for (size_t h = 0; h < centroids.size(); ++h) cluster(stage, static_cast<int64_t>(h));
 }
 
-void DeepClusterImpl::fill_bank(const StageContext& stage, const std::vector<torch::nn::Module*>& modules,
-                                const Embed& embed) {
-  IVORY_CHECK(stage.for_each_batch,
+void DeepClusterImpl::fill_bank(const StageContext& stage, const Embed& embed) {
+  IVORY_CHECK(stage.for_each_full_batch,
               "deepcluster-v2 fills its bank before the first epoch, but the stage's data cannot "
-              "be visited: for_each_batch is not set");
-  const bool alone = group_->world_size() == 1, no_full_batch = stage.samples < stage.batch_size;
-  int64_t batches = 0;
-  stage.for_each_batch([&](const Batch& batch) {
-    ++batches;
-    const bool everywhere = batches * stage.batch_size <= stage.samples || (no_full_batch && alone);
-    const EvalMode eval(everywhere ? std::vector<torch::nn::Module*>{} : modules);
+              "be visited: for_each_full_batch is not set");
+  stage.for_each_full_batch([&](const Batch& batch) {
     Batch assigned{.kind = batch.kind, .views = batch.views, .index = batch.index};
     assigned.views.resize(spec_.assignment_views);
-    write(batch.index, embed(assigned).chunk(spec_.assignment_views));
+    std::vector<torch::Tensor> joint;  // per assignment view, of all processes
+    for (const auto& own : embed(assigned).chunk(spec_.assignment_views)) {
+      joint.push_back(group_->all_gather(own.to(bank.scalar_type())));
+    }
+    write(group_->all_gather(batch.index.to(torch::kLong)), joint);
   });
-  group_->all_reduce_sum(bank);  // each process wrote the rows of its share
 }
 
 void DeepClusterImpl::write(const torch::Tensor& index, const std::vector<torch::Tensor>& embeddings) {
@@ -246,6 +220,10 @@ double DeepClusterImpl::plateau() const {
   double sum = 0;
   for (const int64_t count : spec_.clusters) sum += std::log(static_cast<double>(count));
   return sum / static_cast<double>(spec_.clusters.size());
+}
+
+int64_t DeepClusterImpl::prototype_count() const {
+  return spec_.clusters[0];
 }
 
 }  // namespace ivory::nn

@@ -74,8 +74,9 @@ void SwappedPredictionImpl::check_queue(int64_t samples, int64_t batch_size) con
   if (spec_.queue_length == 0) return;
   if (samples > 0 && spec_.queue_length > samples) {
     const int64_t batch = std::max<int64_t>(batch_size, 1);
+    const std::string at_most = samples < batch ? "" : c10::str("at most ", samples / batch * batch, ", or to ");
     throw bad_request("queue_length = ", spec_.queue_length, " is longer than the data set of ", samples,
-                      " samples: set it to at most ", samples / batch * batch, ", or to 0 for no queue");
+                      " samples: set it to ", at_most, "0 for no queue");
   }
   IVORY_CHECK(batch_size <= 0 || spec_.queue_length % batch_size == 0, "queue_length = ", spec_.queue_length,
               " must be a multiple of the batch size over all processes, which is ", batch_size);
@@ -151,6 +152,10 @@ Diagnostics SwappedPredictionImpl::diagnostics() const {
 
 double SwappedPredictionImpl::plateau() const {
   return std::log(static_cast<double>(spec_.prototypes));
+}
+
+int64_t SwappedPredictionImpl::prototype_count() const {
+  return spec_.prototypes;
 }
 
 }  // namespace ivory::nn

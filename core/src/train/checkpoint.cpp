@@ -6,6 +6,7 @@
 
 #include <fstream>
 
+#include "data/write_failed.h"
 #include "train/files.h"
 #include "train/trainer.h"
 
@@ -17,6 +18,7 @@ using json = nlohmann::json;
 
 constexpr const char* tensor_files[] = {"weights.safetensors", "state.safetensors"};
 const std::string prefix = "step-";
+const std::string replaced_prefix = ".tmp-old-";  // of a checkpoint while another of its step takes its place
 
 std::string directory_name(int64_t step) {
   char name[32];
@@ -75,6 +77,15 @@ struct Temporary {
   }
 };
 
+// A process was killed while it replaced the checkpoint: the former one stands where the other did not come to.
+void bring_back(const fs::path& former, const fs::path& place) {
+  if (fs::exists(place)) {
+    fs::remove_all(former);
+  } else {
+    rename_durable(former, place);
+  }
+}
+
 }  // namespace
 
 void discard_checkpoints(const NodeContext& context) {
@@ -98,7 +109,12 @@ CheckpointStore::CheckpointStore(fs::path folder, std::string identity, int64_t 
     : folder_(std::move(folder)), identity_(std::move(identity)), keep_last_(std::max<int64_t>(keep_last, 1)) {
   require_writable(folder_);
   for (const auto& entry : fs::directory_iterator(folder_)) {
-    if (entry.path().filename().string().rfind(".tmp-", 0) == 0) fs::remove_all(entry.path());
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(replaced_prefix)) {
+      bring_back(entry.path(), folder_ / name.substr(replaced_prefix.size()));
+    } else if (name.starts_with(".tmp-")) {
+      fs::remove_all(entry.path());
+    }
   }
 }
 
@@ -108,7 +124,7 @@ void CheckpointStore::save(const Checkpoint& checkpoint, bool best) {
   fs::remove_all(temporary.path);
   std::error_code failed;
   if (!fs::create_directory(temporary.path, failed)) {
-    throw run_failed("cannot create checkpoint ", temporary.path.string(), ": ", failed.message());
+    throw data::write_failed_by(failed, "cannot create checkpoint ", temporary.path.string());
   }
   save_safetensors(temporary.path / tensor_files[0], {checkpoint.weights, {{"format", "pt"}}});
   save_safetensors(temporary.path / tensor_files[1], {checkpoint.extra, {}});
@@ -119,11 +135,11 @@ void CheckpointStore::save(const Checkpoint& checkpoint, bool best) {
 
   const fs::path target = folder_ / name;
   if (fs::exists(target)) {  // damaged, or of an epoch whose end was interrupted
-    fs::rename(target, folder_ / (".tmp-old-" + name));
+    rename_durable(target, folder_ / (replaced_prefix + name));
   }
   rename_durable(temporary.path, target);
   temporary.path.clear();
-  fs::remove_all(folder_ / (".tmp-old-" + name));
+  fs::remove_all(folder_ / (replaced_prefix + name));
   if (best) mark_best(checkpoint.step);
   prune(checkpoint.step);
 }
@@ -133,7 +149,9 @@ void CheckpointStore::mark_best(int64_t step) const {
   if (!fs::exists(folder_ / name)) return;
   const fs::path link = folder_ / ".tmp-best";
   fs::remove(link);
-  fs::create_directory_symlink(name, link);
+  std::error_code failed;
+  fs::create_directory_symlink(name, link, failed);
+  if (failed) throw data::write_failed_by(failed, "cannot create ", link.string());
   rename_durable(link, folder_ / "best");
 }
 

@@ -7,7 +7,6 @@
 
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <fstream>
 #include <memory>
 #include <vector>
@@ -29,6 +28,13 @@ void sync_folder(const fs::path& folder) {
   ::close(descriptor);
   // Some network file systems cannot sync a folder; the rename itself has succeeded.
   if (failed && errno != EINVAL && errno != ENOTSUP) throw cannot("sync folder", folder);
+}
+
+// A wrong folder is a wrong request; a full disk is none.
+Error unwritable(int error, const char* what, const std::string& folder) {
+  const bool full = data::write_failure_code(error) == ExitCode::missing_data;
+  return Error(full ? ExitCode::missing_data : ExitCode::bad_request,
+               joined({what, folder, ": ", std::generic_category().message(error)}));
 }
 
 std::string to_hex(XXH128_hash_t hash) {
@@ -56,14 +62,7 @@ DurableFile::~DurableFile() {
 }
 
 void DurableFile::write(const void* data, size_t bytes) {
-  const char* next = static_cast<const char*>(data);
-  while (bytes > 0) {
-    const ssize_t written = ::write(descriptor_, next, bytes);
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) throw cannot("write", path_);
-    next += written;
-    bytes -= static_cast<size_t>(written);
-  }
+  write_all(descriptor_, data, bytes, path_);
 }
 
 void DurableFile::close() {
@@ -74,6 +73,17 @@ void DurableFile::close() {
     const Error error = cannot("close", path_);
     ::unlink(path_.c_str());
     throw error;
+  }
+}
+
+void write_all(int descriptor, const void* data, size_t bytes, const fs::path& path) {
+  const char* next = static_cast<const char*>(data);
+  while (bytes > 0) {
+    const ssize_t written = ::write(descriptor, next, bytes);
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) throw cannot("write", path);
+    next += written;
+    bytes -= static_cast<size_t>(written);
   }
 }
 
@@ -109,10 +119,10 @@ std::string hash_text(const std::string& text) {
 void require_writable(const fs::path& folder) {
   std::error_code failed;
   fs::create_directories(folder, failed);
-  IVORY_CHECK(!failed, "cannot create the run folder ", folder.string(), ": ", failed.message());
+  if (failed) throw unwritable(failed.value(), "cannot create the run folder ", folder.string());
   const fs::path probe = folder / (".writable-" + std::to_string(::getpid()));
   const int descriptor = ::open(probe.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-  IVORY_CHECK(descriptor >= 0, "the run folder ", folder.string(), " cannot be written to: ", std::strerror(errno));
+  if (descriptor < 0) throw unwritable(errno, "the run folder ", folder.string() + " cannot be written to");
   ::close(descriptor);
   ::unlink(probe.c_str());
 }

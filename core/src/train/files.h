@@ -7,8 +7,8 @@
 
 namespace ivory::train {
 
-// A new file. Every failure throws run_failed with the path and the system's reason; a file that was not closed is
-// removed.
+// A new file. Every failure throws data::write_failed with the path and the system's reason; a file that was not closed
+// is removed.
 class DurableFile {
  public:
   explicit DurableFile(std::filesystem::path path);
@@ -24,6 +24,8 @@ class DurableFile {
   int descriptor_ = -1;
 };
 
+// Writes all of it, however much the system takes at once; throws as a DurableFile does.
+void write_all(int descriptor, const void* data, size_t bytes, const std::filesystem::path& path);
 void write_durable(const std::filesystem::path& path, const std::string& text);
 // Renames over what is there and makes the name durable.
 void rename_durable(const std::filesystem::path& from, const std::filesystem::path& to);
@@ -32,7 +34,7 @@ void rename_durable(const std::filesystem::path& from, const std::filesystem::pa
 std::string hash_file(const std::filesystem::path& path);
 std::string hash_text(const std::string& text);
 
-// Creates the folder and proves that it can be written to. Throws bad_request otherwise.
+// Creates the folder and proves that it can be written to. Throws bad_request otherwise, missing_data on a full disk.
 void require_writable(const std::filesystem::path& folder);
 
 }  // namespace ivory::train

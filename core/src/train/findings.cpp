@@ -17,6 +17,33 @@ bool ends_with(const std::string& text, const std::string& ending) {
   return text.size() >= ending.size() && text.compare(text.size() - ending.size(), ending.size(), ending) == 0;
 }
 
+// "a, b or c"
+std::string listed(const std::vector<std::string>& things) {
+  std::string text;
+  for (size_t i = 0; i < things.size(); ++i) {
+    text += (i == 0 ? "" : i + 1 < things.size() ? ", " : " or ") + things[i];
+  }
+  return text;
+}
+
+// What leaves the plateau, the likeliest first, as far as the objective has it.
+std::string ways_off_the_plateau(const Observation& seen) {
+  const bool sinkhorn = seen.codes == Codes::sinkhorn;
+  std::vector<std::string> ways = {
+      seen.codes == Codes::k_means ? "fewer clusters" : "fewer prototypes for this batch size",
+      seen.kind == SampleKind::slice ? "views that overlap (crops of at least 0.4 of the slice)"
+                                     : "views of a volume that differ less",
+      "less weight decay (1e-6)"};
+  if (!seen.larc) ways.emplace_back("LARC (larc = true)");
+  if (sinkhorn) {
+    ways.emplace_back("a smaller epsilon");
+    ways.emplace_back("prototypes that stay fixed for longer (freeze_steps)");
+    ways.emplace_back("a queue that lets more samples share the codes (queue_length)");
+  }
+  ways.emplace_back("a higher learning rate after a short warm-up");
+  return listed(ways);
+}
+
 }  // namespace
 
 std::vector<std::string> Findings::after_epoch(const Observation& seen) {
@@ -26,22 +53,21 @@ std::vector<std::string> Findings::after_epoch(const Observation& seen) {
     const bool stuck = seen.plateau > 0 && std::abs(loss - seen.plateau) <= plateau_tolerance * seen.plateau;
     epochs = stuck ? epochs + 1 : 0;
     if (!stuck) continue;
-    sentences.push_back(c10::str(
-        "objective '", seen.objective, "': the loss '", term, "' (", loss, ") sits at ln H = ", seen.plateau, " for ",
-        epochs, epochs == 1 ? " epoch" : " epochs",
-        ": predictions are no better than a uniform guess over the H prototypes, so nothing is "
-        "learned yet; if it stays, use fewer prototypes for this batch size, views that overlap (crops of "
-        "at least 0.4 of the slice), less weight decay (1e-6), a smaller epsilon, or a higher learning rate after a "
-        "short warm-up; experiments/presets/small_medical.toml does all of it"));
+    sentences.push_back(
+        c10::str("objective '", seen.objective, "': the loss '", term, "' (", loss, ") sits at ln H = ", seen.plateau,
+                 " for ", epochs, epochs == 1 ? " epoch" : " epochs",
+                 ": predictions are no better than a uniform guess over the H prototypes, so nothing is "
+                 "learned yet; if it stays, use ",
+                 ways_off_the_plateau(seen), "; experiments/presets/small_medical.toml is a recipe that leaves it"));
   }
   for (const auto& [name, value] : seen.diagnostics) {
     if (ends_with(name, "perplexity") && seen.plateau > 0) {
-      const double reachable = std::min(std::exp(seen.plateau), static_cast<double>(seen.batch_size));
-      if (value < std::max(1.5, low_share_of_prototypes * reachable)) {
-        sentences.push_back(c10::str("objective '", seen.objective, "': ", name, " is ", value, " of ",
-                                     std::llround(reachable),
-                                     " prototypes that a batch can reach: samples collapse onto "
-                                     "few prototypes; a larger epsilon or a lower learning rate spreads them"));
+      const int64_t reachable = std::min(seen.prototypes, seen.batch_size);
+      if (value < std::max(1.5, low_share_of_prototypes * static_cast<double>(reachable))) {
+        sentences.push_back(c10::str("objective '", seen.objective, "': ", name, " is ", value, " of ", reachable,
+                                     " prototypes that a batch can reach: samples collapse onto few prototypes; ",
+                                     seen.codes == Codes::k_means ? "fewer clusters" : "a larger epsilon",
+                                     " or a lower learning rate spreads them"));
       }
     }
     if (ends_with(name, "score_spread") && value < flat_scores) {

@@ -1,18 +1,26 @@
 #pragma once
 // What an epoch's numbers say about a clustering objective, in words.
 
+#include <ivory/views.h>
+
 #include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
+
+#include "train/codes.h"
 
 namespace ivory::train {
 
 // One objective's means over an epoch.
 struct Observation {
   std::string objective;
-  double plateau = 0;  // Objective::plateau(): ln H, or 0
-  int64_t batch_size = 0;
+  SampleKind kind = SampleKind::slice;
+  Codes codes = Codes::other;  // how it gets them, hence which options it has
+  bool larc = false;           // of the stage's optimiser
+  double plateau = 0;          // Objective::plateau(): ln H, or 0
+  int64_t prototypes = 0;      // Objective::prototype_count()
+  int64_t batch_size = 0;      // samples of which prototype_perplexity is: of a micro-batch in one process
   std::map<std::string, double> terms, diagnostics;
 };
 

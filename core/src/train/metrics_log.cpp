@@ -11,6 +11,7 @@
 
 #include "data/write_failed.h"
 #include "train/event_file.h"
+#include "train/files.h"
 
 namespace ivory::train {
 namespace fs = std::filesystem;
@@ -77,9 +78,7 @@ MetricsLog::~MetricsLog() {
 void MetricsLog::write(json line) {
   line["time"] = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
   const std::string text = line.dump() + "\n";
-  if (::write(descriptor_, text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
-    throw data::write_failed("cannot write ", path_.string());
-  }
+  write_all(descriptor_, text.data(), text.size(), path_);
   add_line(*events_, line);
   if (line.at("kind") == "epoch") events_->flush();
 }

@@ -46,6 +46,7 @@ struct Part {
   std::string name;
   double weight;
   std::shared_ptr<Objective> objective;
+  Codes codes;
   StageContext context;
   std::set<std::string> terms;        // as logged
   std::set<std::string> diagnostics;  // likewise
@@ -132,7 +133,7 @@ class Stage : public Trainee {
   int64_t batch_size(SampleKind kind) const { return batch_of(spec_, kind); }
   data::LoaderOptions loader_options(SampleKind kind) const;
   std::unique_ptr<data::BatchSource<Batch>> make_loader(SampleKind kind, const data::LoaderOptions& options) const;
-  void for_each_batch(SampleKind kind, int64_t epoch, const std::function<void(const Batch&)>& visit) const;
+  void for_each_batch(SampleKind kind, int64_t epoch, bool full, const std::function<void(const Batch&)>& visit) const;
   Batch to_device(Batch batch) const;
   Source& source(SampleKind kind);
   // Names of several objectives could be the same: theirs are told apart by the objective's.
@@ -182,7 +183,7 @@ void Stage::create_objectives(const config::ModelSpec& model_spec, const plugin:
     const int count = ++seen[use.plugin.name];
     const std::string name = use.plugin.name + (count > 1 ? "-" + std::to_string(count) : "");
     objective->train();
-    parts_.push_back({name, use.weight, std::move(objective), {}, {}, {}});
+    parts_.push_back({name, use.weight, std::move(objective), codes_of(use.plugin.options), {}, {}, {}});
   }
 }
 
@@ -245,18 +246,24 @@ void Stage::fill(Part& part) {
                   .seed = node_.seed,
                   .device = node_.device,
                   .group = &node_.processes(),
-                  .for_each_batch = nullptr};
+                  .for_each_batch = nullptr,
+                  .for_each_full_batch = nullptr};
   StageContext* context = &part.context;  // parts_ does not grow any more
   part.context.for_each_batch = [this, kind, context](const auto& visit) {
-    for_each_batch(kind, context->epoch, visit);
+    for_each_batch(kind, context->epoch, /*full=*/false, visit);
+  };
+  part.context.for_each_full_batch = [this, kind, context](const auto& visit) {
+    for_each_batch(kind, context->epoch, /*full=*/true, visit);
   };
 }
 
-void Stage::for_each_batch(SampleKind kind, int64_t epoch, const std::function<void(const Batch&)>& visit) const {
+void Stage::for_each_batch(SampleKind kind, int64_t epoch, bool full,
+                           const std::function<void(const Batch&)>& visit) const {
   data::LoaderOptions options = loader_options(kind);
   options.seed = mix(node_.seed, visit_seed);  // other views than those that the epoch trains on
   options.shuffle = false;
   options.drop_last = false;
+  options.fill_last = full;
   const auto loader = make_loader(kind, options);
   loader->start(epoch, 0);
   while (auto batch = loader->next()) {
@@ -340,8 +347,12 @@ EpochEnd Stage::after_epoch(const Position& at, const std::map<std::string, doub
   }
   for (const Part& part : parts_) {
     Observation seen{.objective = part.name,
+                     .kind = part.objective->kind(),
+                     .codes = part.codes,
+                     .larc = spec_.train.optimiser.larc,
                      .plateau = part.objective->plateau(),
-                     .batch_size = part.context.batch_size,
+                     .prototypes = part.objective->prototype_count(),
+                     .batch_size = part.context.batch_size / node_.processes().world_size() / spec_.train.accumulate,
                      .terms = {},
                      .diagnostics = {}};
     for (const auto& [name, value] : means) {
@@ -374,10 +385,15 @@ StageResult train_stage(const config::StageSpec& spec, const config::ModelSpec& 
   stage.move_to_device();
   TrainLoop loop(stage, spec.train, context);
   const LoopResult result = loop.run();
-  if (!first) return {.steps = result.steps, .seconds = result.seconds, .last = result.last, .weights = {}};
-  const auto exported = export_weights(stage.joint_model(), context.folder, context.identity);
+  StageResult trained{.steps = result.steps,
+                      .epochs = static_cast<double>(result.steps) / static_cast<double>(stage.steps_per_epoch()),
+                      .seconds = result.seconds,
+                      .last = result.last,
+                      .weights = {}};
+  if (!first) return trained;
+  trained.weights = export_weights(stage.joint_model(), context.folder, context.identity);
   if (visit) visit(stage.joint_model(), stage.objectives());
-  return {.steps = result.steps, .seconds = result.seconds, .last = result.last, .weights = exported};
+  return trained;
 }
 
 }  // namespace ivory::train

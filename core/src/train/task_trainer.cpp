@@ -316,6 +316,8 @@ TaskResult train_task(const config::TaskSpec& spec, const config::ModelSpec& mod
     TrainLoop loop(training, spec.train, context);
     const LoopResult trained = loop.run();
     result.best_epoch = trained.best ? trained.best->epoch : (trained.steps - 1) / training.steps_per_epoch();
+    result.steps = trained.steps;
+    result.epochs = static_cast<double>(trained.steps) / static_cast<double>(training.steps_per_epoch());
     result.seconds = trained.seconds;
     if (trained.best) {
       loop.restore_best();

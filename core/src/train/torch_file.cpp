@@ -162,6 +162,8 @@ TorchFile load_torch(const fs::path& file) {
 void save_torch(const fs::path& file, const NamedTensors& tensors) {
   c10::impl::GenericDict state(c10::StringType::get(), c10::AnyType::get());
   for (const auto& [name, tensor] : tensors) {
+    IVORY_CHECK(has_storage_class(tensor.scalar_type()), "tensor '", name, "' of type ", tensor.scalar_type(),
+                " has no place in a file that torch.load reads; safetensors holds it");
     state.insert(name, tensor.detach().to(torch::kCPU).clone(torch::MemoryFormat::Contiguous));
   }
   std::string pickle;

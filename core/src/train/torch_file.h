@@ -21,7 +21,8 @@ struct TorchFile {
 // file has, tensors beyond their storage, calls that run code.
 TorchFile load_torch(const std::filesystem::path& file);
 
-// One flat dictionary, as of torch.save(state_dict, file). Written to a temporary name, fsynced, renamed.
+// One flat dictionary, as of torch.save(state_dict, file). Written to a temporary name, fsynced, renamed. Throws
+// bad_request on types without a storage class in Python (uint16, uint32, uint64, float8).
 void save_torch(const std::filesystem::path& file, const NamedTensors& tensors);
 
 }  // namespace ivory::train

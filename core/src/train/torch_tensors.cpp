@@ -218,6 +218,12 @@ void Walker::walk(const Node& node, const std::string& path, int depth) {
 
 }  // namespace
 
+bool has_storage_class(torch::ScalarType type) {
+  return std::any_of(std::begin(dtypes), std::end(dtypes), [&](const Dtype& known) {
+    return known.type == type && *known.name != '\0' && *known.storage != '\0';
+  });
+}
+
 TorchFile named_tensors(const Pickle& pickle, const StorageReader& storage, const std::string& where) {
   Walker walker(storage, pickle.nodes.size(), where);
   walker.walk(*pickle.root, "", 0);

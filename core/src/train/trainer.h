@@ -66,6 +66,7 @@ std::shared_ptr<Model> build_model(const config::ModelSpec& spec, const plugin::
 
 struct StageResult {
   int64_t steps = 0;
+  double epochs = 0;                   // of these steps
   double seconds = 0;                  // of training, over all sessions
   std::map<std::string, double> last;  // mean over the last epoch of every term and diagnostic
   std::filesystem::path weights;       // safetensors of the whole model
@@ -94,6 +95,8 @@ struct SavedPicture {
 struct TaskResult {
   Scores validation, test;  // of the weights with the best validation score; the test set is read once
   int64_t best_epoch = 0;
+  int64_t steps = 0;  // 0 of a task that trains nothing
+  double epochs = 0;  // of these steps
   double seconds = 0;
   std::vector<SavedPicture> pictures;
 };

@@ -19,7 +19,7 @@ using ivory::tools::parse_arguments;
 constexpr char usage[] =
     "usage: ivory plugins list\n"
     "       ivory plugins describe [NAME]\n"
-    "       ivory plugins new NAME --kind objective|backbone|task [--into FOLDER]\n\n"
+    "       ivory plugins new NAME [--kind objective|backbone|task] [--into FOLDER]\n\n"
     "Plugins are looked for beside Ivory's core library, then in the folders of IVORY_PLUGIN_PATH (separated by ':').\n"
     "ivory plugins COMMAND --help tells more.\n";
 
@@ -52,21 +52,22 @@ int describe(const Words& arguments) {
 
 int create(const Words& arguments) {
   options::options_description visible(
-      "usage: ivory plugins new NAME --kind KIND [--into FOLDER]\n\nWrites a plugin that compiles and trains: "
+      "usage: ivory plugins new NAME [--kind KIND] [--into FOLDER]\n\nWrites a plugin that compiles and trains: "
       "NAME.cpp, its "
       "test, CMakeLists.txt and an experiment.\n\nOptions");
-  visible.add_options()("kind", options::value<std::string>(), "objective, backbone or task")(
-      "into", options::value<std::string>(), "folder to write to (default: ./NAME)");
+  visible.add_options()("kind", options::value<std::string>()->default_value("objective"),
+                        "objective, backbone or task")("into", options::value<std::string>(),
+                                                       "folder to write to (default: ./NAME)");
   const Arguments parsed = parse_arguments("ivory plugins new", visible, arguments, {"name"}, false);
   if (parsed.help) return 0;
   IVORY_CHECK(parsed.values.contains("name"), "ivory plugins new: expected a name, as in ivory plugins new my-method");
-  IVORY_CHECK(parsed.values.contains("kind"), "ivory plugins new: expected --kind objective, backbone or task");
   const auto name = parsed.values["name"].as<std::string>();
   const auto folder = parsed.values.contains("into") ? parsed.values["into"].as<std::string>() : name;
   const auto files = ivory::plugin::write_scaffold(name, parsed.values["kind"].as<std::string>(), folder);
   for (const auto& file : files) std::cout << "wrote " << file.string() << "\n";
   std::cout << "\nBuild and test it against the installed SDK (docs/adding_a_method.md):\n  cd " << folder
-            << "\n  cmake -S . -B build -DCMAKE_PREFIX_PATH=<install prefix of Ivory>\n"
+            << "\n  cmake -S . -B build -DCMAKE_CXX_COMPILER=" IVORY_BUILT_WITH
+               " -DCMAKE_PREFIX_PATH=<install prefix of Ivory>\n"
             << "  cmake --build build && ctest --test-dir build --output-on-failure\n"
             << "  run-experiment " << files[2].filename().string() << "\n";
   return 0;

@@ -88,7 +88,10 @@ void show_part(const char* title, const json& part) {
 void show_scores(const char* title, const json& scores) {
   if (scores.empty()) return;
   std::cout << title;
-  for (const auto& score : scores) std::cout << "  " << score.value("name", "") << " " << score.value("value", 0.0);
+  for (const auto& score : scores) {
+    const json value = score.value("value", json());
+    std::cout << "  " << score.value("name", "") << " " << (value.is_number() ? value.dump() : "not a number");
+  }
   std::cout << "\n";
 }
 

@@ -46,11 +46,16 @@ int show(const Words& words) {
   return 0;
 }
 
-// Largest |a - b|, in double; NaN and infinities that agree count as equal.
+// Largest |a - b|, in double; NaN and infinities that agree count as equal. Integers that only a double takes for equal
+// (it holds them up to 2^53) are told apart.
 double difference(const torch::Tensor& a, const torch::Tensor& b) {
-  const auto x = a.to(torch::kFloat64), y = b.to(torch::kFloat64);
-  if (x.numel() == 0 || torch::allclose(x, y, 0, 0, /*equal_nan=*/true)) return 0;
-  return (x - y).abs().max().item<double>();
+  if (a.numel() == 0) return 0;
+  const auto whole = [](const torch::Tensor& t) { return at::isIntegralType(t.scalar_type(), /*includeBool=*/true); };
+  const auto wide = a.is_complex() || b.is_complex() ? torch::kComplexDouble : torch::kFloat64;
+  const auto x = a.to(wide), y = b.to(wide);
+  if (!torch::allclose(x, y, 0, 0, /*equal_nan=*/true)) return (x - y).abs().max().item<double>();
+  if (!whole(a) || !whole(b)) return 0;
+  return (a.to(torch::kInt64) - b.to(torch::kInt64)).abs().max().item().toDouble();
 }
 
 int compare(const Words& words) {

@@ -117,6 +117,10 @@ std::optional<Request> parse(int argc, char** argv) {
   IVORY_CHECK(launcher.empty() || launcher == "slurm", "run-experiment: unknown launcher '", launcher,
               "'; known is: slurm");
   request.slurm = launcher == "slurm";
+  request.slurm_options.retry = request.jobs.run.retry;
+  IVORY_CHECK(!request.slurm || (!values.count("jobs") && !request.jobs.run.fail_fast),
+              "run-experiment: --launcher slurm takes no --jobs and no --fail-fast: Slurm decides what runs side by "
+              "side, and nothing watches it for a first failure");
   if (take_word(request.files, "status")) request.status = true;
   if (take_word(request.files, "collect")) request.collect = true;
   if (!output.empty()) request.overrides.push_back("experiment.output=" + ivory::config::written(output));
@@ -151,16 +155,14 @@ std::vector<std::vector<ivory::config::Experiment>> by_file(const std::vector<iv
   return files;
 }
 
-// The experiments of one file together: side by side here, or by Slurm.
+// The experiments of one file together, side by side.
 ExitCode run_jobs(const std::vector<ivory::config::Experiment>& experiments, const ivory::plugin::Registry& registry,
                   const Request& request) {
   auto jobs = request.jobs;
   jobs.jobs = std::max<int64_t>(1, jobs.jobs);  // of a sweep with halving and without --jobs
   ExitCode worst = ExitCode::done;
   for (const auto& points : by_file(experiments)) {
-    const ExitCode code =
-        request.slurm ? ivory::experiment::submit_to_slurm(points, registry, request.command, request.slurm_options)
-                      : ivory::experiment::run_side_by_side(points, registry, request.command, jobs);
+    const ExitCode code = ivory::experiment::run_side_by_side(points, registry, request.command, jobs);
     if (code != ExitCode::done && worst != ExitCode::run_failed) worst = code;
   }
   return worst;
@@ -216,7 +218,9 @@ ExitCode look(const std::vector<ivory::config::Experiment>& experiments, ivory::
 
 ExitCode run_all(const std::vector<ivory::config::Experiment>& experiments, const ivory::plugin::Registry& registry,
                  const Request& request, const std::optional<ivory::train::Launch>& launch) {
-  if (request.slurm) return run_jobs(experiments, registry, request);
+  if (request.slurm) {
+    return ivory::experiment::submit_to_slurm(experiments, registry, request.command, request.slurm_options);
+  }
   if (launch) ivory::experiment::choose_device("auto", launch->local_rank);  // before NCCL is looked for
   const auto group = launch ? ivory::train::join(*launch) : nullptr;
   const bool halving = std::ranges::any_of(experiments, [](const auto& one) { return one.halving.has_value(); });

@@ -39,16 +39,16 @@ class DeepClusterImpl : public torch::nn::Module {
 
   // The hooks of ivory::Objective.
   void before_training(const StageContext& stage);
-  // Fills the bank when it is empty, then clusters. `modules`: those that embed runs; what is left over of the last
-  // batch over all processes goes through them in eval mode, since not every process has a part of it.
-  void before_epoch(const StageContext& stage, const std::vector<torch::nn::Module*>& modules, const Embed& embed);
+  // Fills the bank when it is empty, from stage.for_each_full_batch, then clusters.
+  void before_epoch(const StageContext& stage, const Embed& embed);
   void before_step(const StageContext& stage);
   void after_step(const StageContext& stage);  // the step's embeddings enter the bank
 
   // prototype_perplexity (clusters of the last batch's samples, first head), empty_clusters (over all heads, of the
   // last clustering), effective_rank (of the first view's embeddings).
   Diagnostics diagnostics() const;
-  double plateau() const;  // mean over heads of ln K
+  double plateau() const;           // mean over heads of ln K
+  int64_t prototype_count() const;  // K of the first head
 
   // All of it is the same in every process, so that a checkpoint does not depend on their number.
   torch::Tensor bank;                    // [assignment views, samples, width]; a row of zeros: never seen
@@ -62,7 +62,7 @@ class DeepClusterImpl : public torch::nn::Module {
   };
   void check_clusters(int64_t samples) const;
   void make_bank(int64_t samples);
-  void fill_bank(const StageContext& stage, const std::vector<torch::nn::Module*>& modules, const Embed& embed);
+  void fill_bank(const StageContext& stage, const Embed& embed);
   void write(const torch::Tensor& index, const std::vector<torch::Tensor>& embeddings);
   void cluster(const StageContext& stage, int64_t head);
   int64_t empty_clusters() const;

@@ -44,7 +44,8 @@ class SwappedPredictionImpl : public torch::nn::Module {
   // deviation of a prototype's score over samples, in units of ε: far below 1 all codes are alike, far above they are
   // hard); of this process's last batch.
   Diagnostics diagnostics() const;
-  double plateau() const;  // ln H
+  double plateau() const;           // ln H
+  int64_t prototype_count() const;  // H
 
   Prototypes prototypes{nullptr};
   FeatureQueue queue{nullptr};  // null without one

@@ -1,0 +1,54 @@
+#include "experiment/queued.h"
+
+#include <fstream>
+#include <sstream>
+
+#include "experiment/shell.h"
+#include "experiment/store.h"
+
+namespace ivory::experiment {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr const char* folder_name = ".queued";
+
+// "12_3", … of everybody's arrays, "14" of other jobs.
+std::set<std::string> listed_elements() {
+  std::istringstream lines(output_of("squeue --all --array --noheader --format=%i"));
+  std::set<std::string> elements;
+  for (std::string line; std::getline(lines, line);) elements.insert(line);
+  return elements;
+}
+
+}  // namespace
+
+void note_queued(const fs::path& store, const std::string& job, const std::vector<std::string>& parts) {
+  std::string lines;
+  for (const auto& part : parts) lines += part + "\n";
+  make_writable(store / folder_name);
+  write_file(store / folder_name / job, lines);
+}
+
+std::map<std::string, std::set<std::string>> queued_parts(const fs::path& store) {
+  std::vector<fs::path> noted;
+  std::error_code none;
+  for (const auto& entry : fs::directory_iterator(store / folder_name, none)) noted.push_back(entry.path());
+  if (noted.empty()) return {};
+  const auto listed = listed_elements();
+  std::map<std::string, std::set<std::string>> queued;
+  for (const auto& file : noted) {
+    const std::string job = file.filename().string();
+    std::ifstream in(file);
+    bool over = true;
+    size_t element = 0;
+    for (std::string part; std::getline(in, part); ++element) {
+      if (!listed.contains(job + "_" + std::to_string(element))) continue;
+      over = false;
+      if (!part.empty()) queued[part].insert(job);
+    }
+    if (over) fs::remove(file, none);
+  }
+  return queued;
+}
+
+}  // namespace ivory::experiment

@@ -1,0 +1,80 @@
+// What the points of a sweep have in common is looked at once before anything runs.
+#include "experiment/prepare.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "data/cache_fixtures.h"
+#include "plugin/registry.h"
+
+namespace ivory::experiment {
+namespace {
+
+constexpr const char* text = R"toml(
+[experiment]
+name = "points"
+[data.scans]
+layout = "phantom"
+phantom = { volumes = 3, size = [8, 24, 24], labels = [1], seed = 1 }
+[model]
+slice_backbone = { name = "resnet", depth = 18, in_channels = 1 }
+[[stage]]
+name = "slices"
+data = ["scans"]
+objectives = [{ name = "deepcluster-v2", clusters = [2], head_width = 16, embedding_width = 8 }]
+steps = 2
+batch_size = 8
+clip_norm = 1
+[stage.views.slice]
+crops = [{ count = 2, size = 32 }]
+[stage.optimiser]
+name = "sgd"
+lr = 0.1
+[stage.schedule]
+warmup_epochs = 1
+)toml";
+
+class PrepareTest : public testing::Test {
+ protected:
+  PrepareTest() {
+    setenv("IVORY_CACHE", (folder_.path() / "caches").c_str(), 1);
+    for (const char* name : {"resnet", "deepcluster_v2"}) {
+      registry_.load(std::string(IVORY_BINARY_DIR "/lib/ivory/plugins/libivory_") + name + ".so");
+    }
+  }
+  // How many settings were looked at, with those of the points before this one.
+  size_t checked_with(const std::string& setting) {
+    const auto point =
+        config::parse_experiments(text, "points.toml",
+                                  {"experiment.output=" + (folder_.path() / "runs").string(), setting}, registry_)
+            .front();
+    prepare_point(point, registry_, nlohmann::json::object(), checked_);
+    return checked_.size();
+  }
+
+  data::testing::TemporaryFolder folder_;
+  plugin::Registry registry_;
+  std::set<std::string> checked_;
+};
+
+TEST_F(PrepareTest, PointsThatDifferInTheirOptimiserAndScheduleAloneAreCheckedOnce) {
+  EXPECT_EQ(checked_with("experiment.seed=1"), 1u);
+  for (const char* setting : {"stage.slices.optimiser.lr=0.2", "stage.slices.optimiser.momentum=0.5",
+                              "stage.slices.schedule.warmup_epochs=0", "stage.slices.clip_norm=2"}) {
+    EXPECT_EQ(checked_with(setting), 1u) << setting;
+  }
+}
+
+TEST_F(PrepareTest, PointsThatDifferInTheirModelBatchOrObjectiveAreCheckedEach) {
+  size_t points = 1;
+  EXPECT_EQ(checked_with("experiment.seed=1"), points);
+  for (const char* setting : {"model.slice_backbone.depth=34", "stage.slices.batch_size=4",
+                              "stage.slices.objectives.deepcluster-v2.clusters=[3]"}) {
+    EXPECT_EQ(checked_with(setting), ++points) << setting;
+  }
+  EXPECT_THROW(checked_with("stage.slices.objectives.deepcluster-v2.clusters=[999]"), Error);
+}
+
+}  // namespace
+}  // namespace ivory::experiment

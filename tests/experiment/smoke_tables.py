@@ -1,0 +1,87 @@
+"""Smoke runs of Tables 3, 4 and 6 with common results: every cell is measured, every shared stage trained once.
+
+usage: smoke_tables.py RUN_EXPERIMENT
+"""
+import csv
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parents[2]
+TABLES = ["table3", "table4", "table6"]
+STAGES = {"swav-slices", "swav-masked", "swav-volumes", "dc-slices", "dc-masked", "dc-volumes"} | {
+    "masked-last", "volumes-last", "volumes-unmasked"}  # of Table 6 alone
+MARK = "SMOKE RUN, no result"
+
+
+def check(condition, message):
+    if not condition:
+        raise SystemExit(f"FAILED: {message}")
+
+
+def runnable_cells(name):
+    """(row, column) of every cell that a task measures."""
+    experiment = tomllib.loads((SOURCE / "experiments" / f"{name}.toml").read_text())
+    begins_from = {task["name"]: task["from"] for task in experiment["task"]}
+    cells = set()
+    for row in experiment["table"]["rows"]:
+        for column in experiment["table"]["columns"]:
+            tasks = column.get("task", [])
+            tasks = [tasks] if isinstance(tasks, str) else tasks
+            if any(row.get("from") in begins_from[task] for task in tasks):
+                cells.add((row["label"], column["label"]))
+    return cells
+
+
+def check_table(folder, name):
+    table = json.loads((folder / "table.json").read_text())
+    measured = set()
+    for cell in table["cells"]:
+        if not cell["trials"]:
+            continue
+        measured.add((cell["row"], cell["column"]))
+        for score in cell["trials"]:
+            check(math.isfinite(score) and 0 <= score <= 1, f"{name}: {cell['row']}, {cell['column']}: {score}")
+        check("reason" not in cell, f"{name}: {cell['row']}, {cell['column']}: {cell.get('reason')}")
+    wanted = runnable_cells(name)
+    check(wanted, f"{name} has no cell that can run")
+    check(measured == wanted, f"{name}: not measured: {wanted - measured}; measured besides: {measured - wanted}")
+    check(table["smoke"] is True, f"{name}: table.json is not marked")
+    for file in ["table.md", "table.tex", "report.html"]:
+        check(MARK in (folder / file).read_text(), f"{name}: {file} does not say {MARK}")
+    kinds = {line["kind"] for line in csv.DictReader((folder / "table.csv").open())}
+    check(kinds == {"smoke"}, f"{name}: table.csv has lines of {kinds}")
+
+
+def check_stages(store):
+    trained = []
+    for folder in store.glob("*stage-*"):
+        record = json.loads((folder / "done.json").read_text())
+        check(folder.name.startswith("smoke-") and record["smoke"] is True, f"{folder.name} is not marked")
+        trained.append(record["label"].removeprefix("stage "))
+    check(sorted(trained) == sorted(STAGES), f"trained stages: {sorted(trained)}, expected: {sorted(STAGES)}")
+
+
+def main():
+    with tempfile.TemporaryDirectory() as scratch:
+        output = Path(scratch) / "runs"
+        files = [str(SOURCE / "experiments" / f"{name}.toml") for name in TABLES]
+        environment = os.environ | {"HOME": scratch, "IVORY_CACHE": str(Path(scratch) / "caches"),
+                                    "OMP_NUM_THREADS": "1"}
+        run = subprocess.run([sys.argv[1], "--smoke", *files, "--output", str(output)], env=environment,
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        check(run.returncode == 0, f"exit code {run.returncode}\n{run.stdout[-4000:]}")
+        check(run.stdout.count(MARK) == len(TABLES), f"{MARK} is printed {run.stdout.count(MARK)} times")
+        check_stages(output / "store")
+        for name in TABLES:
+            check_table(output / f"{name}-smoke", name)
+    print(f"ok: {len(STAGES)} stages, {sum(len(runnable_cells(name)) for name in TABLES)} cells")
+
+
+if __name__ == "__main__":
+    main()
