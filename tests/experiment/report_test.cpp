@@ -6,8 +6,10 @@
 #include <cmath>
 #include <limits>
 #include <regex>
+#include <sstream>
 
 #include "experiment/html.h"
+#include "experiment/report_table.h"
 #include "experiment/sample_report.h"
 
 namespace ivory::experiment {
@@ -261,6 +263,25 @@ TEST(DotChart, DotsAndMeansPerRow) {
   EXPECT_EQ(count(html, "class=\"mean\""), 2u);
   EXPECT_THAT(html, HasSubstr("a: 2 values, mean 2. b: 1 value, mean 2. c: 0 values."));
   EXPECT_THAT(to_html(DotChart{.title = "t", .rows = {{"a", {}}}}), HasSubstr("No values."));
+}
+
+TEST(DotChart, TakesThePagesWidthForNamesThatWouldNotFit) {
+  const auto chart = [](size_t letters) {
+    return to_html(DotChart{.title = "t", .rows = {{std::string(letters, 'a'), {1, 3}}}});
+  };
+  EXPECT_THAT(chart(30), HasSubstr("<figure class=\"chart\">"));
+  EXPECT_THAT(chart(60), HasSubstr("<figure class=\"chart wide\">"));
+}
+
+// Rows of a sweep have the name of their point, and what they begin from as their group.
+TEST(Trials, RowsOfOneNameAreToldApartByTheirGroup) {
+  std::ostringstream page;
+  write_trials(page, {.columns = {"IoU"},
+                      .rows = {"lr=0.1", "lr=0.1", "lr=1.0"},
+                      .cells = {{{{0.5, 0.7}, ""}}, {{{0.4, 0.6}, ""}}, {{{0.2, 0.3}, ""}}},
+                      .groups = {"Pre-trained", "Scratch", "Scratch"}});
+  EXPECT_THAT(page.str(), HasSubstr("lr=0.1, Pre-trained: 2 values, mean 60. lr=0.1, Scratch: 2 values, mean 50. "
+                                    "lr=1.0: 2 values, mean 25."));
 }
 
 // --- Pieces ------------------------------------------------------------------------------------------------------

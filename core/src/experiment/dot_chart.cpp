@@ -23,9 +23,11 @@ std::string to_html(const DotChart& chart) {
   if (chart.low < chart.high) range = {chart.low, chart.high};
   if (range.empty()) return empty_figure(chart.title, "No values.");
 
-  const double width = chart.strip.empty() ? half_width : full_width, end = width - right;
+  const double names = 24 + 6.6 * static_cast<double>(longest_name);
+  const bool wide = !chart.strip.empty() || names > half_width / 2;
+  const double width = wide ? full_width : half_width, end = width - right;
   const double pitch = chart.rows.size() > 12 ? 15 : chart.strip.empty() ? 26 : 18;
-  const double left = std::min(230.0, 24 + 6.6 * static_cast<double>(longest_name));
+  const double left = std::min(chart.strip.empty() ? 0.65 * width : 230.0, names);
   const int ticks = std::max(2, static_cast<int>((end - left) / 60));
   const Axis x(range, left + 8, end - 8, ticks, !(chart.low < chart.high));
   const double strip = chart.strip.empty() ? 0 : (end - left - 16) / html::aspect_ratio(chart.strip) + 6;

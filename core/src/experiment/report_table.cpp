@@ -1,5 +1,6 @@
 #include "experiment/report_table.h"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "experiment/chart.h"
@@ -77,6 +78,12 @@ void write_paper(std::ostream& out, const Table& table, const Cell& cell) {
       << (less ? attribute(*less) : "") << ">" << difference_text(cell, table.unit) << "</td>";
 }
 
+// With its group where another row has the same name, as in a sweep.
+std::string full_name(const Table& table, size_t row) {
+  const bool alone = std::ranges::count(table.rows, table.rows[row]) == 1;
+  return table.rows[row] + (alone || table.groups.empty() ? "" : ", " + table.groups[row]);
+}
+
 }  // namespace
 
 void write_table(std::ostream& out, const Table& table, const std::string& name, const char* first_column) {
@@ -119,7 +126,7 @@ void write_trials(std::ostream& out, const Table& table) {
       auto values = table.cells[row][column].trials;
       most = std::max(most, values.size());
       for (auto& value : values) value *= 100;
-      chart.rows.push_back({table.rows[row], std::move(values)});
+      chart.rows.push_back({full_name(table, row), std::move(values)});
     }
     if (most > 1) charts += to_html(chart);
   }
