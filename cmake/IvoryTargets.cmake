@@ -18,7 +18,7 @@ function(ivory_add_test_executable target label)
   target_compile_definitions(${target} PRIVATE
     IVORY_BINARY_DIR="${PROJECT_BINARY_DIR}" IVORY_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   add_test(NAME ${target} COMMAND ${target})
-  set_tests_properties(${target} PROPERTIES LABELS "${label}" TIMEOUT 900)
+  set_tests_properties(${target} PROPERTIES LABELS "${label}" TIMEOUT 1800)
 endfunction()
 
 function(ivory_add_tests directory)
