@@ -5,9 +5,8 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "data/cache_fixtures.h"
+#include "experiment/parsed_experiment.h"
 #include "experiment/run.h"
-#include "plugin/registry.h"
 #include "train/checkpoint.h"
 
 namespace ivory::experiment {
@@ -18,19 +17,12 @@ using testing::HasSubstr;
 using testing::Not;
 
 // 40 steps of 8 samples of two crops of 250 × 250: 40 megapixels; 50 steps of 8 images of 250 × 250: 25.
-constexpr const char* text = R"toml(
+const std::string text = R"toml(
 [experiment]
 name = "costs"
 trials = 2
-[data.scans]
-layout = "phantom"
-phantom = { volumes = 3, size = [8, 24, 24], labels = [1], seed = 1 }
-[model]
-slice_backbone = { name = "resnet", depth = 18, in_channels = 1 }
-[[stage]]
-name = "slices"
-data = ["scans"]
-objectives = [{ name = "deepcluster-v2", clusters = [2], head_width = 16, embedding_width = 8 }]
+)toml" + scans_and_stage +
+                         R"toml(
 steps = 40
 batch_size = 8
 prefetch_mib = 64
@@ -55,22 +47,14 @@ lr = 0.1
 )toml";
 
 // stage slices; task organ from slices, twice; task organ from scratch, twice
-class DryRunTest : public testing::Test {
+class DryRunTest : public ParsedExperimentTest {
  protected:
-  DryRunTest() {
-    setenv("IVORY_CACHE", (folder_.path() / "caches").c_str(), 1);
-    for (const char* name : {"resnet", "deepcluster_v2", "segmentation"}) {
-      registry_.load(std::string(IVORY_BINARY_DIR "/lib/ivory/plugins/libivory_") + name + ".so");
-    }
-    experiment_ = parsed("");
-  }
+  DryRunTest() : ParsedExperimentTest({"resnet", "deepcluster_v2", "segmentation"}) { experiment_ = parsed(""); }
   // With what the stage says besides.
   config::Experiment parsed(const std::string& of_stage) {
     std::string whole = text;
     whole.insert(whole.find("[stage.views.slice]"), of_stage);
-    return config::parse_experiments(whole, "costs.toml", {"experiment.output=" + (folder_.path() / "runs").string()},
-                                     registry_)
-        .front();
+    return points_of(whole).front();
   }
   void plan() {
     plan_ = make_plan(experiment_, open_data(experiment_, /*build=*/true).content);
@@ -91,8 +75,6 @@ class DryRunTest : public testing::Test {
   }
   Store store() const { return Store(experiment_.output); }
 
-  data::testing::TemporaryFolder folder_;
-  plugin::Registry registry_;
   config::Experiment experiment_;
   Plan plan_;
 };
@@ -224,11 +206,9 @@ TEST_F(DryRunTest, EveryPartStandsBelowWhatItBeginsFrom) {
 }
 
 TEST_F(DryRunTest, OfASweepTheFirstPointIsToldInFullAndWhatIsNewOfTheOthers) {
-  const auto points =
-      config::parse_experiments(std::string(text) +
-                                    "[sweep]\nparameters = { \"stage.slices.optimiser.lr\" = [0.01, 0.02], "
-                                    "\"data.scans.phantom.volumes\" = [3, 4] }\n",
-                                "costs.toml", {"experiment.output=" + (folder_.path() / "runs").string()}, registry_);
+  const auto points = points_of(text +
+                                "[sweep]\nparameters = { \"stage.slices.optimiser.lr\" = [0.01, 0.02], "
+                                "\"data.scans.phantom.volumes\" = [3, 4] }\n");
   ASSERT_EQ(points.size(), 4u);
   const std::string said = describe_plans(points, registry_);
   const auto count = [&](const std::string& part) {

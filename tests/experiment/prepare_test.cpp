@@ -5,24 +5,16 @@
 
 #include <nlohmann/json.hpp>
 
-#include "data/cache_fixtures.h"
-#include "plugin/registry.h"
+#include "experiment/parsed_experiment.h"
 
 namespace ivory::experiment {
 namespace {
 
-constexpr const char* text = R"toml(
+const std::string text = R"toml(
 [experiment]
 name = "points"
-[data.scans]
-layout = "phantom"
-phantom = { volumes = 3, size = [8, 24, 24], labels = [1], seed = 1 }
-[model]
-slice_backbone = { name = "resnet", depth = 18, in_channels = 1 }
-[[stage]]
-name = "slices"
-data = ["scans"]
-objectives = [{ name = "deepcluster-v2", clusters = [2], head_width = 16, embedding_width = 8 }]
+)toml" + scans_and_stage +
+                         R"toml(
 steps = 2
 batch_size = 8
 clip_norm = 1
@@ -35,26 +27,16 @@ lr = 0.1
 warmup_epochs = 1
 )toml";
 
-class PrepareTest : public testing::Test {
+class PrepareTest : public ParsedExperimentTest {
  protected:
-  PrepareTest() {
-    setenv("IVORY_CACHE", (folder_.path() / "caches").c_str(), 1);
-    for (const char* name : {"resnet", "deepcluster_v2"}) {
-      registry_.load(std::string(IVORY_BINARY_DIR "/lib/ivory/plugins/libivory_") + name + ".so");
-    }
-  }
+  PrepareTest() : ParsedExperimentTest({"resnet", "deepcluster_v2"}) {}
   // How many settings were looked at, with those of the points before this one.
   size_t checked_with(const std::string& setting) {
-    const auto point =
-        config::parse_experiments(text, "points.toml",
-                                  {"experiment.output=" + (folder_.path() / "runs").string(), setting}, registry_)
-            .front();
+    const auto point = points_of(text, {setting}).front();
     prepare_point(point, registry_, nlohmann::json::object(), checked_);
     return checked_.size();
   }
 
-  data::testing::TemporaryFolder folder_;
-  plugin::Registry registry_;
   std::set<std::string> checked_;
 };
 

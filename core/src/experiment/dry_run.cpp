@@ -134,11 +134,10 @@ std::string describe_memory(const Plan& plan, Models& models) {
   int64_t most = 0, loaders = 0;
   std::set<std::pair<const config::ModelSpec*, const config::TrainSpec*>> seen;
   for (const auto& node : plan.nodes) {
-    const bool stage = node.kind == NodeKind::stage;
-    const config::TrainSpec& train = stage ? node.stage->train : node.task->train;
+    const config::TrainSpec& train = node.train();
     if (!seen.emplace(node.model, &train).second) continue;
     const int64_t bytes = model_bytes(models.parameters(*node.model), train.optimiser.name);
-    if (bytes > most) largest = (stage ? "stage " : "task ") + node.name;
+    if (bytes > most) largest = node.title();
     most = std::max(most, bytes);
     loaders = std::max(loaders, train.prefetch_mib);
   }

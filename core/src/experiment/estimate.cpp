@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "train/checkpoint.h"
+#include "train/stage_batch.h"
 
 namespace ivory::experiment {
 namespace {
@@ -27,15 +28,6 @@ double pixels_per_sample(const config::TaskSpec& task) {
   return static_cast<double>(task.size * task.size);
 }
 
-int64_t batch_of(const config::StageSpec& stage, SampleKind kind) {
-  const bool apart = kind == SampleKind::volume && stage.volume_batch_size > 0;
-  return apart ? stage.volume_batch_size : stage.train.batch_size;
-}
-
-const config::TrainSpec& train_of(const Node& node) {
-  return node.kind == NodeKind::stage ? node.stage->train : node.task->train;
-}
-
 // Of the samples that enter, and their pixels.
 struct Work {
   double samples = 0, megapixels = 0;
@@ -52,19 +44,19 @@ Work work(const Node& node, int64_t steps) {
     return done;
   }
   for (const auto kind : {SampleKind::slice, SampleKind::volume}) {
-    if (uses(*node.stage, kind)) add(batch_of(*node.stage, kind), pixels_per_sample(*node.stage, kind));
+    if (uses(*node.stage, kind)) add(train::batch_of(*node.stage, kind), pixels_per_sample(*node.stage, kind));
   }
   return done;
 }
 
 // 0 where they depend on data that are not there, or on a task's split.
 int64_t steps_of(const Node& node, const data::DataSet* data) {
-  const config::TrainSpec& train = train_of(node);
+  const config::TrainSpec& train = node.train();
   if (train.steps > 0 || node.kind == NodeKind::task || !data) return train.steps;
   int64_t steps = 1;
   for (const auto kind : {SampleKind::slice, SampleKind::volume}) {
     if (!uses(*node.stage, kind)) continue;
-    steps = std::max(steps, data->samples(kind) / std::max<int64_t>(1, batch_of(*node.stage, kind)));
+    steps = std::max(steps, data->samples(kind) / std::max<int64_t>(1, train::batch_of(*node.stage, kind)));
   }
   return train.epochs * steps;
 }
@@ -74,7 +66,7 @@ int64_t steps_of(const Node& node, const data::DataSet* data) {
 std::optional<double> longer(const Node& node, const Estimate& planned, const MeasuredCost& measured) {
   if (planned.steps > 0 && measured.megapixels > 0) return planned.megapixels / measured.megapixels;
   if (planned.steps > 0 && measured.steps > 0) return static_cast<double>(planned.steps) / measured.steps;
-  const config::TrainSpec& train = train_of(node);
+  const config::TrainSpec& train = node.train();
   if (planned.steps > 0 || measured.epochs <= 0) return {};
   const double epochs = static_cast<double>(train.epochs) / measured.epochs;
   if (node.kind == NodeKind::stage || measured.megapixels <= 0) return epochs;
@@ -122,14 +114,14 @@ Estimate estimate(const Node& node, const data::DataSet* data, const std::option
 Estimate remaining(Estimate cost, const Node& node, const std::filesystem::path& folder) {
   const auto saved = cost.seconds ? train::saved_at(folder / "checkpoints") : std::nullopt;
   if (!saved) return cost;
-  const int64_t all = cost.steps > 0 ? cost.steps : train_of(node).epochs;
+  const int64_t all = cost.steps > 0 ? cost.steps : node.train().epochs;
   const int64_t left = std::max<int64_t>(0, all - (cost.steps > 0 ? saved->step : saved->epoch));
   if (all > 0) cost.seconds = *cost.seconds * static_cast<double>(left) / static_cast<double>(all);
   return cost;
 }
 
 Estimate Costs::of(const Node& node, const OpenData& data, const Store& store) {
-  const std::string name = (node.kind == NodeKind::stage ? "stage " : "task ") + node.name;
+  const std::string name = node.title();
   std::vector<const data::SliceCache*> caches;
   for (const auto& set : node.data) {
     const auto found = data.caches.find(set);

@@ -10,7 +10,7 @@ namespace {
 NodeStatus interrupted(const Node& node, const std::filesystem::path& checkpoints) {
   const auto saved = train::saved_at(checkpoints);
   if (!saved) return {NodeState::interrupted, "nothing was saved: it begins anew"};
-  const config::TrainSpec& train = node.kind == NodeKind::stage ? node.stage->train : node.task->train;
+  const config::TrainSpec& train = node.train();
   const std::string whole =
       train.steps > 0 ? " of " + std::to_string(train.steps)
                       : ", after " + std::to_string(saved->epoch) + " of " + std::to_string(train.epochs) + " epochs";

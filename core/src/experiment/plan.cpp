@@ -121,10 +121,13 @@ class Planner {
 
 }  // namespace
 
+std::string Node::title() const {
+  return (kind == NodeKind::stage ? "stage " : "task ") + name;
+}
+
 std::string Node::label() const {
-  if (kind == NodeKind::stage) return "stage " + name;
-  return "task " + name + (from == "scratch" ? ", from scratch" : ", from " + from) + ", trial " +
-         std::to_string(trial + 1);
+  if (kind == NodeKind::stage) return title();
+  return title() + (from == "scratch" ? ", from scratch" : ", from " + from) + ", trial " + std::to_string(trial + 1);
 }
 
 std::string Node::folder_name() const {

@@ -29,6 +29,8 @@ struct Node {
   bool smoke = false;
   std::vector<const config::TaskSpec*> probes;  // the tasks of stage->probes
 
+  const config::TrainSpec& train() const { return kind == NodeKind::stage ? stage->train : task->train; }
+  std::string title() const;        // "stage slices", "task head"
   std::string label() const;        // "stage slices", "task head, from scratch, trial 2 of 3"
   std::string folder_name() const;  // "stage-slices-0123456789ab", of a smoke run "smoke-stage-…"
 };

@@ -41,7 +41,7 @@ void check(const Node& node, const OpenData& data, const plugin::Registry& regis
 // With the place of the stage or task in the experiment's file.
 std::string mistake(const Node& node, const std::string& sentence) {
   const config::Location& where = node.kind == NodeKind::stage ? node.stage->where : node.task->where;
-  const std::string name = (node.kind == NodeKind::stage ? "stage " : "task ") + node.name;
+  const std::string name = node.title();
   return joined({where.file, ":", where.line, ":", where.column, ": "}) +
          (sentence.starts_with(name) ? "" : name + ": ") + sentence;
 }

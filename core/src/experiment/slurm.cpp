@@ -1,5 +1,6 @@
 #include "experiment/slurm.h"
 
+#include <c10/util/StringUtil.h>
 #include <ivory/error.h>
 #include <spdlog/spdlog.h>
 
@@ -268,13 +269,6 @@ std::string how_to_continue(const fs::path& run) {
   return std::string("  To continue") + (queued ? ", where Slurm has not queued it again" : "") + ": " + command + "\n";
 }
 
-template <class Ids>
-std::string joined(const Ids& ids) {
-  std::string text;
-  for (const auto& id : ids) text += (text.empty() ? "" : " ") + id;
-  return text;
-}
-
 }  // namespace
 
 ExitCode submit_to_slurm(const std::vector<config::Experiment>& experiments, const plugin::Registry& registry,
@@ -290,9 +284,9 @@ ExitCode submit_to_slurm(const std::vector<config::Experiment>& experiments, con
   spdlog::info("{}: {} parts submitted to Slurm", experiments.front().name, submission.count(Fate::submitted));
   if (const size_t left = submission.count(Fate::left)) {
     spdlog::info("{} left to the jobs that have {}: {}", left == 1 ? "1 part is" : std::to_string(left) + " parts are",
-                 left == 1 ? "it" : "them", joined(submission.jobs_of_left()));
+                 left == 1 ? "it" : "them", c10::Join(" ", submission.jobs_of_left()));
   }
-  std::cout << "Jobs: " << joined(jobs) << " (the last one collects the results)\n"
+  std::cout << "Jobs: " << c10::Join(" ", jobs) << " (the last one collects the results)\n"
             << "Scripts and outputs: " << submission.folder().string() << "\n";
   return ExitCode::done;
 }
