@@ -71,6 +71,17 @@ TEST_F(Prefetch, QueuedBytesNeverExceedTheLimit) {
   }
 }
 
+TEST_F(Prefetch, AtMostFourBatchesAWorkerAreReadAhead) {
+  constexpr int64_t batch = 8 * 8 * 4;  // bytes; all twelve would fit
+  const SliceViewSpec views{.crops = {{1, 8, 0.3, 1}}, .blur = 0};
+  for (const int64_t workers : {1, 2}) {
+    const auto loader = make_slice_loader(data_, views, {.batch_size = 1, .workers = workers});
+    loader->start(0, 0);
+    await([&] { return loader->queued_bytes() >= 4 * workers * batch; });
+    while (loader->next()) EXPECT_LE(loader->queued_bytes(), 4 * workers * batch);
+  }
+}
+
 TEST_F(Prefetch, OneBatchIsAlwaysAllowed) {
   const SliceViewSpec views{.crops = {{1, 600, 0.3, 1}}, .blur = 0};  // 1.4 MB a sample
   const auto loader = make_slice_loader(data_, views, {.batch_size = 2, .workers = 2, .prefetch_mib = 1});

@@ -36,7 +36,7 @@ struct DataSet {
 struct LoaderOptions {
   int64_t batch_size = 32;          // of this process
   int64_t workers = 1;              // 0: in the caller's thread
-  int64_t prefetch_mib = 256;       // of finished and half-filled batches; one batch is always allowed
+  int64_t prefetch_mib = 256;       // of finished and half-filled batches, at most 4 a worker; one is always allowed
   int64_t volume_cache_mib = 1024;  // of decoded volumes that the volume loaders keep
   uint64_t seed = 1;
   int64_t rank = 0, world_size = 1;

@@ -55,6 +55,9 @@ class Prefetcher : public BatchSource<T> {
   }
 
  private:
+  // For each worker: enough to even out what samples take; more would be made for nobody where training ends.
+  static constexpr size_t batches_ahead = 4;
+
   struct Slot {
     T batch;
     std::shared_ptr<const std::vector<Draw>> epoch_draws;
@@ -147,6 +150,7 @@ std::shared_ptr<typename Prefetcher<T>::Slot> Prefetcher<T>::claimable() {
   if (!slots_.empty() && slots_.back()->claimed < static_cast<int64_t>(slots_.back()->draws.size()))
     return slots_.back();
   if (next_batch_ >= recipe_->batches()) return nullptr;
+  if (slots_.size() >= batches_ahead * threads_.size()) return nullptr;
   if (!slots_.empty() && queued_ + recipe_->bytes(batch_size_) > limit_) return nullptr;
   const auto slot = open_slot();
   return slot->unfinished > 0 ? slot : nullptr;

@@ -13,7 +13,7 @@ namespace {
 using torch::Tensor;
 
 constexpr int64_t most_slices = 256;    // looked at for nearest slices
-constexpr int64_t most_volumes = 24;    // likewise; each costs a pass over all its frames
+constexpr int64_t most_volumes = 12;    // likewise; each costs a pass over all its frames
 constexpr int64_t most_prototypes = 8;  // drawn
 constexpr int64_t neighbours = 8;       // samples per prototype
 constexpr int64_t thumbnail = 32;       // pixels of a slice in the attended volume

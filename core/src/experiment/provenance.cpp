@@ -95,11 +95,11 @@ std::string utc_now() {
 }
 
 nlohmann::json provenance(const std::string& command, const std::string& device, bool smoke) {
-  const std::string diff = git("diff HEAD");
+  const bool dirty = !git("status --porcelain").empty();
   nlohmann::json origin = {{"version", version_text()},
                            {"commit", first_line(git("rev-parse HEAD"))},
-                           {"dirty", !git("status --porcelain").empty()},
-                           {"diff", diff},
+                           {"dirty", dirty},
+                           {"diff", dirty ? git("diff HEAD") : ""},
                            {"command", command},
                            {"device", device},
                            {"cpu", cpu_name()},
