@@ -5,10 +5,12 @@
 #include <gtest/gtest.h>
 #include <ivory/error.h>
 
+#include <cstdlib>
 #include <fstream>
 
 #include "data/cache_fixtures.h"
 #include "experiment/outcome.h"
+#include "experiment/queued.h"
 #include "small_experiment.h"
 #include "train/checkpoint.h"
 #include "train/files.h"
@@ -158,6 +160,20 @@ TEST_F(StoreView, WhatAProcessHasIsNeverRemoved) {
   }
   EXPECT_TRUE(remove_garbage(garbage[0]));
   EXPECT_FALSE(fs::exists(store_.folder(plan_.nodes[0])));
+}
+
+TEST_F(StoreView, WhatWaitsInAJobOfSlurmIsNoGarbage) {
+  begin(plan_.nodes[0]);
+  note_queued(store_.root(), "12", {plan_.nodes[0].folder_name()});
+  const fs::path squeue = folder_.path() / "squeue";
+  const std::string before = std::getenv("PATH");
+  ::setenv("PATH", (folder_.path().string() + ":" + before).c_str(), 1);
+  for (const char* listed : {"12_0", ""}) {
+    std::ofstream(squeue) << "#!/bin/sh\necho " << listed << "\n";
+    fs::permissions(squeue, fs::perms::owner_all);
+    EXPECT_EQ(removable(true).size(), *listed ? 0u : 1u);
+  }
+  ::setenv("PATH", before.c_str(), 1);
 }
 
 }  // namespace

@@ -88,6 +88,31 @@ TEST_F(Checkpoints, OnlyTheLastOnesAndTheBestAreKept) {
   EXPECT_EQ(store().best().step, 6);
 }
 
+TEST_F(Checkpoints, WeightsThatAreHandedOverOutliveTheCheckpoint) {
+  save({1, 2}, /*best=*/1);
+  const fs::path own = folder() / "weights.safetensors";
+  for (const int64_t step : {1, 2, 1}) {  // whatever lay there before
+    const HashedFile given = store().hand_over(step, own);
+    EXPECT_EQ(given.path, own);
+    EXPECT_EQ(given.xxh3, hash_file(own));
+    EXPECT_EQ(fs::hard_link_count(own), 2u) << "nothing was written";
+  }
+  fs::remove_all(folder() / "step-000001");
+  const TensorFile kept = load_safetensors(own);
+  EXPECT_TRUE(kept.tensors.at(0).second.equal(at(1).weights[0].second));
+  EXPECT_EQ(kept.metadata.at("ivory.identity"), "one");
+}
+
+TEST_F(Checkpoints, WithoutHardLinksTheWeightsAreCopied) {
+  std::string pattern = "/dev/shm/ivory-checkpoints-XXXXXX";  // never the file system of the run's folder
+  const fs::path elsewhere = ::mkdtemp(pattern.data());
+  save({3});
+  const HashedFile given = store().hand_over(3, elsewhere / "weights.safetensors");
+  EXPECT_EQ(given.xxh3, hash_file(folder() / "step-000003/weights.safetensors"));
+  EXPECT_EQ(given.xxh3, hash_file(given.path));
+  fs::remove_all(elsewhere);
+}
+
 TEST_F(Checkpoints, WhoLooksOnSeesWhereTheNewestWholeOneStands) {
   EXPECT_FALSE(saved_at(folder())) << "no folder yet";
   Checkpoint later = at(7);

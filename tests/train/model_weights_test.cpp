@@ -19,7 +19,7 @@ TEST(ModelWeights, APartOfAnotherShapeIsRefusedUnlessItMayStayFresh) {
   torch::manual_seed(1);
   const auto saved = test::small_model(8, 16, torch::kFloat), same = test::small_model(8, 16, torch::kFloat),
              wider = test::small_model(8, 32, torch::kFloat);
-  const auto file = export_weights(*saved, folder.path(), "x");
+  const auto file = export_weights(*saved, folder.path(), "x").path;
   load_weights(*same, file, "stage s", 0.95);
   for (const auto& parameter : saved->named_parameters()) {
     EXPECT_TRUE(torch::equal(parameter.value(), same->named_parameters()[parameter.key()])) << parameter.key();
@@ -134,7 +134,7 @@ TEST_F(UNetFile, AWholeModelsFileLeavesTheTasksPartsFresh) {
   const auto saved = fresh_model(), model = fresh_model();
   const auto loaded = task_on(model, 2);
   const auto fresh = copies(*loaded);
-  const auto file = export_weights(*saved, folder_.path(), "x");
+  const auto file = export_weights(*saved, folder_.path(), "x").path;
   load_task_parts(*loaded, *model, load_weights(*model, file, "task t", 0.95));
   for (const auto& [name, tensor] : copies(*loaded)) {
     if (name.starts_with("encoder.")) continue;

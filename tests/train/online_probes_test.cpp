@@ -115,7 +115,7 @@ TEST_F(Probes, ScoresTheWeightsOfTheMoment) {
     std::filesystem::create_directories(context.folder);
     config::TaskSpec once = *spec;
     once.evaluate_every = 100;
-    const auto scores = train_task(once, tiny->model(), result.weights, tiny->data(), tiny->registry(), context);
+    const auto scores = train_task(once, tiny->model(), result.weights.path, tiny->data(), tiny->registry(), context);
     EXPECT_EQ(logged.at(spec->name).at("primary"), "auc");
     EXPECT_EQ(logged.at(spec->name).at("auc"), scores.validation.values.at(0).value) << spec->name;
   }

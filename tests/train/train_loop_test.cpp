@@ -142,6 +142,39 @@ TEST_F(Loop, AKillBetweenSavingTheBestAndMarkingItIsMended) {
   EXPECT_EQ(checkpoints("run"), (std::vector<std::string>{"best", "step-000009", "step-000012"}));
 }
 
+// Nobody steps from there: it has what a stage's pictures and a task's evaluation need.
+TEST_F(Loop, TheLastCheckpointLeavesTheOptimiserOut) {
+  const auto saved = [&](const char* step) {
+    std::string names;
+    const auto file = folder("run") / "checkpoints" / step / "state.safetensors";
+    for (const auto& [name, tensor] : load_safetensors(file).tensors) names += name + " ";
+    return names;
+  };
+  TinyTrainee first;
+  const auto trained = run(first, spec(), "run");
+  EXPECT_THAT(saved("step-000006"), HasSubstr("optimiser."));
+  EXPECT_THAT(saved("step-000009"), Not(HasSubstr("optimiser.")));
+  TinyTrainee second;
+  EXPECT_EQ(run(second, spec(), "run").steps, trained.steps);
+  EXPECT_TRUE(second.everything().equal(first.everything()));
+}
+
+TEST_F(Loop, HandsOverTheBestWeightsAndWithoutAScoreTheLast) {
+  for (const bool scored : {true, false}) {
+    const std::string name = scored ? "scored" : "not";
+    TinyTrainee trainee;
+    if (scored) trainee.scores = {0.5, 0.7, 0.1};
+    const NodeContext in = context(name);
+    const auto trained = spec();
+    TrainLoop loop(trainee, trained, in);
+    loop.run();
+    const HashedFile given = loop.hand_over();
+    const auto step = scored ? "step-000006" : "step-000009";
+    EXPECT_EQ(given.path, folder(name) / "weights.safetensors");
+    EXPECT_EQ(given.xxh3, hash_file(folder(name) / "checkpoints" / step / "weights.safetensors"));
+  }
+}
+
 TEST_F(Loop, ADiagnosticThatIsNotANumberDoesNotHinderGoingOn) {
   TinyTrainee first;  // its diagnostic is always NaN
   first.on_step = [&](int64_t step) { stop_requested() = step == 4; };

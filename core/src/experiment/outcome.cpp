@@ -30,7 +30,7 @@ void write_plan(const fs::path& folder, const Plan& plan) {
     if (node.identity.empty()) continue;
     nodes.push_back({{"folder", node.folder_name()}, {"label", node.label()}, {"identity", node.identity}});
   }
-  write_file(folder / plan_file, nodes.dump(1) + "\n");
+  write_derived(folder / plan_file, nodes.dump(1) + "\n");
 }
 
 std::string write_outcome(const fs::path& folder, const config::Experiment& experiment,

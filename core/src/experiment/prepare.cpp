@@ -26,8 +26,8 @@ std::string settings_of(const Node& node, const OpenData& data) {
 void write_point(const std::filesystem::path& folder, const config::Experiment& experiment, const Plan& plan,
                  const json& provenance) {
   make_writable(folder);
-  write_file(folder / "experiment.toml", config::to_toml(experiment));
-  write_file(folder / "provenance.json", provenance.dump(2) + "\n");
+  write_derived(folder / "experiment.toml", config::to_toml(experiment));
+  write_derived(folder / "provenance.json", provenance.dump(2) + "\n");
   write_plan(folder, plan);
 }
 

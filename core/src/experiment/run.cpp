@@ -48,6 +48,10 @@ json to_json(const StagePictures& pictures) {
   return record;
 }
 
+json to_json(const train::HashedFile& weights) {
+  return {{"bytes", fs::file_size(weights.path)}, {"xxh3", weights.xxh3}};
+}
+
 // A GPU's has a type of its own, the processor's only its words.
 bool is_lack_of_memory(const c10::Error& error) {
   return dynamic_cast<const c10::OutOfMemoryError*>(&error) ||
@@ -220,9 +224,6 @@ class Runner {
     record["peak_mib"] = peak_mib();
     record["inputs"] = json::array();
     for (const size_t input : node.inputs) record["inputs"].push_back(plan_.nodes[input].folder_name());
-    if (const fs::path weights = store_.folder(node) / "weights.safetensors"; fs::exists(weights)) {
-      record["weights"] = {{"bytes", fs::file_size(weights)}, {"xxh3", train::hash_file(weights)}};
-    }
     store_.write_record(node, record);
     train::discard_checkpoints(context(node));
   }
@@ -279,7 +280,7 @@ class Runner {
 
   fs::path initial_weights(const Node& node) const {
     if (node.inputs.empty()) return node.from == "weights" ? experiment_.model.weights : "";
-    return store_.folder(plan_.nodes[node.inputs.front()]) / "weights.safetensors";
+    return store_.folder(plan_.nodes[node.inputs.front()]) / train::weights_name;
   }
 
   json train_stage(const Node& node) {
@@ -293,8 +294,10 @@ class Runner {
     };
     const auto result = train::train_stage(*node.stage, *node.model, initial_weights(node), data, registry_,
                                            context(node), visit, probes_of(node, data_));
-    return {{"kind", "stage"},     {"steps", result.steps},    {"epochs", result.epochs}, {"seconds", result.seconds},
-            {"last", result.last}, {"objectives", objectives}, {"pictures", pictures}};
+    return {{"kind", "stage"},         {"steps", result.steps},
+            {"epochs", result.epochs}, {"seconds", result.seconds},
+            {"last", result.last},     {"objectives", objectives},
+            {"pictures", pictures},    {"weights", to_json(result.weights)}};
   }
 
   // A stage whose pictures cannot be drawn is done all the same.
@@ -328,7 +331,8 @@ class Runner {
             {"test", to_json(result.test)},
             {"cases", result.test.cases},
             {"counts", result.test.counts},
-            {"pictures", pictures}};
+            {"pictures", pictures},
+            {"weights", to_json(result.weights)}};
   }
 
   const config::Experiment& experiment_;
@@ -405,8 +409,8 @@ ExitCode run(const config::Experiment& experiment, const plugin::Registry& regis
   make_writable(fs::path(experiment.output) / "store");
   open_log(folder / "log.txt");
   set_up_process(experiment);
-  write_file(folder / "experiment.toml", config::to_toml(experiment));
-  write_file(folder / "provenance.json", origin.dump(2) + "\n");
+  write_derived(folder / "experiment.toml", config::to_toml(experiment));
+  write_derived(folder / "provenance.json", origin.dump(2) + "\n");
   spdlog::info("{}: {} on {}{}, results in {}", experiment.name, origin["version"].get<std::string>(),
                device_name(device), in_processes(group), folder.string());
 

@@ -114,13 +114,13 @@ void write_sweep(const std::vector<config::Experiment>& points) {
   }
   const fs::path folder = run_folder(points.front()).parent_path();
   make_writable(folder);
-  write_file(folder / sweep_file, listed.dump(1) + "\n");
+  write_derived(folder / sweep_file, listed.dump(1) + "\n");
 }
 
 void write_sweep_report(const std::vector<config::Experiment>& points, plugin::Registry& registry) {
   if (points.size() < 2) return;
   const fs::path folder = run_folder(points.front()).parent_path();
-  write_file(folder / "report.html", to_html(report_of(folder, registry)));
+  write_derived(folder / "report.html", to_html(report_of(folder, registry)));
 }
 
 Report report_of(const fs::path& given, plugin::Registry& registry) {

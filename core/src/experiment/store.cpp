@@ -122,7 +122,9 @@ void make_writable(const fs::path& folder) {
   fs::remove(probe, error);
 }
 
-void write_file(const fs::path& file, const std::string& text) {
+namespace {
+
+void replace_file(const fs::path& file, const std::string& text, bool durable) {
   const fs::path temporary = file.string() + ".tmp" + std::to_string(getpid());
   const int out = open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (out < 0) throw data::write_failed("cannot write ", file.string());
@@ -133,13 +135,23 @@ void write_file(const fs::path& file, const std::string& text) {
     if (count < 0) break;
     written += static_cast<size_t>(count);
   }
-  int error = written == text.size() && fsync(out) == 0 ? 0 : errno;
+  int error = written == text.size() && (!durable || fsync(out) == 0) ? 0 : errno;
   close(out);
   if (error == 0 && rename(temporary.c_str(), file.c_str()) != 0) error = errno;
   if (error == 0) return;
   unlink(temporary.c_str());
   errno = error;
   throw data::write_failed("cannot write ", file.string());
+}
+
+}  // namespace
+
+void write_file(const fs::path& file, const std::string& text) {
+  replace_file(file, text, /*durable=*/true);
+}
+
+void write_derived(const fs::path& file, const std::string& text) {
+  replace_file(file, text, /*durable=*/false);
 }
 
 std::optional<nlohmann::json> read_json(const fs::path& file) {

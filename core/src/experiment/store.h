@@ -89,6 +89,8 @@ void write_failure(const std::filesystem::path& folder, const Failure& failure);
 
 // Atomic replacement of a small text file. Throws run_failed with the system's reason.
 void write_file(const std::filesystem::path& file, const std::string& text);
+// The same of what a run could write again: replaced as a whole, but not waited for until it is on the disk.
+void write_derived(const std::filesystem::path& file, const std::string& text);
 // Creates a folder and checks that files can be made in it. Throws bad_request with the reason.
 void make_writable(const std::filesystem::path& folder);
 

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "experiment/outcome.h"
+#include "experiment/queued.h"
 #include "experiment/store.h"
 #include "train/checkpoint.h"
 #include "train/files.h"
@@ -92,7 +93,7 @@ std::vector<fs::path> leftovers(const fs::path& folder, bool done) {
 }
 
 void check_weights(const StoredNode& node, std::vector<std::string>& faults) {
-  const fs::path file = node.folder / "weights.safetensors";
+  const fs::path file = node.folder / train::weights_name;
   const json known = node.record.value("weights", json());
   if (!fs::exists(file)) {
     if (known.is_object() || node.kind.ends_with("stage")) faults.push_back(file.string() + ": it is missing");
@@ -184,8 +185,10 @@ std::vector<std::string> faults_of(const StoredNode& node) {
 std::vector<Garbage> garbage_of(const fs::path& output, bool unfinished) {
   std::vector<Garbage> garbage;
   const auto planned = planned_nodes(output);
+  const auto queued = queued_parts(output / "store");
   for (const auto& node : stored_nodes(output)) {
     if (node.state == "running" || in_use(node.folder)) continue;
+    if (queued.contains(node.folder.filename().string())) continue;
     const bool begun = node.state == "interrupted" || node.state == "failed" || node.state == "stopped early";
     if (!planned.contains(node.folder.filename().string())) {
       garbage.push_back({node.folder, "in no plan of a run folder", node.bytes});

@@ -39,7 +39,7 @@ struct Garbage {
 };
 // Nodes that no run folder's plan holds, and what killed processes left behind in the others; with `unfinished` also
 // nodes that were interrupted, stopped early or failed, whose progress is lost by that. Nothing of a node that a
-// process has. Throws run_failed when a plan cannot be read.
+// process has or that waits in a job of Slurm. Throws run_failed when a plan cannot be read or squeue fails.
 std::vector<Garbage> garbage_of(const std::filesystem::path& output, bool unfinished);
 // False where a process has taken the node meanwhile.
 bool remove_garbage(const Garbage& garbage);

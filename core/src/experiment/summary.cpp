@@ -81,11 +81,11 @@ std::string slug(const std::string& text) {
 
 void write_summary(const RunState& state, const fs::path& folder) {
   const Table& table = state.table;
-  write_file(folder / "table.md", to_markdown(table));
-  write_file(folder / "table.json", to_json(table).dump(2) + "\n");
-  write_file(folder / "table.csv", to_csv(table));
-  write_file(folder / "table.tex", to_latex(table));
-  write_file(folder / "report.html", to_html(make_report(state)));
+  write_derived(folder / "table.md", to_markdown(table));
+  write_derived(folder / "table.json", to_json(table).dump(2) + "\n");
+  write_derived(folder / "table.csv", to_csv(table));
+  write_derived(folder / "table.tex", to_latex(table));
+  write_derived(folder / "report.html", to_html(make_report(state)));
 }
 
 std::string console_summary(const RunState& state) {

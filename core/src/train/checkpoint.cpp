@@ -7,7 +7,7 @@
 #include <fstream>
 
 #include "data/write_failed.h"
-#include "train/files.h"
+#include "train/model_weights.h"
 #include "train/trainer.h"
 
 namespace ivory::train {
@@ -16,7 +16,7 @@ namespace {
 
 using json = nlohmann::json;
 
-constexpr const char* tensor_files[] = {"weights.safetensors", "state.safetensors"};
+constexpr const char* tensor_files[] = {weights_name, "state.safetensors"};
 const std::string prefix = "step-";
 const std::string replaced_prefix = ".tmp-old-";  // of a checkpoint while another of its step takes its place
 
@@ -126,10 +126,11 @@ void CheckpointStore::save(const Checkpoint& checkpoint, bool best) {
   if (!fs::create_directory(temporary.path, failed)) {
     throw data::write_failed_by(failed, "cannot create checkpoint ", temporary.path.string());
   }
-  save_safetensors(temporary.path / tensor_files[0], {checkpoint.weights, {{"format", "pt"}}});
-  save_safetensors(temporary.path / tensor_files[1], {checkpoint.extra, {}});
+  const TensorFile contents[] = {{checkpoint.weights, metadata_of(identity_)}, {checkpoint.extra, {}}};
   json record = {{"identity", identity_}, {"step", checkpoint.step}, {"state", checkpoint.state}};
-  for (const char* file : tensor_files) record["files"][file] = hash_file(temporary.path / file);
+  for (size_t i = 0; i < std::size(contents); ++i) {
+    record["files"][tensor_files[i]] = save_safetensors(temporary.path / tensor_files[i], contents[i]);
+  }
   record["checksum"] = own_checksum(record);
   write_durable(temporary.path / "state.json", record.dump(1) + "\n");
 
@@ -189,6 +190,18 @@ Checkpoint CheckpointStore::best() const {
     throw run_failed("the best checkpoint ", fs::read_symlink(link).string(), " in ", folder_.string(),
                      " cannot be used: ", error.what());
   }
+}
+
+HashedFile CheckpointStore::hand_over(int64_t step, const fs::path& file) const {
+  const fs::path directory = folder_ / directory_name(step), own = directory / tensor_files[0];
+  const json record = read_record(directory);
+  const fs::path temporary = file.string() + ".tmp-" + std::to_string(::getpid());
+  std::error_code no_links;
+  fs::remove(temporary);
+  fs::create_hard_link(own, temporary, no_links);
+  if (no_links) return {file, save_safetensors(file, load_safetensors(own))};
+  rename_durable(temporary, file);
+  return {file, record.at("files").at(tensor_files[0])};
 }
 
 std::string CheckpointStore::last_good() const {

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "train/files.h"
 #include "train/safetensors.h"
 
 namespace ivory::train {
@@ -13,7 +14,7 @@ struct Checkpoint {
   int64_t step = 0;
   nlohmann::json state;        // where training stands
   NamedTensors weights;        // of the model
-  NamedTensors extra;          // objectives and optimiser
+  NamedTensors extra;          // objectives and, until the last step, optimiser
   std::filesystem::path path;  // filled by load
 };
 
@@ -39,6 +40,9 @@ class CheckpointStore {
   void mark_best(int64_t step) const;
   // Throws run_failed when there is none or it is damaged.
   Checkpoint best() const;
+  // Makes the weights of this step's checkpoint `file`, which outlives it: a second name of the same bytes, or a copy
+  // on a file system without hard links.
+  HashedFile hand_over(int64_t step, const std::filesystem::path& file) const;
   // For messages: the path of the newest that is whole, or "none yet".
   std::string last_good() const;
 

@@ -37,6 +37,14 @@ Error unwritable(int error, const char* what, const std::string& folder) {
                joined({what, folder, ": ", std::generic_category().message(error)}));
 }
 
+using HashState = std::unique_ptr<XXH3_state_s, int (*)(XXH3_state_s*)>;
+
+HashState begin_hash() {
+  HashState state(XXH3_createState(), [](XXH3_state_s* old) { return static_cast<int>(XXH3_freeState(old)); });
+  if (!state || XXH3_128bits_reset(state.get()) != XXH_OK) throw std::bad_alloc();
+  return state;
+}
+
 std::string to_hex(XXH128_hash_t hash) {
   XXH128_canonical_t canonical;
   XXH128_canonicalFromHash(&canonical, hash);
@@ -50,7 +58,7 @@ std::string to_hex(XXH128_hash_t hash) {
 
 }  // namespace
 
-DurableFile::DurableFile(fs::path path) : path_(std::move(path)) {
+DurableFile::DurableFile(fs::path path) : path_(std::move(path)), hash_(begin_hash()) {
   descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (descriptor_ < 0) throw cannot("create", path_);
 }
@@ -63,9 +71,10 @@ DurableFile::~DurableFile() {
 
 void DurableFile::write(const void* data, size_t bytes) {
   write_all(descriptor_, data, bytes, path_);
+  XXH3_128bits_update(hash_.get(), data, bytes);
 }
 
-void DurableFile::close() {
+std::string DurableFile::close() {
   if (::fsync(descriptor_) != 0) throw cannot("write", path_);
   const int failed = ::close(descriptor_);
   descriptor_ = -1;
@@ -74,6 +83,7 @@ void DurableFile::close() {
     ::unlink(path_.c_str());
     throw error;
   }
+  return to_hex(XXH3_128bits_digest(hash_.get()));
 }
 
 void write_all(int descriptor, const void* data, size_t bytes, const fs::path& path) {
@@ -101,8 +111,7 @@ void rename_durable(const fs::path& from, const fs::path& to) {
 std::string hash_file(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) throw cannot("open", path);
-  const std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state(XXH3_createState(), XXH3_freeState);
-  XXH3_128bits_reset(state.get());
+  const HashState state = begin_hash();
   std::vector<char> block(1 << 20);
   while (file) {
     file.read(block.data(), static_cast<std::streamsize>(block.size()));

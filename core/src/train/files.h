@@ -3,9 +3,20 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <memory>
 #include <string>
 
+struct XXH3_state_s;
+
 namespace ivory::train {
+
+// The weights in a node's folder and in a checkpoint.
+inline constexpr const char* weights_name = "weights.safetensors";
+
+struct HashedFile {
+  std::filesystem::path path;
+  std::string xxh3;  // as hash_file() would say
+};
 
 // A new file. Every failure throws data::write_failed with the path and the system's reason; a file that was not closed
 // is removed.
@@ -17,11 +28,12 @@ class DurableFile {
   DurableFile& operator=(const DurableFile&) = delete;
 
   void write(const void* data, size_t bytes);
-  void close();  // fsync and close
+  std::string close();  // fsync and close; what hash_file() would say of it
 
  private:
   std::filesystem::path path_;
   int descriptor_ = -1;
+  std::unique_ptr<XXH3_state_s, int (*)(XXH3_state_s*)> hash_;
 };
 
 // Writes all of it, however much the system takes at once; throws as a DurableFile does.

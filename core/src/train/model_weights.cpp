@@ -72,10 +72,13 @@ void load_task_parts(Task& task, const Model& model, const LoadedWeights& weight
   }
 }
 
-fs::path export_weights(const torch::nn::Module& module, const fs::path& folder, const std::string& identity) {
-  const fs::path file = folder / "weights.safetensors";
-  save_safetensors(file, {state_of(module), {{"format", "pt"}, {"ivory.identity", identity}}});
-  return file;
+HashedFile export_weights(const torch::nn::Module& module, const fs::path& folder, const std::string& identity) {
+  const fs::path file = folder / weights_name;
+  return {file, save_safetensors(file, {state_of(module), metadata_of(identity)})};
+}
+
+std::map<std::string, std::string> metadata_of(const std::string& identity) {
+  return {{"format", "pt"}, {"ivory.identity", identity}};
 }
 
 }  // namespace ivory::train

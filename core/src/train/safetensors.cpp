@@ -185,7 +185,7 @@ std::string header_text(const TensorFile& content) {
 
 }  // namespace
 
-void save_safetensors(const fs::path& file, const TensorFile& content) {
+std::string save_safetensors(const fs::path& file, const TensorFile& content) {
   const std::string header = header_text(content);
   const uint64_t length = header.size();
   const fs::path temporary = file.string() + ".tmp-" + std::to_string(::getpid());
@@ -196,8 +196,9 @@ void save_safetensors(const fs::path& file, const TensorFile& content) {
     const torch::Tensor bytes = tensor.detach().to(torch::kCPU).contiguous();
     out.write(bytes.const_data_ptr(), bytes.nbytes());
   }
-  out.close();
+  const std::string hash = out.close();
   rename_durable(temporary, file);
+  return hash;
 }
 
 TensorFile load_safetensors(const fs::path& file) {

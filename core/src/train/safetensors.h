@@ -18,8 +18,9 @@ struct TensorFile {
   std::map<std::string, std::string> metadata;  // __metadata__
 };
 
-// Written to a temporary name, fsynced, renamed. Throws run_failed with the system's reason (a full disk, …).
-void save_safetensors(const std::filesystem::path& file, const TensorFile& content);
+// Written to a temporary name, fsynced, renamed; returns its XXH3-128. Throws run_failed with the system's reason (a
+// full disk, …).
+std::string save_safetensors(const std::filesystem::path& file, const TensorFile& content);
 // Throws bad_request on anything malformed: overlapping or out-of-range offsets, unknown dtypes, a header over 100 MB,
 // …
 TensorFile load_safetensors(const std::filesystem::path& file);

@@ -391,7 +391,7 @@ StageResult train_stage(const config::StageSpec& spec, const config::ModelSpec& 
                       .last = result.last,
                       .weights = {}};
   if (!first) return trained;
-  trained.weights = export_weights(stage.joint_model(), context.folder, context.identity);
+  trained.weights = loop.hand_over();
   if (visit) visit(stage.joint_model(), stage.objectives());
   return trained;
 }

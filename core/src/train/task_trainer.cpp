@@ -323,11 +323,12 @@ TaskResult train_task(const config::TaskSpec& spec, const config::ModelSpec& mod
       loop.restore_best();
       result.validation = training.validate();
     }
+    result.weights = loop.hand_over();
   }
   std::vector<Picture> pictures;
   result.test = training.test(pictures);
   result.pictures = write_pictures(pictures, context.folder / "pictures");
-  export_weights(training.model(), context.folder, context.identity);
+  if (result.steps == 0) result.weights = export_weights(training.model(), context.folder, context.identity);
   return result;
 }
 

@@ -167,7 +167,7 @@ void TrainLoop::resume() {
   if (!checkpoints_) return;
   const auto checkpoint = checkpoints_->newest();
   if (checkpoint) {
-    restore(*checkpoint);
+    restore(*checkpoint, optimiser_state(checkpoint->step));
     const json& state = checkpoint->state;
     step_ = saved_step_ = checkpoint->step;
     seconds_before_ = state.at("seconds");
@@ -205,14 +205,23 @@ void TrainLoop::share_state() {
   }
 }
 
-void TrainLoop::restore(const Checkpoint& checkpoint) {
+void TrainLoop::restore(const Checkpoint& checkpoint, const NamedTensors& optimiser) {
   const std::string where = checkpoint.path.string();
   copy_by_name(checkpoint.weights, state_of(trainee_.model()), where);
-  copy_by_name(checkpoint.extra, joined(trainee_.extra_state(), with_prefix("optimiser.", optimiser_->state())), where);
+  copy_by_name(checkpoint.extra, joined(trainee_.extra_state(), optimiser), where);
+}
+
+// The optimiser's, which no step needs after the last.
+NamedTensors TrainLoop::optimiser_state(int64_t step) const {
+  return step < total_ ? with_prefix("optimiser.", optimiser_->state()) : NamedTensors();
 }
 
 void TrainLoop::restore_best() {
-  restore(checkpoints_->best());
+  restore(checkpoints_->best(), {});
+}
+
+HashedFile TrainLoop::hand_over() const {
+  return checkpoints_->hand_over(best_ ? best_->step : step_, context_.folder / weights_name);
 }
 
 void TrainLoop::train_epoch() {
@@ -413,7 +422,7 @@ void TrainLoop::save(bool best) {
   checkpoints_->save({.step = step_,
                       .state = std::move(state),
                       .weights = state_of(trainee_.model()),
-                      .extra = joined(trainee_.extra_state(), with_prefix("optimiser.", optimiser_->state())),
+                      .extra = joined(trainee_.extra_state(), optimiser_state(step_)),
                       .path = {}},
                      best);
   saved_step_ = step_;

@@ -97,13 +97,17 @@ class TrainLoop {
   LoopResult run();
   // Copies the best checkpoint's tensors into the trainee; not of a node without a folder.
   void restore_best();
+  // The best weights, or where nothing was scored the last, as the node's own, once run() is over; of a node with a
+  // folder.
+  HashedFile hand_over() const;
 
  private:
   void resume();
   void begin_together();
   void share_state();
   double average_terms(double loss);
-  void restore(const Checkpoint& checkpoint);
+  void restore(const Checkpoint& checkpoint, const NamedTensors& optimiser);
+  NamedTensors optimiser_state(int64_t step) const;
   void train_epoch();
   void train_step();
   double forward_backward();

@@ -16,6 +16,7 @@
 
 #include "config/experiment.h"
 #include "data/loader.h"
+#include "train/files.h"
 
 namespace ivory::plugin {
 class Registry;
@@ -69,7 +70,7 @@ struct StageResult {
   double epochs = 0;                   // of these steps
   double seconds = 0;                  // of training, over all sessions
   std::map<std::string, double> last;  // mean over the last epoch of every term and diagnostic
-  std::filesystem::path weights;       // safetensors of the whole model
+  HashedFile weights;                  // safetensors of the whole model
 };
 // Called with the trained model and the objectives, by name, once the weights are written and before both are gone;
 // what it does to them changes no result.
@@ -99,6 +100,7 @@ struct TaskResult {
   double epochs = 0;  // of these steps
   double seconds = 0;
   std::vector<SavedPicture> pictures;
+  HashedFile weights;  // safetensors of the backbone and what the task adds
 };
 TaskResult train_task(const config::TaskSpec& spec, const config::ModelSpec& model_spec,
                       const std::filesystem::path& initial_weights, std::shared_ptr<const data::DataSet> data,

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <unordered_map>
 
+#include "train/files.h"
 #include "train/torch_file.h"
 
 namespace ivory::train {
@@ -40,7 +41,7 @@ std::string quoted_prefix(const std::string& prefix) {
 }  // namespace
 
 WeightsFile load_weights_file(const fs::path& given) {
-  const fs::path file = fs::is_directory(given) ? given / "weights.safetensors" : given;
+  const fs::path file = fs::is_directory(given) ? given / weights_name : given;
   if (!fs::is_regular_file(file)) throw missing_data("weights file ", file.string(), " does not exist");
   const std::string where = "weights file " + file.string() + ": ";
   std::string start(264, '\0');

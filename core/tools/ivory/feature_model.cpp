@@ -101,7 +101,7 @@ fs::path weights_of_stage(const config::Experiment& experiment, const std::strin
   const experiment::Store store(experiment.output);
   for (const auto& node : plan.nodes) {
     if (node.kind != experiment::NodeKind::stage || node.name != name) continue;
-    if (store.record(node)) return store.folder(node) / "weights.safetensors";
+    if (store.record(node)) return store.folder(node) / train::weights_name;
     throw missing_data(command, ": stage '", name, "' is not trained in ", experiment.output, "; run-experiment ",
                        experiment.file.string(), " trains it");
   }

@@ -78,7 +78,10 @@ NamedTensors compute(const FeatureModel& network, const FeatureInput& input, con
 
 void write(const fs::path& out, const NamedTensors& features) {
   const std::string extension = out.extension().string();
-  if (extension == ".safetensors") return train::save_safetensors(out, {features, {{"format", "pt"}}});
+  if (extension == ".safetensors") {
+    train::save_safetensors(out, {features, {{"format", "pt"}}});
+    return;
+  }
   if (extension == ".h5" || extension == ".hdf5") return data::write_feature_file(out, features);
   for (const auto& [name, tensor] : features) {
     fs::path file = out;
