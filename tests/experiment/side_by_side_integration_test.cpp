@@ -79,6 +79,10 @@ TEST_F(SideBySideRun, FailFastBeginsNothingMore) {
   EXPECT_THAT(jobs.text,
               ContainsRegex("failed: killed(: out of memory| by SIGKILL, by somebody or for lack of memory)"));
   EXPECT_EQ(with("done.json").size(), 0u) << jobs.text;
+  const fs::path other = folder_.path() / "other.toml";
+  fs::copy_file(file_, other);
+  const std::string text = run("--jobs 1 --fail-fast " + other.string()).text;
+  EXPECT_EQ(text.find("side by side"), text.rfind("side by side")) << "of two files the second is not begun: " << text;
 }
 
 TEST_F(SideBySideRun, AMistakeIsToldBeforeAnythingRuns) {

@@ -126,6 +126,18 @@ TEST_F(StoreView, OnlyWhatNoPlanHoldsIsGarbage) {
   EXPECT_THROW(removable(), ivory::Error) << "a plan that cannot be read may hold anything";
 }
 
+// A run without its data, whose identities nobody knows then.
+TEST_F(StoreView, WhatIsDoneStaysThoughItsDataAreGone) {
+  finish(plan_.nodes[0]);
+  plan_in("small");
+  for (int again = 0; again < 2; ++again) {
+    write_plan(folder_.path() / "small", make_plan(experiment_, {}));
+    EXPECT_THAT(removable(), IsEmpty());
+  }
+  plan_in("small");
+  EXPECT_EQ(read_json(folder_.path() / "small" / "plan.json")->size(), plan_.nodes.size()) << "no part is named twice";
+}
+
 TEST_F(StoreView, ARunFolderWithoutAPlanHoldsWhatItLinksTo) {
   finish(plan_.nodes[0]);
   const fs::path nodes = folder_.path() / "old" / "nodes";

@@ -1,6 +1,7 @@
 #include "experiment/outcome.h"
 
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "experiment/parameter_table.h"
 #include "experiment/summary.h"
@@ -26,9 +27,19 @@ void link_nodes(const fs::path& folder, const Plan& plan, const Store& store) {
 
 void write_plan(const fs::path& folder, const Plan& plan) {
   nlohmann::json nodes = nlohmann::json::array();
+  std::set<std::string> without_data;  // labels
   for (const auto& node : plan.nodes) {
-    if (node.identity.empty()) continue;
-    nodes.push_back({{"folder", node.folder_name()}, {"label", node.label()}, {"identity", node.identity}});
+    if (node.identity.empty()) {
+      without_data.insert(node.label());
+    } else {
+      nodes.push_back({{"folder", node.folder_name()}, {"label", node.label()}, {"identity", node.identity}});
+    }
+  }
+  const auto before = read_json(folder / plan_file);
+  for (auto node : before && before->is_array() ? *before : nlohmann::json::array()) {
+    if (!without_data.contains(node.value("label", ""))) continue;
+    node["without_data"] = true;
+    nodes.push_back(std::move(node));
   }
   write_derived(folder / plan_file, nodes.dump(1) + "\n");
 }

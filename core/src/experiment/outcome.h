@@ -14,7 +14,8 @@ namespace ivory::experiment {
 
 constexpr const char* plan_file = "plan.json";
 
-// plan.json: [{"folder": of the store, "label", "identity"}, …]; `ivory store gc` keeps what it names.
+// plan.json: [{"folder": of the store, "label", "identity"}, …]; `ivory store gc` keeps what it names. What the
+// folder's plan named before and has no data now stays in it, with "without_data": true.
 void write_plan(const std::filesystem::path& folder, const Plan& plan);
 
 // nodes/, the tables and the report. Returns what the console is to say.

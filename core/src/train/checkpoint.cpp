@@ -201,6 +201,7 @@ HashedFile CheckpointStore::hand_over(int64_t step, const fs::path& file) const 
   fs::create_hard_link(own, temporary, no_links);
   if (no_links) return {file, save_safetensors(file, load_safetensors(own))};
   rename_durable(temporary, file);
+  fs::remove(temporary);  // still there where `file` was the same already: such a rename does nothing
   return {file, record.at("files").at(tensor_files[0])};
 }
 

@@ -164,6 +164,7 @@ ExitCode run_jobs(const std::vector<ivory::config::Experiment>& experiments, con
   for (const auto& points : by_file(experiments)) {
     const ExitCode code = ivory::experiment::run_side_by_side(points, registry, request.command, jobs);
     if (code != ExitCode::done && worst != ExitCode::run_failed) worst = code;
+    if (code != ExitCode::done && jobs.run.fail_fast) break;
   }
   return worst;
 }
