@@ -61,7 +61,7 @@ class SwAVAgreement : public Agreement3D<ivory::nn::SwappedPrediction> {
   }
   void after_backward(ivory::Model&, const ivory::StageContext& stage) override { clustering->after_backward(stage); }
   Tensor prototype_scores(ivory::Model& model, const Tensor& samples) override {
-    return clustering->prototypes(model.embed(samples).pooled);
+    return clustering->scores(model.embed(samples).pooled);
   }
 };
 
@@ -84,7 +84,7 @@ class DeepClusterAgreement : public Agreement3D<ivory::nn::DeepCluster> {
 };
 
 std::vector<ivory::Option> options() {
-  auto declared = ivory::nn::swapped_prediction_options(/*freeze_steps=*/-1);
+  auto declared = ivory::nn::swapped_prediction_options();
   const auto deep_cluster = ivory::nn::deep_cluster_options({4, 4, 4});
   declared.insert(declared.end(), deep_cluster.begin(), deep_cluster.end());
   declared.push_back(ivory::nn::standardise_tokens_option());

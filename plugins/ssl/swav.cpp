@@ -38,7 +38,7 @@ class SwAV : public ivory::Objective {
   void after_step(ivory::Model&, const ivory::StageContext& stage) override { clustering->after_step(stage); }
   ivory::Diagnostics diagnostics() const override { return clustering->diagnostics(); }
   Tensor prototype_scores(ivory::Model& model, const Tensor& samples) override {
-    return clustering->prototypes(ivory::nn::embed_crops(model, head, {samples}));
+    return clustering->scores(ivory::nn::embed_crops(model, head, {samples}));
   }
   double plateau() const override { return clustering->plateau(); }
 
@@ -48,7 +48,7 @@ class SwAV : public ivory::Objective {
 };
 
 std::vector<ivory::Option> options() {
-  auto declared = ivory::nn::swapped_prediction_options(/*freeze_steps=*/313);
+  auto declared = ivory::nn::swapped_prediction_options();
   const auto head = ivory::nn::projection_head_options();
   declared.insert(declared.end(), head.begin(), head.end());
   declared.push_back({.name = "assignment_crops",

@@ -119,6 +119,9 @@ TEST_F(HalvingRun, IsRefusedWhereTrialsCannotWait) {
   const Answer slurm = sweep_in("runs", "--launcher slurm");
   EXPECT_EQ(slurm.code, 2);
   EXPECT_THAT(slurm.text, HasSubstr("--launcher slurm: sweep.halving compares trials while they run"));
+  const Answer retried = sweep_in("runs", "--retry-failed");
+  EXPECT_EQ(retried.code, 2);
+  EXPECT_THAT(retried.text, HasSubstr("--retry-failed leaves out what sweep.halving compares a trial with"));
   const Answer unknown = sweep_in("runs", "--set 'sweep.halving.metric=\"lozz\"'");
   EXPECT_EQ(unknown.code, 1);
   EXPECT_THAT(unknown.text, HasSubstr("an epoch of stage slices has no 'lozz', only loss, size"));

@@ -19,7 +19,7 @@ using Settings = std::vector<std::pair<std::string, ivory::OptionValue>>;
 
 // A plugin on slices at 128 features that declares all options of both ways of clustering.
 ivory::config::ObjectiveUse objective(const std::string& codes, const Settings& settings) {
-  auto declared = ivory::nn::swapped_prediction_options(313);
+  auto declared = ivory::nn::swapped_prediction_options();
   for (const auto& more : ivory::nn::deep_cluster_options({4})) declared.push_back(more);
   declared.push_back({.name = "codes", .fallback = codes, .help = ""});
   declared.push_back({.name = "embedding_width", .fallback = int64_t{128}, .help = ""});
@@ -129,7 +129,9 @@ TEST(Lint, WithoutTheQueueThePrototypesWouldBeTooMany) {
 }
 
 TEST(Lint, FreezingAgainstIterations) {
-  EXPECT_THAT(lint(stage("swav", fitting, 1024, 5), 102'400),
+  auto imagenet = fitting;
+  imagenet.push_back({"freeze_steps", int64_t{313}});
+  EXPECT_THAT(lint(stage("swav", imagenet, 1024, 5), 102'400),
               ElementsAre(AllOf(HasSubstr("fixed for 313 of 500 steps"), HasSubstr("set freeze_steps to at most 50"))));
   auto whole = fitting;
   whole.push_back({"freeze_steps", int64_t{-1}});

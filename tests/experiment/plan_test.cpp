@@ -4,12 +4,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "small_experiment.h"
 
 namespace {
 
 using ivory::experiment::make_plan;
 using ivory::experiment::Plan;
+using ivory::experiment::settings_of;
 using ivory::test::small_experiment;
 
 const std::map<std::string, std::string> content = {{"scans", "abc"}};
@@ -46,6 +49,46 @@ TEST(Plan, TrialsDifferAndAreReproducible) {
     EXPECT_EQ(plan.nodes[i].identity.size(), 32u);
   }
   EXPECT_EQ(identities.size(), plan.nodes.size());
+}
+
+TEST(Plan, SettingsAreAllButTheContentOfTheData) {
+  auto experiment = small_experiment();
+  const auto of = [&](const std::map<std::string, std::string>& data) {
+    return settings_of(make_plan(experiment, data), experiment);
+  };
+  const auto before = of(content);
+  EXPECT_EQ(of({}), before) << "known without the data";
+  EXPECT_EQ(std::set<std::string>(before.begin(), before.end()).size(), before.size());
+  experiment.tasks[0].train.epochs += 1;
+  auto after = of({});
+  EXPECT_EQ((std::vector(after.begin(), after.begin() + 2)), (std::vector(before.begin(), before.begin() + 2)));
+  for (size_t task = 2; task < before.size(); ++task) EXPECT_NE(after[task], before[task]);
+  experiment.data[0].spacing = {2, 2, 2};
+  for (size_t node = 0; node < before.size(); ++node) EXPECT_NE(of({})[node], after[node]);
+}
+
+// Whose ids only the data set's files know.
+TEST(Plan, SettingsHaveLabelsByTheirNamesWhereverTheDataAre) {
+  auto here = small_experiment(), elsewhere = small_experiment(), other = small_experiment();
+  here.tasks[0].classes = {{.name = "one", .labels = {1}, .written_names = {"atrium"}}};
+  elsewhere.tasks[0].classes = {{.name = "one", .labels = {}, .label_names = {"atrium"}, .written_names = {"atrium"}}};
+  other.tasks[0].classes = {{.name = "one", .labels = {}, .label_names = {"aorta"}, .written_names = {"aorta"}}};
+  const auto of = [](const auto& experiment) { return settings_of(make_plan(experiment, {}), experiment); };
+  EXPECT_EQ(of(elsewhere), of(here));
+  EXPECT_NE(of(other), of(here));
+}
+
+TEST(Plan, SettingsHaveWeightsByTheirContent) {
+  auto experiment = small_experiment();
+  const auto file = std::filesystem::path(testing::TempDir()) / "begin.safetensors";
+  experiment.model.weights = file;
+  const auto with = [&](const char* text) {
+    std::ofstream(file) << text;
+    return settings_of(make_plan(experiment, {}), experiment);
+  };
+  const auto first = with("one"), second = with("another");
+  EXPECT_NE(first[0], second[0]);
+  EXPECT_EQ(first.back(), second.back()) << "from scratch";
 }
 
 TEST(Plan, InitialWeightsCountByTheirContent) {

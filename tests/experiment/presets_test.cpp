@@ -39,7 +39,7 @@ std::vector<ivory::config::Experiment> experiments_of(const fs::path& preset) {
 TEST_P(Presets, LoadAndFit) {
   const auto experiments = experiments_of(GetParam());
   ASSERT_EQ(experiments.size(), 1);
-  const bool small = GetParam().stem() == "small_medical";
+  const bool small = GetParam().stem().string().starts_with("small_medical");
   const auto samples = [&](SampleKind kind) {
     return small ? (kind == SampleKind::slice ? 4000 : 100) : (kind == SampleKind::slice ? 1'281'167 : 0);
   };
@@ -105,6 +105,7 @@ TEST_P(Presets, HaveTheNumbersOfTheirRecipe) {
       {"swav_2x224_1024", {1024, 100, 1.2, 10, 0.3, two_crops, 3000, 0, 0, 313}},
       {"swav_2x224_256", {256, 200, 0.3, 0, 0, two_crops, 3000, 3840, 15, 5005}},
       {"small_medical", {64, 1, 1, 0.1, 0, {{2, 64, 0.75, 1}}, 32, 0, 0, 15}},  // 500 steps, whatever the epochs
+      {"small_medical_multicrop", {64, 1, 1, 0.1, 0, {{2, 64, 0.75, 1}, {4, 32, 0.5, 0.75}}, 32, 0, 0, 15}},
   };
   const std::string name = GetParam().stem().string();
   ASSERT_TRUE(recipes.contains(name)) << "a new preset: which recipe is it?";

@@ -68,6 +68,19 @@ name = "sgd"
 lr = 0.01
 
 [[stage]]
+name = "standardised"
+from = "slices"
+data = ["scans"]
+objectives = [{ name = "masked-embedding", mask_ratio = 0.2, standardise_tokens = true }]
+steps = 2
+batch_size = 4
+[stage.views.volume]
+size = 24
+[stage.optimiser]
+name = "sgd"
+lr = 0.01
+
+[[stage]]
 name = "volumes"
 from = "masked"
 data = ["scans"]
@@ -178,7 +191,7 @@ class Together : public testing::Test {
     return worst;
   }
   void expect_the_same_weights(const std::string& left, const std::string& right) const {
-    for (const char* stage : {"stage-slices", "stage-masked", "stage-volumes"}) {
+    for (const char* stage : {"stage-slices", "stage-masked", "stage-standardised", "stage-volumes"}) {
       EXPECT_LT(difference(left, right, stage), tolerance) << stage << " of " << right;
     }
   }

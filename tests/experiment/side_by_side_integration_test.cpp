@@ -1,5 +1,6 @@
 // run-experiment --jobs: trials in processes of their own, which may crash, be stopped, or meet another driver.
 #include <gmock/gmock.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -7,6 +8,7 @@
 #include <sstream>
 
 #include "experiment/experiment_run.h"
+#include "experiment/store.h"
 #include "support/read.h"
 
 namespace {
@@ -72,6 +74,32 @@ TEST_F(SideBySideRun, ACrashIsToldAndLeavesTheOthers) {
   EXPECT_THAT(alone.text, Not(HasSubstr(": epoch"))) << "without --jobs the same parts are found";
 }
 
+// A group of processes that the kernel lets have no more than 1.5 GB, by the second or the first version of its control
+// groups; empty where it lets nobody make one.
+std::string limited_group() {
+  const std::string name = "ivory-test-" + std::to_string(getpid());
+  for (const auto& [folder, file] : {std::pair<std::string, const char*>{"/sys/fs/cgroup/", "memory.max"},
+                                     {"/sys/fs/cgroup/memory/", "memory.limit_in_bytes"}}) {
+    const std::string group = folder + name, mounted = "test -e " + folder + "cgroup.procs && ";
+    const std::string make = mounted + "mkdir " + group + " && echo 1500M > " + group + "/" + file;
+    if (ivory::test::answer_of("{ " + make + "; } 2> /dev/null").code == 0) return group;
+    ivory::test::answer_of("rmdir " + group + " 2> /dev/null");
+  }
+  return "";
+}
+
+// The part wants 2 GB more than it has.
+TEST_F(SideBySideRun, AKillForLackOfMemoryIsToldAsThat) {
+  const std::string group = limited_group();
+  if (group.empty()) GTEST_SKIP() << "this machine lets nobody limit memory";
+  write("[sweep]\nparameters = { \"stage.slices.objectives.crashing.end\" = [\"limit\", \"none\"] }\n");
+  const Answer answer = ivory::test::answer_of("echo $$ > " + group + "/cgroup.procs; " + command("--jobs 1"));
+  ivory::test::answer_of("for i in $(seq 100); do rmdir " + group + " 2> /dev/null && break; sleep 0.1; done");
+  EXPECT_EQ(answer.code, 1) << answer.text;
+  EXPECT_THAT(answer.text, ContainsRegex("end=\"limit\"\\) failed: killed: out of memory \\(it had [0-9.]+ [GM]iB\\)"));
+  EXPECT_EQ(with("done.json").size(), 2u) << "the other point ran: " << answer.text;
+}
+
 TEST_F(SideBySideRun, FailFastBeginsNothingMore) {
   write("[sweep]\nparameters = { \"stage.slices.objectives.crashing.end\" = [\"kill\", \"none\"] }\n");
   const Answer jobs = run("--jobs 1 --fail-fast");
@@ -83,6 +111,116 @@ TEST_F(SideBySideRun, FailFastBeginsNothingMore) {
   fs::copy_file(file_, other);
   const std::string text = run("--jobs 1 --fail-fast " + other.string()).text;
   EXPECT_EQ(text.find("side by side"), text.rfind("side by side")) << "of two files the second is not begun: " << text;
+}
+
+TEST_F(SideBySideRun, FailFastLetsWhatRunsSave) {
+  write("[sweep]\nparameters = { \"stage.slices.objectives.crashing.end\" = [\"none\", \"segv\"] }\n");
+  const Answer jobs = run("--jobs 2 --fail-fast --set stage.slices.steps=3000");
+  EXPECT_EQ(jobs.code, 1);
+  EXPECT_THAT(jobs.text,
+              AllOf(HasSubstr("failed: crashed with SIGSEGV"), HasSubstr("stopping: 1 running, which save")));
+  EXPECT_EQ(with("failed.json").size(), 1u) << jobs.text;
+}
+
+// Its folder is a file: nothing can be written there, and no process started.
+TEST_F(SideBySideRun, APartThatCannotBeStartedFailsAlone) {
+  write("[sweep]\nparameters = { \"stage.slices.steps\" = [1, 2] }\n");
+  ASSERT_EQ(run("--jobs 2").code, 0);
+  const auto parts = with("done.json");
+  ASSERT_EQ(parts.size(), 4u);
+  const fs::path stage =
+      *std::ranges::find_if(parts, [](const fs::path& one) { return one.filename().string().starts_with("stage-"); });
+  fs::remove_all(output_ / "store");
+  fs::create_directories(output_ / "store");
+  std::ofstream(output_ / "store" / stage.filename()) << "a file";
+  const Answer answer = run("--jobs 2");
+  EXPECT_EQ(answer.code, 1) << answer.text;
+  EXPECT_THAT(answer.text,
+              ContainsRegex("stage slices \\(stage.slices.steps=[12]\\) failed: .*" + stage.filename().string()));
+  EXPECT_THAT(answer.text, ContainsRegex("\n\\[ivory\\] 1 parts were not run")) << "the task of that point";
+  EXPECT_EQ(with("done.json").size(), 2u) << "the other point ran to its table";
+  EXPECT_THAT(answer.text, HasSubstr("Report: "));
+}
+
+TEST_F(SideBySideRun, ASweepHasOneDriverHoweverItIsStarted) {
+  write("[sweep]\nparameters = { \"stage.slices.steps\" = [1, 2] }\n");
+  fs::create_directories(output_ / "tiny");
+  const ivory::experiment::FolderLock lock(output_ / "tiny");
+  for (const char* options : {"", "--jobs 2"}) {
+    const Answer answer = run(options);
+    EXPECT_EQ(answer.code, 2) << options;
+    EXPECT_THAT(answer.text, ContainsRegex("runs/tiny is in use by another process \\(pid [0-9]+ on ")) << options;
+  }
+  EXPECT_FALSE(fs::exists(output_ / "store"));
+}
+
+// Two points with the same mistake, which no check of another has passed.
+TEST_F(SideBySideRun, AWrongPointIsToldBeforeTheOthersRun) {
+  write(
+      "[sweep]\nmode = \"zip\"\nparameters = { \"stage.slices.steps\" = [3, 3, 2], \"task.organ.splits.train\" = "
+      "[[\"phantom-002\"], [\"nobody\"], [\"nobody\"]], \"task.organ.splits.validation\" = [[\"phantom-000\"], "
+      "[\"phantom-000\"], [\"phantom-000\"]], \"task.organ.splits.test\" = [[\"phantom-001\"], [\"phantom-001\"], "
+      "[\"phantom-001\"]] }\n");
+  for (const char* options : {"", "--jobs 1"}) {
+    fs::remove_all(output_);
+    const Answer answer = run(options);
+    EXPECT_EQ(answer.code, 2) << answer.text;
+    const size_t first = answer.text.find("'nobody'"), last = answer.text.rfind("'nobody'");
+    ASSERT_NE(last, std::string::npos) << answer.text;
+    EXPECT_NE(first, last) << "both are told: " << answer.text;
+    EXPECT_LT(last, answer.text.find("Report: ")) << "before the other runs: " << answer.text;
+    EXPECT_EQ(with("done.json").size(), 2u) << options << ": the other point ran";
+  }
+}
+
+// Without processes of their own.
+TEST_F(SideBySideRun, InOneProcessFailFastAndRetryingDoTheSame) {
+  write("[sweep]\nparameters = { \"stage.slices.objectives.crashing.end\" = [\"tensor\", \"none\"] }\n");
+  const Answer first = run("--fail-fast");
+  EXPECT_EQ(first.code, 1) << first.text;
+  EXPECT_TRUE(with("done.json").empty()) << "the second point is not begun";
+  EXPECT_EQ(with("failed.json").size(), 1u);
+  const Answer retried = ivory::test::answer_of("IVORY_FIXTURE_CALM=1 " + command("--retry-failed"));
+  EXPECT_EQ(retried.code, 0) << retried.text;
+  EXPECT_EQ(with("done.json").size(), 2u) << "what failed and what needs it, not the other point: " << retried.text;
+}
+
+// Stopped, it has no failure any more and no record yet.
+TEST_F(SideBySideRun, ARetryThatWasStoppedIsRetriedAgain) {
+  write("");
+  const std::string crash = "--set 'stage.slices.objectives=[{name=\"crashing\", end=\"tensor\"}]' ";
+  ASSERT_EQ(run(crash + "--jobs 1").code, 1);
+  ASSERT_EQ(with("failed.json").size(), 1u);
+  const fs::path stage = with("failed.json")[0];
+  fs::remove(stage / "failed.json");  // as the retry begins
+  fs::create_directories(stage / "checkpoints");
+  const Answer again = ivory::test::answer_of("IVORY_FIXTURE_CALM=1 " + command(crash + "--jobs 1 --retry-failed"));
+  EXPECT_EQ(again.code, 0) << again.text;
+  EXPECT_EQ(with("done.json").size(), 2u) << again.text;
+}
+
+TEST_F(SideBySideRun, ADiskThatIsFullIsToldAndMended) {
+  const std::string disk = (folder_.path() / "disk").string();
+  fs::create_directories(disk);
+  if (ivory::test::answer_of("mount -t tmpfs -o size=1m ivory-test " + disk + " 2> /dev/null").code != 0) {
+    GTEST_SKIP() << "this machine lets nobody mount a small disk";
+  }
+  output_ = fs::path(disk) / "runs";
+  write("");
+  // No room for weights; then for nothing at all, so that not even a table can be written.
+  const Answer full = run("--jobs 2");
+  const Answer fuller = ivory::test::answer_of("head -c 2M /dev/zero > " + disk + "/rest 2> /dev/null; " +
+                                               command("--jobs 2") + "; code=$?; rm " + disk + "/rest; exit $code");
+  ivory::test::answer_of("mount -o remount,size=1g " + disk);
+  const Answer mended = run("--jobs 2");
+  const size_t done = with("done.json").size();
+  ivory::test::answer_of("umount " + disk);
+  EXPECT_EQ(full.code, 1) << full.text;
+  EXPECT_THAT(full.text, ContainsRegex("stage slices failed: .*No space left on device"));
+  EXPECT_NE(fuller.code, 0);
+  EXPECT_THAT(fuller.text, HasSubstr("No space left on device"));
+  EXPECT_EQ(mended.code, 0) << mended.text;
+  EXPECT_EQ(done, 2u);
 }
 
 TEST_F(SideBySideRun, AMistakeIsToldBeforeAnythingRuns) {

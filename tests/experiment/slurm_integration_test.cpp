@@ -67,6 +67,44 @@ TEST_F(SlurmRun, SubmitsArraysThatDependOnEachOtherAndCollectsTheTable) {
   EXPECT_THAT(this->asked(), AllOf(HasSubstr("slurm/2/collect.sh"), Not(HasSubstr("--array"))));
 }
 
+// A login node without the caches, or with other settings, knows what plan.json says, and guesses nothing.
+TEST_F(SlurmRun, TablesAreCollectedWhereTheDataAreNotSeen) {
+  write(
+      "[table]\nrows = [{ label = \"Pre-trained\", from = \"slices\" }]\ncolumns = [{ label = \"IoU\", task = "
+      "\"organ\" }]\n");
+  ASSERT_EQ(run("--launcher slurm").code, 0);
+  const std::string table = read(output_ / "tiny" / "table.json");
+  ASSERT_THAT(table, HasSubstr("\"trials\""));
+  const auto elsewhere = [&](const std::string& options) {
+    std::string line = command(options);
+    const std::string caches = "IVORY_CACHE=" + (folder_.path() / "caches").string();
+    return ivory::test::answer_of(line.replace(line.find(caches), caches.size(), "IVORY_CACHE=/nowhere"));
+  };
+  EXPECT_THAT(elsewhere("--status").text, HasSubstr("tiny: done 2\n"));
+  const Answer collected = elsewhere("--collect");
+  EXPECT_EQ(collected.code, 0) << collected.text;
+  EXPECT_EQ(read(output_ / "tiny" / "table.json"), table);
+  const Answer other = elsewhere("--collect --set task.organ.epochs=2");
+  EXPECT_EQ(other.code, 3) << other.text;
+  EXPECT_THAT(other.text,
+              HasSubstr("these parts had other settings when they were planned, so that what is done of them "
+                        "cannot be known here: task organ, from slices, trial 1\n"));
+  EXPECT_EQ(read(output_ / "tiny" / "table.json"), table) << "a good table is not replaced by an empty one";
+  EXPECT_THAT(elsewhere("--dry-run").text, HasSubstr("2 of 2 parts done"));
+}
+
+TEST_F(SlurmRun, ThreadsAreTheExperimentsOrThoseOfTheJob) {
+  write("");
+  let_wait();
+  for (const auto& [threads, end] : {std::pair{"3", "\t3\n"}, {"0", "\t\n"}}) {
+    fs::remove_all(output_);
+    ASSERT_EQ(run(std::string("--launcher slurm --set experiment.threads=") + threads).code, 0);
+    EXPECT_THAT(read(output_ / "tiny" / "slurm" / "1" / "0-0.txt"), testing::EndsWith(end));
+  }
+  EXPECT_THAT(read(output_ / "tiny" / "slurm" / "1" / "0-0.sh"),
+              HasSubstr("\"${threads:-${SLURM_CPUS_PER_TASK:-1}}\""));
+}
+
 TEST_F(SlurmRun, ACrashAndAKilledJobAreToldAsTheyWere) {
   write(
       "[sweep]\nparameters = { \"stage.slices.objectives.crashing.end\" = [\"segv\", \"kill\", \"job\", \"none\"] }\n");
@@ -214,7 +252,8 @@ TEST_F(SlurmRun, WhatRunsIsNotSubmittedAgain) {
   let_wait();
   ASSERT_EQ(run("--launcher slurm").code, 0);
   const std::string list = read(output_ / "tiny" / "slurm" / "1" / "0-0.txt");
-  const fs::path stage = list.substr(list.find('\t') + 1, list.find('\n') - list.find('\t') - 1);
+  const size_t part = list.find('\t') + 1;
+  const fs::path stage = list.substr(part, list.find('\t', part) - part);
   fs::create_directories(stage);
   {
     setenv("SLURM_JOB_ID", "12", 1);

@@ -45,7 +45,7 @@ class StoreView : public testing::Test {
   }
   void plan_in(const std::string& run) {
     fs::create_directories(folder_.path() / run);
-    write_plan(folder_.path() / run, plan_);
+    write_plan(folder_.path() / run, experiment_, plan_);
   }
   StoredNode view(const Node& node) const { return stored_node(folder_.path(), node.folder_name()); }
   std::vector<std::string> removable(bool unfinished = false) const {
@@ -131,7 +131,7 @@ TEST_F(StoreView, WhatIsDoneStaysThoughItsDataAreGone) {
   finish(plan_.nodes[0]);
   plan_in("small");
   for (int again = 0; again < 2; ++again) {
-    write_plan(folder_.path() / "small", make_plan(experiment_, {}));
+    write_plan(folder_.path() / "small", experiment_, make_plan(experiment_, {}));
     EXPECT_THAT(removable(), IsEmpty());
   }
   plan_in("small");
@@ -185,6 +185,9 @@ TEST_F(StoreView, WhatWaitsInAJobOfSlurmIsNoGarbage) {
     fs::permissions(squeue, fs::perms::owner_all);
     EXPECT_EQ(removable(true).size(), *listed ? 0u : 1u);
   }
+  std::ofstream(squeue) << "#!/bin/sh\nexit 1\n";
+  note_queued(store_.root(), "13", {plan_.nodes[0].folder_name()});
+  EXPECT_EQ(removable(true).size(), 0u) << "where Slurm cannot be asked it may still wait";
   ::setenv("PATH", before.c_str(), 1);
 }
 

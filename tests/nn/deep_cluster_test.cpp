@@ -122,6 +122,28 @@ TEST(DeepCluster, ASampleThatComesTwiceInABatchKeepsItsLastEmbedding) {
   EXPECT_TRUE(torch::equal(clustering->bank[1][7], z[7]));
 }
 
+// Two processes whose gradients are averaged; the other one has 1 sample with a cluster, this one 3 of 4.
+TEST(DeepCluster, EverySampleCountsAlikeWhicheverProcessHasIt) {
+  class Two : public ivory::Collective {
+    int64_t world_size() const override { return 2; }
+    void all_reduce_sum(Tensor& counts) const override { counts += 1; }
+  };
+  const Two two;
+  auto clustering = make();
+  for (auto& centroids : clustering->centroids) centroids.copy_(unit_rows(centroids.size(0), width, 9));
+  clustering->assignments.copy_(torch::ones({2, samples}));
+  clustering->assignments.select(1, 2).fill_(-100);
+  const auto z = unit_rows(8, width, 1);
+  const double alone = clustering(z, 2, torch::arange(4)).item<double>();  // a mean over 3 samples
+  auto stage = stage_with_data();
+  stage.batch_size = 8;
+  stage.group = &two;
+  clustering->before_training(stage);
+  EXPECT_NEAR(clustering(z, 2, torch::arange(4)).item<double>(), alone * 3 / 2, 1e-12) << "4 samples in 2 processes";
+  clustering->eval();
+  EXPECT_EQ(clustering(z, 2, torch::arange(4)).item<double>(), alone) << "one process evaluates alone";
+}
+
 TEST(DeepCluster, WithoutAssignmentsTheLossIsZeroNotNaN) {
   auto clustering = make();
   auto z = unit_rows(8, width, 1).requires_grad_();

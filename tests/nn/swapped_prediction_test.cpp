@@ -129,6 +129,18 @@ TEST(SwappedPredictionModule, PrototypesAreUnitBeforeEachStep) {
   EXPECT_TRUE(torch::allclose(clustering->prototypes->weight.norm(2, 1), torch::ones({5}, torch::kDouble)));
 }
 
+// The optimiser has moved them since they were last made so.
+TEST(SwappedPredictionModule, ScoresAreCosinesWhateverTheLengthOfThePrototypes) {
+  auto clustering = make({.width = 6, .prototypes = 5});
+  clustering->prototypes->normalize();  // in double
+  const auto z = unit(8, 1), expected = z.matmul(clustering->prototypes->weight.t()).detach();
+  {
+    const torch::NoGradGuard no_grad;
+    clustering->prototypes->weight.mul_(torch::arange(1, 6).unsqueeze(1));
+  }
+  EXPECT_TRUE(torch::allclose(clustering->scores(z), expected, 0, 1e-12));
+}
+
 TEST(SwappedPredictionModule, QueueServesOnceFullWithTodaysPrototypes) {
   const SwappedPredictionSpec spec{.width = 6, .prototypes = 5, .queue_length = 8};
   auto clustering = make(spec);

@@ -128,6 +128,9 @@ TEST(MaskedEmbedding, DrawsAnewPerVolumeViewAndStepAndAgainTheSameAfterAResume) 
   resumed.batch.index = resumed.batch.index.flip(0);
   loss_at(resumed, 1);
   EXPECT_TRUE(torch::equal(masks(resumed, 0), second.flip(0)));
+  resumed.batch.index = torch::zeros_like(resumed.batch.index);
+  loss_at(resumed, 1);
+  EXPECT_TRUE(torch::equal(masks(resumed, 0)[0], masks(resumed, 0)[1])) << "of a sample that is there twice";
 
   auto other_seed = setting(64);
   other_seed.objective->before_training(*other_seed.model, stage(0, 1000, 4, 2));

@@ -185,6 +185,22 @@ TEST_F(FeaturesProgram, Tensors) {
                         "[model], got [3, 32, 32]"));
 }
 
+TEST_F(FeaturesProgram, ABackboneOfSomebodyElsesLibrary) {
+  torch::manual_seed(6);
+  const auto images = torch::rand({3, 1, 32, 16});
+  train::save_npy(folder_->path() / "images.npy", images);
+  const Answer answer =
+      run("IVORY_PLUGIN_PATH=" IVORY_BINARY_DIR
+          "/lib/test_backbone ivory features images.npy out.safetensors --kind maps --backbone patches "
+          "--option size=4");
+  ASSERT_EQ(answer.code, 0) << answer.text;
+  const auto file = train::load_safetensors(folder_->path() / "out.safetensors");
+  const std::map<std::string, torch::Tensor> made(file.tensors.begin(), file.tensors.end());
+  ASSERT_EQ(made.size(), 2u);
+  expect_close(made.at("level0"), images.unfold(2, 4, 4).unfold(3, 4, 4).mean({4, 5}));
+  expect_close(made.at("pooled"), torch::stack({images.mean({1, 2, 3}), images.amax({1, 2, 3})}, 1));
+}
+
 TEST_F(FeaturesProgram, AFolderOfImages) {
   const fs::path images = folder_->path() / "images";
   fs::create_directories(images);

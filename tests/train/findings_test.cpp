@@ -15,6 +15,8 @@ using testing::IsEmpty;
 Observation seen(double loss, std::map<std::string, double> diagnostics = {}) {
   return {.objective = "swav",
           .codes = Codes::sinkhorn,
+          .weight_decay = 1e-4,
+          .crop_scale = 0.4,
           .plateau = std::log(100.0),
           .prototypes = 100,
           .batch_size = 64,
@@ -44,13 +46,13 @@ TEST(Findings, TheAdviceFitsTheObjective) {
     return Findings().after_epoch(stuck).at(0);
   };
   EXPECT_THAT(advice(Codes::sinkhorn, SampleKind::slice, false),
-              HasSubstr("use fewer prototypes for this batch size, views that overlap (crops of at least 0.4 of the "
+              HasSubstr("use fewer prototypes for this batch size, views that overlap (crops of at least 0.75 of the "
                         "slice), less weight decay (1e-6), LARC (larc = true), a smaller epsilon, prototypes that stay "
                         "fixed for longer (freeze_steps), a queue that lets more samples share the codes "
                         "(queue_length) or a higher learning rate after a short warm-up; "));
   EXPECT_THAT(
       advice(Codes::k_means, SampleKind::slice, true),
-      HasSubstr("use fewer clusters, views that overlap (crops of at least 0.4 of the slice), less weight decay "
+      HasSubstr("use fewer clusters, views that overlap (crops of at least 0.75 of the slice), less weight decay "
                 "(1e-6) or a higher learning rate after a short warm-up; "));
   EXPECT_THAT(
       advice(Codes::k_means, SampleKind::volume, false),
@@ -58,12 +60,46 @@ TEST(Findings, TheAdviceFitsTheObjective) {
                 "true) or a higher learning rate after a short warm-up; "));
 }
 
+TEST(Findings, WhatIsSoAlreadyIsNoAdvice) {
+  auto stuck = seen(4.6);
+  stuck.weight_decay = 1e-6;
+  stuck.crop_scale = 0.75;
+  const std::string advice = Findings().after_epoch(stuck).at(0);
+  EXPECT_THAT(advice, testing::Not(HasSubstr("weight decay")));
+  EXPECT_THAT(advice, testing::Not(HasSubstr("overlap")));
+  EXPECT_THAT(advice, HasSubstr("use fewer prototypes for this batch size, LARC"));
+}
+
+TEST(Findings, ALossAboveLnHIsSaidInOtherWords) {
+  Findings findings;
+  EXPECT_THAT(findings.after_epoch(seen(5.6)), IsEmpty()) << "fresh weights may begin there";
+  EXPECT_THAT(findings.after_epoch(seen(5.5)),
+              ElementsAre(testing::AllOf(HasSubstr("the loss 'swav' (5.5) is above ln H = 4.605"),
+                                         HasSubstr("for 2 epochs: predictions are worse than a uniform guess"),
+                                         HasSubstr("a lower learning rate"))));
+  EXPECT_THAT(findings.after_epoch(seen(4.6)), ElementsAre(HasSubstr("for 1 epoch:")));
+}
+
+TEST(Findings, ALossThatHasHardlyLeftIsSaidInTheSecondHalf) {
+  auto hardly = seen(0.92 * std::log(100.0));
+  EXPECT_THAT(Findings().after_epoch(hardly), IsEmpty());
+  hardly.late = true;
+  EXPECT_THAT(Findings().after_epoch(hardly),
+              ElementsAre(testing::AllOf(HasSubstr("is still within 10 % of ln H = 4.605"),
+                                         HasSubstr("use fewer prototypes for this batch size, views that overlap"))));
+  auto learned = seen(0.89 * std::log(100.0));
+  learned.late = true;
+  EXPECT_THAT(Findings().after_epoch(learned), IsEmpty());
+}
+
 TEST(Findings, OnePercentIsTheBorder) {
   Findings findings;
   const double plateau = std::log(100.0);
   EXPECT_THAT(findings.after_epoch(seen(plateau * 0.991)), testing::SizeIs(1));
   EXPECT_THAT(findings.after_epoch(seen(plateau * 0.989)), IsEmpty());
+  EXPECT_THAT(findings.after_epoch(seen(plateau * 1.009)), ElementsAre(HasSubstr("sits at ln H")));
   EXPECT_THAT(findings.after_epoch(seen(plateau * 1.011)), IsEmpty());
+  EXPECT_THAT(findings.after_epoch(seen(plateau * 1.011)), ElementsAre(HasSubstr("is above ln H")));
 }
 
 TEST(Findings, AnObjectiveWithoutAPlateauHasNone) {

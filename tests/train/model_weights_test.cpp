@@ -119,6 +119,29 @@ TEST_F(UNetFile, AnotherDecoderIsReportedTensorByTensor) {
                                                 "[4, 12, 3, 3])")));
 }
 
+TEST_F(UNetFile, AnEncoderWithoutTheRestIsSaidToBeAlone) {
+  torch::manual_seed(1);
+  auto state = state_of(*task_on(fresh_model(), 2));
+  std::erase_if(state, [](const auto& item) { return !item.first.starts_with("encoder."); });
+  const auto model = fresh_model();
+  const std::string log = load_into(*task_on(model, 2), model, state);
+  for (const char* part : {"into the projection: ", "into decoder: ", "into segmentation_head: "}) {
+    EXPECT_THAT(log, testing::HasSubstr(part + std::string("the file has none, it begins fresh")));
+  }
+}
+
+TEST_F(UNetFile, ThatRunningStatisticsAreLostIsSaid) {
+  torch::manual_seed(1);
+  auto state = state_of(*task_on(fresh_model(), 2));
+  std::erase_if(state, [](const auto& item) {
+    return item.first.starts_with("decoder.") && item.first.find("running_") != std::string::npos;
+  });
+  const auto model = fresh_model();
+  EXPECT_THAT(load_into(*task_on(model, 2), model, state),
+              testing::HasSubstr("100.0 % of the parameters, 20 missing (e.g. blocks.0.conv1.1.running_mean); 10 batch "
+                                 "normalisations keep the running statistics of a fresh network"));
+}
+
 TEST_F(UNetFile, ADecoderThatIsNotANumberIsRefused) {
   torch::manual_seed(1);
   const auto saved = task_on(fresh_model(), 2);
@@ -135,7 +158,11 @@ TEST_F(UNetFile, AWholeModelsFileLeavesTheTasksPartsFresh) {
   const auto loaded = task_on(model, 2);
   const auto fresh = copies(*loaded);
   const auto file = export_weights(*saved, folder_.path(), "x").path;
+  const test::Log log;
   load_task_parts(*loaded, *model, load_weights(*model, file, "task t", 0.95));
+  for (const char* part : {"into decoder: ", "into segmentation_head: "}) {
+    EXPECT_THAT(log.text(), testing::HasSubstr(part + std::string("the file has none, it begins fresh")));
+  }
   for (const auto& [name, tensor] : copies(*loaded)) {
     if (name.starts_with("encoder.")) continue;
     EXPECT_TRUE(torch::equal(tensor, fresh.at(name))) << name;

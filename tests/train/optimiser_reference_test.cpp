@@ -139,6 +139,21 @@ TEST(Clipping, ScalesTheJointNormToTheLimit) {
   expect(3, 4, 12);
 }
 
+// Which divides by the gradient's own norm: without weight decay nothing is left of the clipping.
+TEST(Clipping, BeforeLarcChangesNothing) {
+  const auto free = make_optimiser(larc(0), start()), clipped = make_optimiser(larc(0), start());
+  for (size_t step = 0; step < 3; ++step) {
+    for (Optimiser* one : {free.get(), clipped.get()}) {
+      for (size_t p = 0; p < shapes.size(); ++p) one->parameters()[p].second.mutable_grad() = gradient(step, p);
+      if (one == clipped.get()) EXPECT_GT(clip_gradients(one->parameters(), 0.1), 0.1);
+      one->step(0.3);
+    }
+  }
+  for (size_t p = 0; p < 3; ++p) {  // the last begins at 0, where LARC leaves the plain gradient
+    EXPECT_TRUE(torch::allclose(free->parameters()[p].second, clipped->parameters()[p].second, 0, 1e-9)) << p;
+  }
+}
+
 TEST(Clipping, NothingToClip) {
   EXPECT_EQ(clip_gradients(start(), 1), 0);
 }

@@ -136,6 +136,7 @@ auto full_batches(int64_t samples, const Collective& group) {
 // A bank of 12 samples that is filled by each process's share of the data, clustered, and trained on for an epoch.
 struct DeepRun {
   std::vector<double> losses;
+  std::vector<Tensor> gradients;  // of the embeddings
   Tensor bank, assignments, centroids;
 };
 DeepRun run_deep_cluster(const Collective& group) {
@@ -151,13 +152,17 @@ DeepRun run_deep_cluster(const Collective& group) {
   };
   clustering->before_training(stage);
   clustering->before_epoch(stage, embed);
+  clustering->assignments.select(1, 5).fill_(-100);  // of the second step
   DeepRun run;
   for (int64_t s = 0; s < 3; ++s) {
     const auto ids = torch::arange(4 * s, 4 * s + 4);
     const int64_t share = 4 / group.world_size();
     clustering->before_step(stage);
-    run.losses.push_back(
-        clustering(part_of(unit_rows(8, 6, s), group), 2, ids.narrow(0, share * group.rank(), share)).item<double>());
+    const auto z = part_of(unit_rows(8, 6, s), group).clone().requires_grad_();
+    const auto loss = clustering(z, 2, ids.narrow(0, share * group.rank(), share));
+    loss.backward();
+    run.losses.push_back(loss.item<double>());
+    run.gradients.push_back(z.grad());
     clustering->after_step(stage);
   }
   stage.epoch = 1;
@@ -172,7 +177,13 @@ TEST_P(Processes, GiveTheSameDeepClusterBankClustersAndLoss) {
   const int64_t world = GetParam();
   const DeepRun joint = run_deep_cluster(alone);
   std::vector<DeepRun> runs(world);
-  in_group(world, [&](const Collective& member) { runs[member.rank()] = run_deep_cluster(member); });
+  in_group(world, [&](const Collective& member) {
+    DeepRun& run = runs[member.rank()] = run_deep_cluster(member);
+    for (size_t s = 0; s < 3; ++s) {  // of parameters they are averaged
+      const auto mean = run.gradients[s] / static_cast<double>(world);
+      EXPECT_TRUE(torch::allclose(mean, part_of(joint.gradients[s], member), 0, 1e-12)) << "step " << s;
+    }
+  });
   for (size_t s = 0; s < 3; ++s) {
     double loss = 0;
     for (const auto& run : runs) loss += run.losses[s] / static_cast<double>(world);

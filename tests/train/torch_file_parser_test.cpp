@@ -123,6 +123,16 @@ TEST(TorchLayouts, HeadsAreUnexpected) {
   EXPECT_EQ(mapped.report.unexpected, (std::vector<std::string>{"projection_head.0.weight", "prototypes.weight"}));
 }
 
+// Not a single shape is that of the network: they are told, below the prefix that the names have.
+TEST(TorchLayouts, ANetworkOfAnotherWidthIsReportedByItsShapes) {
+  TinyNet net;
+  NamedTensors wider;
+  for (const auto& [name, tensor] : state_of(net)) wider.emplace_back("model." + name, torch::ones({7, 7}));
+  const std::string message = test::bad_request_of([&] { load_mapped(net, wider, 0.95); });
+  EXPECT_THAT(message, HasSubstr("0 tensors matched, 0.0 % of the parameters, 7 of another shape (e.g. conv1.weight: "
+                                 "[7, 7] for [4, 3, 3, 3])"));
+}
+
 TEST(TorchLayouts, ColourBecomesGrey) {
   TinyNet net(1);
   const auto mapped = load_mapped(net, load_torch(python_file("plain.pth")).content.tensors, 0.95);

@@ -173,6 +173,7 @@ struct ClassSpec {
   std::vector<int64_t> labels;  // label ids of the data set that make this class
   // As they are written, while the data set that knows their ids is missing.
   std::vector<std::string> label_names = {};
+  std::vector<std::string> written_names = {};  // the same, kept: what is known of it wherever the data set is
 };
 
 struct TaskSpec {

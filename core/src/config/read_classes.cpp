@@ -36,7 +36,9 @@ void read_labels(Section& section, ClassSpec& spec, const DataSpec* data, std::m
   const Member* member = section.take("labels");
   const List* items = member ? member->node.list() : nullptr;
   if (items && !items->empty() && items->front().text()) {
-    if (section.read("labels", spec.label_names) && data) look_up(section, spec, *data);
+    const bool read = section.read("labels", spec.label_names);
+    spec.written_names = spec.label_names;
+    if (read && data) look_up(section, spec, *data);
     if (spec.labels.empty()) return;
   } else if (!section.read("labels", spec.labels, between(0, 32767))) {
     return;

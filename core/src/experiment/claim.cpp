@@ -56,6 +56,8 @@ std::vector<std::string> left_alone(const Plan& plan, const Store& store, Retry 
       if (failure) reasons[i] = "it failed before: " + failure->value("reason", "");
       continue;
     }
+    failed[i] = failed[i] || (!store.stopped(node) && !node.identity.empty() &&
+                              std::filesystem::exists(store.folder(node) / "checkpoints"));  // a retry that was stopped
     for (const size_t input : node.inputs) failed[i] = failed[i] || failed[input];
     if (!failed[i]) reasons[i] = "it is not among what failed (--retry-failed)";
   }

@@ -15,7 +15,7 @@ namespace ivory::experiment {
 std::optional<FolderLock> claim(const Node& node, const Store& store);
 
 // What becomes of nodes that failed when they were last run: they are run again like all that is not done; they are
-// left alone; or they, and what needs them, are all that is run.
+// left alone; or they, what was stopped before its end, and what needs them, are all that is run.
 enum class Retry { all, none, only };
 
 // For every node of the plan why it is not to be run; "" where it is, or where it is done.

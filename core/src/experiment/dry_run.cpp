@@ -7,6 +7,7 @@
 #include "experiment/estimate.h"
 #include "experiment/lint.h"
 #include "experiment/node_state.h"
+#include "experiment/outcome.h"
 #include "experiment/run.h"
 #include "experiment/seen_patients.h"
 #include "train/trainer.h"
@@ -195,7 +196,7 @@ class DryRun {
   // Of the points of a sweep the first is told in full, of the others how far they are and what is new of their data.
   std::string describe(const config::Experiment& experiment) {
     const OpenData data = open_data(experiment, /*build=*/false);
-    const Plan plan = make_plan(experiment, data.content);
+    const Plan plan = recalled_plan(experiment, data, Recall::done_parts);
     const Store store(experiment.output);
     const bool whole = experiment.sweep_point.empty() || begun_.insert(run_folder(experiment).parent_path()).second;
     std::string text = experiment.name;

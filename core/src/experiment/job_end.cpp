@@ -17,7 +17,11 @@ namespace {
 Failure part_of(const std::filesystem::path& run, const std::string& folder) {
   const auto nodes = read_json(run / plan_file).value_or(nlohmann::json::array());
   for (const auto& node : nodes) {
-    if (node.value("folder", "") == folder) return {node.value("identity", ""), node.value("label", ""), ""};
+    if (node.value("folder", "") != folder) continue;
+    return {.identity = node.value("identity", ""),
+            .label = node.value("label", ""),
+            .reason = "",
+            .smoke = node.value("smoke", false)};
   }
   throw run_failed((run / plan_file).string(), " has no part ", folder);
 }

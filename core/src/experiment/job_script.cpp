@@ -16,9 +16,10 @@ std::string array_script(const std::filesystem::path& program, const std::filesy
          "events=/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)/memory.events\n"
          "[[ -r $events ]] || events=/proc/vmstat\n"
          "kills() { awk '$1 == \"oom_kill\" { print $2 }' \"$events\"; }\n"
-         "IFS=$'\\t' read -r experiment part < <(sed -n \"$((SLURM_ARRAY_TASK_ID + 1))p\" " +
+         "IFS=$'\\t' read -r experiment part threads < <(sed -n \"$((SLURM_ARRAY_TASK_ID + 1))p\" " +
          shell_word(list.string()) + ")\nkills=$(kills)\n" + run +
-         " \"$experiment\" --node \"${part##*/}\" --set experiment.threads=\"${SLURM_CPUS_PER_TASK:-1}\" &\n"
+         " \"$experiment\" --node \"${part##*/}\" --set experiment.threads=\"${threads:-${SLURM_CPUS_PER_TASK:-1}}\" "
+         "&\n"
          "child=$! again=0 code=129\n"
          "trap 'kill -TERM \"$child\" 2>/dev/null' TERM\n"
          "trap 'again=1; kill -TERM \"$child\" 2>/dev/null' USR1\n"

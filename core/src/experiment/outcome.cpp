@@ -1,5 +1,7 @@
 #include "experiment/outcome.h"
 
+#include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -25,15 +27,21 @@ void link_nodes(const fs::path& folder, const Plan& plan, const Store& store) {
 
 }  // namespace
 
-void write_plan(const fs::path& folder, const Plan& plan) {
+void write_plan(const fs::path& folder, const config::Experiment& experiment, const Plan& plan) {
   nlohmann::json nodes = nlohmann::json::array();
   std::set<std::string> without_data;  // labels
-  for (const auto& node : plan.nodes) {
+  const auto settings = settings_of(plan, experiment);
+  for (size_t i = 0; i < plan.nodes.size(); ++i) {
+    const Node& node = plan.nodes[i];
     if (node.identity.empty()) {
       without_data.insert(node.label());
-    } else {
-      nodes.push_back({{"folder", node.folder_name()}, {"label", node.label()}, {"identity", node.identity}});
+      continue;
     }
+    nodes.push_back({{"folder", node.folder_name()},
+                     {"label", node.label()},
+                     {"identity", node.identity},
+                     {"settings", settings[i]}});
+    if (node.smoke) nodes.back()["smoke"] = true;
   }
   const auto before = read_json(folder / plan_file);
   for (auto node : before && before->is_array() ? *before : nlohmann::json::array()) {
@@ -42,6 +50,32 @@ void write_plan(const fs::path& folder, const Plan& plan) {
     nodes.push_back(std::move(node));
   }
   write_derived(folder / plan_file, nodes.dump(1) + "\n");
+}
+
+Plan recalled_plan(const config::Experiment& experiment, const OpenData& data, Recall recall) {
+  Plan plan = make_plan(experiment, data.content);
+  if (std::ranges::none_of(plan.nodes, [](const Node& node) { return node.identity.empty(); })) return plan;
+  const fs::path folder = run_folder(experiment);
+  const Store store(experiment.output);
+  const auto listed = read_json(folder / plan_file).value_or(nlohmann::json::array());
+  std::map<std::string, nlohmann::json> known;  // by their labels
+  for (const auto& node : listed) known[node.value("label", "")] = node;
+  const auto settings = settings_of(plan, experiment);
+  std::string others;
+  for (size_t i = 0; i < plan.nodes.size(); ++i) {
+    Node& node = plan.nodes[i];
+    const auto found = known.find(node.label());
+    if (!node.identity.empty() || found == known.end()) continue;
+    if (found->second.value("settings", "") == settings[i]) {
+      node.identity = found->second.value("identity", "");
+      if (recall == Recall::done_parts && !store.record(node)) node.identity.clear();
+    } else {
+      others += (others.empty() ? "" : "; ") + node.label();
+    }
+  }
+  if (others.empty() || recall == Recall::done_parts) return plan;
+  throw missing_data(folder.string(), ": its data are not on this machine, and these parts had other settings when ",
+                     "they were planned, so that what is done of them cannot be known here: ", others);
 }
 
 std::string write_outcome(const fs::path& folder, const config::Experiment& experiment,

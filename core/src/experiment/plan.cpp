@@ -30,6 +30,16 @@ nlohmann::json model_identity(const config::ModelSpec& spec, const std::string& 
   return identity;
 }
 
+// With the names of labels where the file has them, whose ids only the data set knows.
+nlohmann::json written_identity(const config::TaskSpec& spec) {
+  nlohmann::json identity = config::identity(spec);
+  for (size_t i = 0; i < spec.classes.size(); ++i) {
+    if (spec.classes[i].written_names.empty()) continue;
+    identity["classes"][i] = {{"name", spec.classes[i].name}, {"label_names", spec.classes[i].written_names}};
+  }
+  return identity;
+}
+
 bool starts_from_file(const Node& node) {
   return node.kind == NodeKind::stage ? node.from.empty() : node.from == "weights";
 }
@@ -120,6 +130,34 @@ class Planner {
 };
 
 }  // namespace
+
+std::vector<std::string> settings_of(const Plan& plan, const config::Experiment& experiment) {
+  std::map<const void*, std::string> hashes;  // of stages, tasks and models: the trials of a task have them in common
+  const auto hash = [&](const void* spec, const auto& identity) -> const std::string& {
+    std::string& known = hashes[spec];
+    if (known.empty()) known = hash_of(identity());
+    return known;
+  };
+  std::vector<std::string> all;
+  for (const Node& node : plan.nodes) {
+    const std::string& spec = node.stage ? hash(node.stage, [&] { return config::identity(*node.stage); })
+                                         : hash(node.task, [&] { return written_identity(*node.task); });
+    const bool weights = starts_from_file(node) && !node.model->weights.empty();
+    nlohmann::json whole = {spec,
+                            hash(node.model, [&] { return model_identity(*node.model, ""); }),
+                            weights ? content_of_weights(node.model->weights) : "",
+                            node.from,
+                            node.seed,
+                            node.smoke};
+    for (const auto& name : node.data) {
+      const config::DataSpec& data = experiment.data_set(name);
+      whole.push_back(hash(&data, [&] { return config::identity(data); }));
+    }
+    for (const size_t input : node.inputs) whole.push_back(all[input]);
+    all.push_back(hash_of(whole));
+  }
+  return all;
+}
 
 std::string Node::title() const {
   return (kind == NodeKind::stage ? "stage " : "task ") + name;

@@ -43,4 +43,8 @@ struct Plan {
 // The experiment must outlive the plan.
 Plan make_plan(const config::Experiment& experiment, const std::map<std::string, std::string>& content);
 
+// Of every node what decides its identity beside the content of its data, as a hash: the same on a machine that does
+// not see them.
+std::vector<std::string> settings_of(const Plan& plan, const config::Experiment& experiment);
+
 }  // namespace ivory::experiment

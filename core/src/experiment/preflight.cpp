@@ -23,18 +23,22 @@ void tell_of_images(const Node& node, const data::DataSet& set) {
                node.label(), set.stacks.size(), images);
 }
 
-void check(const Node& node, const OpenData& data, const plugin::Registry& registry, int64_t processes) {
+void warn(const Node& node, const data::DataSet& set, bool probes_missing) {
+  const auto samples = [&](SampleKind kind) { return set.samples(kind); };
+  for (const auto& sentence : lint(*node.stage, *node.model, samples)) spdlog::warn("{}: {}", node.label(), sentence);
+  tell_of_images(node, set);
+  if (probes_missing) spdlog::warn("{}: no probe whose data are missing", node.label());
+}
+
+void check(const Node& node, const OpenData& data, const plugin::Registry& registry, int64_t processes, bool quiet) {
   const auto set = data_set_of(node, data);
   if (node.kind == NodeKind::task) {
     train::check_task(*node.task, *node.model, set, registry);
     return;
   }
   for (const auto& use : node.stage->objectives) train::check_batch(*node.stage, use.kind, processes, node.label());
-  const auto samples = [&](SampleKind kind) { return set->samples(kind); };
-  for (const auto& sentence : lint(*node.stage, *node.model, samples)) spdlog::warn("{}: {}", node.label(), sentence);
-  tell_of_images(node, *set);
   const auto probes = probes_of(node, data);
-  if (probes.size() < node.probes.size()) spdlog::warn("{}: no probe whose data are missing", node.label());
+  if (!quiet) warn(node, *set, probes.size() < node.probes.size());
   train::check_stage(*node.stage, *node.model, set, registry, probes);
 }
 
@@ -49,14 +53,14 @@ std::string mistake(const Node& node, const std::string& sentence) {
 }  // namespace
 
 void check_before_training(const Plan& plan, const OpenData& data, const Store& store, const plugin::Registry& registry,
-                           int64_t processes) {
+                           int64_t processes, bool quiet) {
   std::set<const void*> seen;  // the trials of a task are alike
   std::string mistakes;
   for (const auto& node : plan.nodes) {
     const void* spec = node.kind == NodeKind::stage ? static_cast<const void*>(node.stage) : node.task;
     if (node.identity.empty() || store.record(node) || !seen.insert(spec).second) continue;
     try {
-      check(node, data, registry, processes);
+      check(node, data, registry, processes, quiet);
     } catch (const Error& error) {
       if (error.code() != ExitCode::bad_request) throw;
       mistakes += (mistakes.empty() ? "" : "\n") + mistake(node, error.what());

@@ -1,5 +1,6 @@
 #include "experiment/prepare.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "experiment/identity.h"
@@ -13,12 +14,29 @@ namespace {
 using nlohmann::json;
 
 // What decides whether settings and data go together; trials, seeds and how fast is learnt are alike.
-std::string settings_of(const Node& node, const OpenData& data) {
+std::string checked_settings(const Node& node, const OpenData& data) {
   json spec = node.kind == NodeKind::stage ? config::identity(*node.stage) : config::identity(*node.task);
   for (const char* key : {"optimiser", "schedule", "clip_norm"}) spec["train"].erase(key);
   json settings = {std::move(spec), config::identity(*node.model), node.model->weights};
   for (const auto& name : node.data) settings.push_back(data.content.at(name));
   return hash_of(settings);
+}
+
+// Checks what no point before had: only what has passed is known to be right.
+Plan check_unchecked(const Plan& plan, const OpenData& data, const config::Experiment& experiment,
+                     const plugin::Registry& registry, std::set<std::string>& checked, bool quiet) {
+  Plan fresh;
+  std::set<std::string> now;
+  for (const auto& node : plan.nodes) {
+    if (!std::ranges::all_of(node.data, [&](const auto& name) { return data.content.contains(name); })) continue;
+    const std::string settings = checked_settings(node, data);
+    if (checked.contains(settings)) continue;
+    now.insert(settings);
+    fresh.nodes.push_back(node);
+  }
+  check_before_training(fresh, data, Store(experiment.output), registry, /*processes=*/1, quiet);
+  checked.merge(now);
+  return fresh;
 }
 
 }  // namespace
@@ -28,7 +46,7 @@ void write_point(const std::filesystem::path& folder, const config::Experiment& 
   make_writable(folder);
   write_derived(folder / "experiment.toml", config::to_toml(experiment));
   write_derived(folder / "provenance.json", provenance.dump(2) + "\n");
-  write_plan(folder, plan);
+  write_plan(folder, experiment, plan);
 }
 
 PreparedPoint prepare_point(const config::Experiment& experiment, const plugin::Registry& registry,
@@ -36,15 +54,17 @@ PreparedPoint prepare_point(const config::Experiment& experiment, const plugin::
   PreparedPoint point{.folder = run_folder(experiment), .data = {}, .plan = {}};
   make_writable(point.folder);
   point.data = open_data(experiment, /*build=*/true);
-  point.plan = make_plan(experiment, point.data.content);
-  Plan fresh;
-  for (const auto& node : point.plan.nodes) {
-    if (node.identity.empty() || checked.insert(settings_of(node, point.data)).second) fresh.nodes.push_back(node);
-  }
-  check_before_training(fresh, point.data, Store(experiment.output), registry);
+  point.plan = recalled_plan(experiment, point.data, Recall::done_parts);
+  const Plan fresh = check_unchecked(point.plan, point.data, experiment, registry, checked, /*quiet=*/false);
   warn_of_seen_patients(point.plan, fresh, point.data);
   write_point(point.folder, experiment, point.plan, provenance);
   return point;
+}
+
+void check_point(const config::Experiment& experiment, const plugin::Registry& registry,
+                 std::set<std::string>& checked) {
+  const OpenData data = open_data(experiment, /*build=*/true);
+  check_unchecked(make_plan(experiment, data.content), data, experiment, registry, checked, /*quiet=*/true);
 }
 
 }  // namespace ivory::experiment

@@ -26,4 +26,8 @@ void write_point(const std::filesystem::path& folder, const config::Experiment& 
 PreparedPoint prepare_point(const config::Experiment& experiment, const plugin::Registry& registry,
                             const nlohmann::json& provenance, std::set<std::string>& checked);
 
+// The same check, without warnings and writing nothing but caches: throws what is wrong with the point.
+void check_point(const config::Experiment& experiment, const plugin::Registry& registry,
+                 std::set<std::string>& checked);
+
 }  // namespace ivory::experiment

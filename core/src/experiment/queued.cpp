@@ -20,6 +20,14 @@ std::set<std::string> listed_elements() {
   return elements;
 }
 
+// One of every job.
+std::vector<fs::path> notes_in(const fs::path& store) {
+  std::vector<fs::path> notes;
+  std::error_code none;
+  for (const auto& entry : fs::directory_iterator(store / folder_name, none)) notes.push_back(entry.path());
+  return notes;
+}
+
 }  // namespace
 
 void note_queued(const fs::path& store, const std::string& job, const std::vector<std::string>& parts) {
@@ -29,10 +37,17 @@ void note_queued(const fs::path& store, const std::string& job, const std::vecto
   write_file(store / folder_name / job, lines);
 }
 
+std::set<std::string> noted_parts(const fs::path& store) {
+  std::set<std::string> parts;
+  for (const auto& file : notes_in(store)) {
+    std::ifstream in(file);
+    for (std::string part; std::getline(in, part);) parts.insert(part);
+  }
+  return parts;
+}
+
 std::map<std::string, std::set<std::string>> queued_parts(const fs::path& store) {
-  std::vector<fs::path> noted;
-  std::error_code none;
-  for (const auto& entry : fs::directory_iterator(store / folder_name, none)) noted.push_back(entry.path());
+  const auto noted = notes_in(store);
   if (noted.empty()) return {};
   const auto listed = listed_elements();
   std::map<std::string, std::set<std::string>> queued;
@@ -46,7 +61,8 @@ std::map<std::string, std::set<std::string>> queued_parts(const fs::path& store)
       over = false;
       if (!part.empty()) queued[part].insert(job);
     }
-    if (over) fs::remove(file, none);
+    std::error_code gone;
+    if (over) fs::remove(file, gone);
   }
   return queued;
 }

@@ -17,4 +17,7 @@ void note_queued(const std::filesystem::path& store, const std::string& job, con
 // that it lists no more. Throws run_failed with squeue's own words.
 std::map<std::string, std::set<std::string>> queued_parts(const std::filesystem::path& store);
 
+// All that was noted. What no submission has cleared away may be over since.
+std::set<std::string> noted_parts(const std::filesystem::path& store);
+
 }  // namespace ivory::experiment

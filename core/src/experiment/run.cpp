@@ -77,7 +77,8 @@ class Runner {
         origin_(origin),
         store_(experiment.output),
         data_(open_together(experiment, group)),
-        plan_(make_plan(experiment, data_.content)),
+        plan_(group.world_size() > 1 ? make_plan(experiment, data_.content)
+                                     : recalled_plan(experiment, data_, Recall::done_parts)),
         left_alone_(left_alone(plan_, store_, options.retry)) {
     origin_.erase("diff");  // the run folder has it
   }
@@ -421,7 +422,7 @@ ExitCode run(const config::Experiment& experiment, const plugin::Registry& regis
     throw train::Interrupted(stop.what() + ("\nTo continue: " + command));
   }
   Runner& runner = *made;
-  write_plan(folder, runner.plan());
+  write_plan(folder, experiment, runner.plan());
   ExitCode code = ExitCode::run_failed;
   std::string interrupted;
   try {

@@ -67,9 +67,9 @@ std::shared_ptr<const data::DataSet> data_set_of(const Node& node, const OpenDat
 std::vector<train::OnlineProbe> probes_of(const Node& node, const OpenData& data);
 
 // Throws bad_request with every mistake that the settings and data of what is to be trained, in so many processes, show
-// before it is trained.
+// before it is trained. `quiet`: without the warnings.
 void check_before_training(const Plan& plan, const OpenData& data, const Store& store, const plugin::Registry& registry,
-                           int64_t processes = 1);
+                           int64_t processes = 1, bool quiet = false);
 
 // What --dry-run prints: nodes, what is done, running and missing, memory and cost; of several experiments also what
 // they share.

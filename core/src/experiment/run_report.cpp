@@ -47,13 +47,11 @@ config::Experiment load(const PointFolder& one, const fs::path& output, plugin::
   return std::move(experiments.front());
 }
 
-// Identities as they were when it ran: its data need not be here.
+// Identities as they were when it ran, whatever has become of its data and plugins since.
 void take_identities(Plan& plan, const fs::path& folder) {
   std::map<std::string, std::string> known;
   const json nodes = read_json(folder / plan_file).value_or(json::array());
-  for (const auto& node : nodes) {
-    if (!node.value("without_data", false)) known[node.value("label", "")] = node.value("identity", "");
-  }
+  for (const auto& node : nodes) known[node.value("label", "")] = node.value("identity", "");
   for (auto& node : plan.nodes) {
     if (const auto found = known.find(node.label()); found != known.end()) node.identity = found->second;
   }
@@ -98,6 +96,15 @@ Report sweep_report(const fs::path& folder, const std::vector<PointFolder>& poin
   return make_sweep_report(content);
 }
 
+void write_sweep(const fs::path& folder, const std::vector<config::Experiment>& points) {
+  json listed = json::array();
+  for (const auto& one : points) {
+    listed.push_back({{"folder", run_folder(one).filename().string()}, {"point", one.sweep_point}});
+    if (one.smoke) listed.back()["smoke"] = true;
+  }
+  write_derived(folder / sweep_file, listed.dump(1) + "\n");
+}
+
 std::string stamp(const fs::path& file) {
   std::error_code missing;
   const auto size = fs::file_size(file, missing);
@@ -108,15 +115,25 @@ std::string stamp(const fs::path& file) {
 
 }  // namespace
 
-void write_sweep(const std::vector<config::Experiment>& points) {
-  if (points.size() < 2) return;
-  json listed = json::array();
-  for (const auto& one : points) {
-    listed.push_back({{"folder", run_folder(one).filename().string()}, {"point", one.sweep_point}});
+std::vector<std::vector<config::Experiment>> by_file(const std::vector<config::Experiment>& experiments) {
+  std::vector<std::vector<config::Experiment>> files;
+  for (const auto& one : experiments) {
+    if (files.empty() || files.back().front().file != one.file) files.emplace_back();
+    files.back().push_back(one);
   }
-  const fs::path folder = run_folder(points.front()).parent_path();
-  make_writable(folder);
-  write_derived(folder / sweep_file, listed.dump(1) + "\n");
+  return files;
+}
+
+std::vector<FolderLock> hold_folders(const std::vector<config::Experiment>& experiments, bool sweeps_only) {
+  std::vector<FolderLock> locks;
+  for (const auto& points : by_file(experiments)) {
+    if (sweeps_only && points.front().sweep_point.empty()) continue;
+    const fs::path folder = fs::path(points.front().output) / points.front().name;
+    make_writable(folder);
+    locks.emplace_back(folder);
+    if (points.size() > 1) write_sweep(folder, points);
+  }
+  return locks;
 }
 
 void write_sweep_report(const std::vector<config::Experiment>& points, plugin::Registry& registry) {

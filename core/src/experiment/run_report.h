@@ -8,6 +8,7 @@
 
 #include "config/experiment.h"
 #include "experiment/report.h"
+#include "experiment/store.h"
 
 namespace ivory::plugin {
 class Registry;
@@ -17,8 +18,13 @@ namespace ivory::experiment {
 
 constexpr const char* sweep_file = "sweep.json";
 
-// <output>/<name>/sweep.json, of the points of one sweep: [{"folder", "point"}, …]. Nothing for a single experiment.
-void write_sweep(const std::vector<config::Experiment>& points);
+// The experiments of each file: the points of its sweep, or one.
+std::vector<std::vector<config::Experiment>> by_file(const std::vector<config::Experiment>& experiments);
+
+// <output>/<name> of every file's experiments, held for this process, so that no other writes what these write; sweeps
+// have their sweep.json then: [{"folder", "point", of a smoke run "smoke": true}, …]. `sweeps_only`: who runs an
+// experiment without a sweep in this process holds its folder by itself.
+std::vector<FolderLock> hold_folders(const std::vector<config::Experiment>& experiments, bool sweeps_only);
 // report.html beside it: the trials of the sweep against each other. Nothing for a single experiment.
 void write_sweep_report(const std::vector<config::Experiment>& points, plugin::Registry& registry);
 

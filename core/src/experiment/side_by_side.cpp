@@ -60,8 +60,6 @@ class SideBySide {
   }
 
   ExitCode run() {
-    make_writable(base_);
-    const FolderLock lock(base_);
     make_writable(fs::path(points_.front().experiment.output) / "store");
     open_log(base_ / "log.txt");
     train::install_signal_handlers();
@@ -71,10 +69,11 @@ class SideBySide {
                  points_.front().experiment.name, queue_.size(), options_.jobs, threads(points_.front().experiment),
                  (fs::path(points_.front().experiment.output) / "store").string());
     prepare_halving();
-    while (step()) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    run_parts();
     if (const size_t left = queue_.count(JobState::left)) spdlog::warn("{} parts were not run", left);
     for (Point& point : points_) conclude(point);
     if (halving_) spdlog::info("{}", halving_->summary());
+    if (broken_) std::rethrow_exception(broken_);
     if (train::stop_requested()) {
       throw train::Interrupted("interrupted: " + std::to_string(queue_.count(JobState::done)) + " of " +
                                std::to_string(queue_.size()) +
@@ -84,6 +83,21 @@ class SideBySide {
   }
 
  private:
+  // What this process cannot go on after lets the parts that run save; the tables then tell of what is done.
+  void run_parts() {
+    const auto pause = [] { std::this_thread::sleep_for(std::chrono::milliseconds(20)); };
+    for (bool ended = false; !ended;) {
+      try {
+        while (step()) pause();
+        ended = true;
+      } catch (const std::exception& error) {
+        if (!broken_) spdlog::error("nothing more is begun: {}", error.what());
+        if (!broken_) broken_ = std::current_exception();
+        stopping_ = true;
+      }
+    }
+  }
+
   void prepare(Point& point) {
     try {
       if (train::stop_requested()) throw train::Interrupted("interrupted before anything ran");
@@ -149,9 +163,15 @@ class SideBySide {
       spdlog::info("{}{} {}", progress(), name_of(job), reason);
       const Store store(experiment_of(job).output);
       const auto known = store.stopped(node_of(job));
-      if (!known || known->value("reason", "") != reason) store.write_stopped(node_of(job), reason);
+      try {
+        if (!known || known->value("reason", "") != reason) store.write_stopped(node_of(job), reason);
+      } catch (const Error& error) {  // the metrics say the same to the next run
+        spdlog::warn("{}: {}", name_of(job), error.what());
+      }
     }
-    write_file(base_ / "halving.json", halving_->record().dump(1) + "\n");
+    json record = halving_->record();
+    if (points_.front().experiment.smoke) record["smoke"] = true;
+    write_file(base_ / "halving.json", record.dump(1) + "\n");
   }
 
   // False when nothing runs any more and nothing can.
@@ -178,23 +198,30 @@ class SideBySide {
 
   void start_what_can() {
     for (const size_t job : queue_.ready()) {
-      if (free_slots_.empty()) return;
+      if (stopping_ || free_slots_.empty()) return;
       if (halving_ && !halving_->may_start(job)) continue;
-      const Node& node = node_of(job);
       const Store store(experiment_of(job).output);
-      if (store.record(node)) {
+      if (store.record(node_of(job))) {
         finished(job, 0, " by another process");
-      } else if (halving_ && halving_->pause_if_there(job)) {
-        continue;
-      } else if (taken(store.folder(node))) {
-        waits_for_others_ = true;
-        if (told_waiting_.insert(job).second) {
-          spdlog::info("{} is being run by another process{}; its result will be used", name_of(job),
-                       FolderLock::owner(store.folder(node)).text());
-        }
-      } else {
-        start(job, store);
+      } else if (!halving_ || !halving_->pause_if_there(job)) {
+        start_or_wait(job, store);
       }
+    }
+  }
+
+  // A part that cannot even be started, its folder being no folder or its disk full, is one that failed.
+  void start_or_wait(size_t job, const Store& store) {
+    const fs::path folder = store.folder(node_of(job));
+    try {
+      if (!taken(folder)) return start(job, store);
+      waits_for_others_ = true;
+      if (told_waiting_.insert(job).second) {
+        spdlog::info("{} is being run by another process{}; its result will be used", name_of(job),
+                     FolderLock::owner(folder).text());
+      }
+    } catch (const Error& error) {
+      note(node_of(job), store, error.what());
+      failed(job, error.what(), /*began=*/false);
     }
   }
 
@@ -275,12 +302,13 @@ class SideBySide {
     spdlog::info("{}", line);
   }
 
-  void failed(size_t job, const std::string& reason) {
+  void failed(size_t job, const std::string& reason, bool began = true) {
     queue_.end(job, JobState::failed, reason);
+    changed_ = true;
     worsen(ExitCode::run_failed);
     const Store store(experiment_of(job).output);
-    spdlog::error("{}{} failed: {} ({})", progress(), name_of(job), reason,
-                  (store.folder(node_of(job)) / "log.txt").string());
+    const std::string log = " (" + (store.folder(node_of(job)) / "log.txt").string() + ")";
+    spdlog::error("{}{} failed: {}{}", progress(), name_of(job), reason, began ? log : "");
     if (options_.run.fail_fast) stopping_ = true;
   }
 
@@ -303,8 +331,18 @@ class SideBySide {
     return "[" + std::to_string(ended) + " of " + std::to_string(queue_.size()) + "] ";
   }
 
+  // A table that cannot be written does not keep the others from being.
   void conclude(Point& point) {
     if (point.refused != ExitCode::done) return;
+    try {
+      write_results(point);
+    } catch (const std::exception& error) {
+      spdlog::error("{}: no tables: {}", point.folder.string(), error.what());
+      worsen(ExitCode::run_failed);
+    }
+  }
+
+  void write_results(Point& point) {
     std::map<std::string, std::string> failures;
     for (size_t i = 0; i < point.plan.nodes.size(); ++i) {
       const Job& job = queue_[point.jobs[i]];
@@ -344,6 +382,7 @@ class SideBySide {
   std::list<Running> running_;
   Clock::time_point looked_ = {};
   bool changed_ = true, waits_for_others_ = false, stopping_ = false, told_to_stop_ = false;
+  std::exception_ptr broken_;  // why nothing more was begun
   ExitCode worst_ = ExitCode::done;
 };
 

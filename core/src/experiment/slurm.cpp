@@ -201,7 +201,9 @@ class Submission {
     const fs::path list = folder_ / (label + ".txt"), script = folder_ / (label + ".sh");
     std::string lines;
     for (const auto& [point, part] : elements) {
-      lines += (point_folder(point) / "experiment.toml").string() + "\t" + part.string() + "\n";
+      const int64_t threads = points_[point].experiment.threads;  // 0: as many as the job has processors
+      lines += (point_folder(point) / "experiment.toml").string() + "\t" + part.string() + "\t" +
+               (threads > 0 ? std::to_string(threads) : "") + "\n";
     }
     write_file(list, lines);
     write_file(script, array_script(program_, list, folder_ / label));
@@ -293,7 +295,7 @@ ExitCode submit_to_slurm(const std::vector<config::Experiment>& experiments, con
 
 ExitCode collect(const config::Experiment& experiment, const plugin::Registry& registry) {
   const OpenData data = open_data(experiment, /*build=*/false);
-  const Plan plan = make_plan(experiment, data.content);
+  const Plan plan = recalled_plan(experiment, data, Recall::all_parts);
   const Store store(experiment.output);
   note_lost_jobs(plan, store);
   const auto failures = failures_of(plan, store);
@@ -302,12 +304,13 @@ ExitCode collect(const config::Experiment& experiment, const plugin::Registry& r
   const auto origin = read_json(folder / "provenance.json").value_or(nlohmann::json::object());
   std::cout << write_outcome(folder, experiment, registry, plan, data, failures, origin) << "\n";
   if (!failures.empty()) return ExitCode::run_failed;
-  return data.missing.empty() ? ExitCode::done : ExitCode::missing_data;
+  const bool unknown = std::ranges::any_of(plan.nodes, [](const Node& node) { return node.identity.empty(); });
+  return unknown ? ExitCode::missing_data : ExitCode::done;
 }
 
 std::string status_text(const config::Experiment& experiment) {
   const OpenData data = open_data(experiment, /*build=*/false);
-  const Plan plan = make_plan(experiment, data.content);
+  const Plan plan = recalled_plan(experiment, data, Recall::all_parts);
   const Store store(experiment.output);
   const auto lost = lost_jobs(plan, store);
   std::map<NodeState, size_t> counts;

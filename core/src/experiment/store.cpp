@@ -208,22 +208,24 @@ void Store::write_record(const Node& node, const nlohmann::json& record) const {
 }
 
 void Store::write_failure(const Node& node, const std::string& reason, ExitCode code) const {
-  experiment::write_failure(folder(node), {node.identity, node.label(), reason, code});
+  experiment::write_failure(folder(node), {node.identity, node.label(), reason, code, node.smoke});
 }
 
 void write_failure(const fs::path& folder, const Failure& failure) {
-  const nlohmann::json record = {{"identity", failure.identity},
-                                 {"label", failure.label},
-                                 {"reason", failure.reason},
-                                 {"exit code", static_cast<int>(failure.code)},
-                                 {"finished", utc_now()}};
+  nlohmann::json record = {{"identity", failure.identity},
+                           {"label", failure.label},
+                           {"reason", failure.reason},
+                           {"exit code", static_cast<int>(failure.code)},
+                           {"finished", utc_now()}};
+  if (failure.smoke) record["smoke"] = true;
   const auto replace = nlohmann::json::error_handler_t::replace;  // a reason may quote bytes of a file
   write_file(folder / failure_file, record.dump(2, ' ', false, replace) + "\n");
 }
 
 void Store::write_stopped(const Node& node, const std::string& reason) const {
-  const nlohmann::json record = {
+  nlohmann::json record = {
       {"identity", node.identity}, {"label", node.label()}, {"reason", reason}, {"finished", utc_now()}};
+  if (node.smoke) record["smoke"] = true;
   write_file(folder(node) / stopped_file, record.dump(2) + "\n");
 }
 

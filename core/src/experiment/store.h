@@ -84,6 +84,7 @@ std::optional<nlohmann::json> own_record(const std::filesystem::path& folder, co
 struct Failure {
   std::string identity, label, reason;
   ExitCode code = ExitCode::run_failed;
+  bool smoke = false;
 };
 void write_failure(const std::filesystem::path& folder, const Failure& failure);
 

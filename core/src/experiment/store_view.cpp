@@ -1,6 +1,7 @@
 #include "experiment/store_view.h"
 
 #include <ivory/error.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <set>
@@ -182,10 +183,26 @@ std::vector<std::string> faults_of(const StoredNode& node) {
   return faults;
 }
 
+namespace {
+
+// Where Slurm cannot be asked, whatever was once submitted.
+std::set<std::string> may_be_queued(const fs::path& store) {
+  try {
+    std::set<std::string> parts;
+    for (const auto& [part, jobs] : queued_parts(store)) parts.insert(part);
+    return parts;
+  } catch (const Error& error) {
+    spdlog::warn("what was submitted to Slurm is left alone: {}", error.what());
+    return noted_parts(store);
+  }
+}
+
+}  // namespace
+
 std::vector<Garbage> garbage_of(const fs::path& output, bool unfinished) {
   std::vector<Garbage> garbage;
   const auto planned = planned_nodes(output);
-  const auto queued = queued_parts(output / "store");
+  const auto queued = may_be_queued(output / "store");
   for (const auto& node : stored_nodes(output)) {
     if (node.state == "running" || in_use(node.folder)) continue;
     if (queued.contains(node.folder.filename().string())) continue;

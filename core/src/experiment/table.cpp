@@ -89,24 +89,6 @@ std::string stopped_early(const config::Experiment& experiment, const Plan& plan
   return "";
 }
 
-// Where at least two means of a column are measured; equal ones share their rank.
-void rank_cells(Table& table) {
-  for (size_t column = 0; column < table.columns.size(); ++column) {
-    std::vector<double> means;
-    for (const auto& row : table.cells) {
-      if (!row[column].trials.empty()) means.push_back(row[column].mean());
-    }
-    if (means.size() < 2) continue;
-    std::sort(means.rbegin(), means.rend());
-    const auto second = std::find_if(means.begin(), means.end(), [&](double mean) { return mean < means.front(); });
-    for (auto& row : table.cells) {
-      if (row[column].trials.empty()) continue;
-      const double mean = row[column].mean();
-      row[column].rank = mean == means.front() ? 1 : second != means.end() && mean == *second ? 2 : 0;
-    }
-  }
-}
-
 // Over the trials of one number, which share their splits, their decoder's first weights and the order of their data.
 std::optional<eval::PairedTest> test_against(const Cell& cell, const Cell& baseline) {
   std::vector<double> here, there;
@@ -138,6 +120,23 @@ void compare_rows(Table& table, const config::TableSpec& spec) {
 }
 
 }  // namespace
+
+void rank_cells(Table& table) {
+  for (size_t column = 0; column < table.columns.size(); ++column) {
+    std::vector<double> means;
+    for (const auto& row : table.cells) {
+      if (!row[column].trials.empty()) means.push_back(row[column].mean());
+    }
+    if (means.size() < 2) continue;
+    std::sort(means.rbegin(), means.rend());
+    const auto second = std::find_if(means.begin(), means.end(), [&](double mean) { return mean < means.front(); });
+    for (auto& row : table.cells) {
+      if (row[column].trials.empty()) continue;
+      const double mean = row[column].mean();
+      row[column].rank = mean == means.front() ? 1 : second != means.end() && mean == *second ? 2 : 0;
+    }
+  }
+}
 
 double Cell::mean() const {
   return std::accumulate(trials.begin(), trials.end(), 0.0) / static_cast<double>(trials.size());

@@ -46,6 +46,10 @@ Table empty_table(const config::Experiment& experiment);
 // From the records in the store; a node without a record leaves its cell empty with the reason.
 Table make_table(const config::Experiment& experiment, const Plan& plan, const Store& store);
 
+// Sets every cell's `rank` by the measured means of its column. Equal means have equal ranks; a column of one measured
+// cell has none.
+void rank_cells(Table& table);
+
 // "61.20 ± 3.40 (3)": percent, trials in brackets; "–" when empty. Of a compared cell also the mean difference and p:
 // "61.20 ± 3.40 (3), +4.10, p 0.012".
 std::string to_text(const Cell& cell, Unit unit = Unit::percent);

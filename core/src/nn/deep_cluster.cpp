@@ -97,13 +97,13 @@ torch::Tensor DeepClusterImpl::forward(const torch::Tensor& embeddings, int64_t 
   const auto ids = index.to(assignments.device(), torch::kLong);
   const auto targets = assignments.index_select(1, ids).to(torch::kLong);  // [heads, B]
   const auto heads = static_cast<int64_t>(centroids.size());
+  const auto assigned = mean_assigned(targets) * views;  // [heads]
   torch::Tensor loss;
   for (int64_t h = 0; h < heads; ++h) {
     const auto target = targets[h].repeat({views});                                   // [V·B]
     const auto logits = cosine_scores(embeddings, centroids[h]) / spec_.temperature;  // [V·B, K]
     const auto options = F::CrossEntropyFuncOptions().ignore_index(none).reduction(torch::kSum);
-    const auto assigned = target.ne(none).sum().clamp_min(1);
-    const auto term = F::cross_entropy(logits, target, options) / assigned;
+    const auto term = F::cross_entropy(logits, target, options) / assigned[h].to(logits.scalar_type());
     loss = loss.defined() ? loss + term : term;
   }
   const auto detached = embeddings.detach().chunk(views);
@@ -111,6 +111,17 @@ torch::Tensor DeepClusterImpl::forward(const torch::Tensor& embeddings, int64_t 
   last_embeddings_ = detached[0];
   if (is_training()) pending_.push_back({ids, {detached.begin(), detached.begin() + spec_.assignment_views}});
   return loss / static_cast<double>(heads);
+}
+
+// [heads, B] → [heads]: samples of a batch with an assignment, on average over the processes, whose gradients are
+// averaged: so every sample counts alike, whichever process has it.
+torch::Tensor DeepClusterImpl::mean_assigned(const torch::Tensor& targets) const {
+  auto count = targets.ne(none).sum(1).to(torch::kDouble);
+  if (is_training()) {
+    group_->all_reduce_sum(count);
+    count /= static_cast<double>(group_->world_size());
+  }
+  return torch::where(count.gt(0), count, 1.0);
 }
 
 torch::Tensor DeepClusterImpl::scores(const torch::Tensor& embeddings) const {

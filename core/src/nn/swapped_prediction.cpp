@@ -16,7 +16,7 @@ const Collective& one_process() {
 
 }  // namespace
 
-std::vector<Option> swapped_prediction_options(int64_t freeze_steps) {
+std::vector<Option> swapped_prediction_options() {
   return {
       {.name = "prototypes", .fallback = int64_t{3000}, .help = "Number of clusters H.", .minimum = 2, .source = "§4"},
       {.name = "temperature", .fallback = 0.1, .help = "Softmax temperature τ.", .minimum = 1e-3, .source = "Eq. 4"},
@@ -32,8 +32,10 @@ std::vector<Option> swapped_prediction_options(int64_t freeze_steps) {
        .maximum = 1000,
        .source = "Eq. 2"},
       {.name = "freeze_steps",
-       .fallback = freeze_steps,
-       .help = "The prototypes stay fixed for so many optimiser steps; -1: for the first epoch.",
+       .fallback = int64_t{-1},
+       .help =
+           "The prototypes stay fixed for so many optimiser steps; -1: for the first epoch (the 313 steps of SwAV's "
+           "recipes are one of ImageNet).",
        .minimum = -1,
        .unit = "steps"},
       {.name = "queue_length",
@@ -108,6 +110,10 @@ torch::Tensor SwappedPredictionImpl::forward(const torch::Tensor& embeddings, in
     pending_.emplace_back(detached.begin(), detached.begin() + spec_.assignment_views);
   }
   return swapped_prediction_loss(codes, per_view, spec_.temperature);
+}
+
+torch::Tensor SwappedPredictionImpl::scores(const torch::Tensor& embeddings) const {
+  return cosine_scores(embeddings, torch::nn::functional::normalize(prototypes->weight));
 }
 
 void SwappedPredictionImpl::before_training(const StageContext& stage) {

@@ -18,6 +18,9 @@ struct Observation {
   SampleKind kind = SampleKind::slice;
   Codes codes = Codes::other;  // how it gets them, hence which options it has
   bool larc = false;           // of the stage's optimiser
+  double weight_decay = 0;     // likewise
+  double crop_scale = 0;       // the least share of a slice that a view shows; of slices only
+  bool late = false;           // past half of the training
   double plateau = 0;          // Objective::plateau(): ln H, or 0
   int64_t prototypes = 0;      // Objective::prototype_count()
   int64_t batch_size = 0;      // samples of which prototype_perplexity is: of a micro-batch in one process
@@ -30,7 +33,9 @@ class Findings {
   std::vector<std::string> after_epoch(const Observation& seen);
 
  private:
-  std::map<std::string, int64_t> epochs_at_plateau_;  // by "objective/term"
+  void judge_losses(const Observation& seen, std::vector<std::string>& sentences);
+
+  std::map<std::string, int64_t> epochs_at_plateau_, epochs_above_;  // by "objective/term"
 };
 
 }  // namespace ivory::train

@@ -25,7 +25,10 @@ std::string describe(const std::string& what, const std::function<MappedReport()
 // A part that only some files hold.
 void load_part(torch::nn::Module& part, const NamedTensors& tensors, const std::string& prefix, double min_match,
                const std::string& what) {
-  if (below(prefix, tensors).empty()) return;
+  if (below(prefix, tensors).empty()) {
+    if (!state_of(part).empty()) spdlog::info("{}: the file has none, it begins fresh", what);
+    return;
+  }
   spdlog::info("{}: {}", what, describe(what, [&] { return load_mapped(part, tensors, min_match, prefix); }));
 }
 
@@ -51,10 +54,11 @@ LoadedWeights load_weights(Model& model, const fs::path& file, const std::string
       describe(from + " into f_intra", [&] { return slices = load_mapped(*model.intra, tensors, min_match); });
   spdlog::info("{} into f_intra: {}", from, summary);
   weights.prefix = slices.mapping.prefix;
-  if (!prefix.ends_with(own_prefix)) return weights;
-  const std::string outer = prefix.substr(0, prefix.size() - own_prefix.size());
-  load_part(*model.projection, tensors, outer + "projection.", min_match, from + " into the projection");
-  if (model.has_inter()) load_part(*model.inter, tensors, outer + "inter.", min_match, from + " into f_inter");
+  const bool own = prefix.ends_with(own_prefix);  // else a slice backbone alone, whatever lies beside it
+  const std::string outer = own ? prefix.substr(0, prefix.size() - own_prefix.size()) : "";
+  const NamedTensors beside = own ? tensors : NamedTensors();
+  load_part(*model.projection, beside, outer + "projection.", min_match, from + " into the projection");
+  if (model.has_inter()) load_part(*model.inter, beside, outer + "inter.", min_match, from + " into f_inter");
   return weights;
 }
 
@@ -63,12 +67,14 @@ void load_task_parts(Task& task, const Model& model, const LoadedWeights& weight
   for (const auto& part : task.named_modules("", /*include_self=*/false)) {
     if (part.value() == model.intra) slices = part.key() + ".";
   }
-  if (slices.empty() || !weights.prefix.ends_with(slices)) return;
-  const std::string outer = weights.prefix.substr(0, weights.prefix.size() - slices.size());
+  if (slices.empty()) return;
+  const bool alike = weights.prefix.ends_with(slices);
+  const std::string outer = alike ? weights.prefix.substr(0, weights.prefix.size() - slices.size()) : "";
+  const NamedTensors beside = alike ? weights.tensors : NamedTensors();
   for (const auto& part : task.named_children()) {
     const std::string name = part.key() + ".";
     if (slices.starts_with(name)) continue;
-    load_part(*part.value(), weights.tensors, outer + name, /*min_match=*/0, weights.from + " into " + part.key());
+    load_part(*part.value(), beside, outer + name, /*min_match=*/0, weights.from + " into " + part.key());
   }
 }
 

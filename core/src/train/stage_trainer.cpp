@@ -52,6 +52,12 @@ struct Part {
   std::set<std::string> diagnostics;  // likewise
 };
 
+double least_scale(const SliceViewSpec& views) {
+  double least = 1;
+  for (const CropSpec& crop : views.crops) least = std::min(least, crop.scale_min);
+  return least;
+}
+
 // Part `index` of `count` along the batch dimension.
 Batch micro_batch(const Batch& batch, int64_t index, int64_t count) {
   if (count == 1) return batch;
@@ -105,6 +111,7 @@ class Stage : public Trainee {
   NamedTensors extra_state() const override;
   NamedTensors parameters() const override;
   int64_t steps_per_epoch() const override;
+  int64_t total_steps() const;
   int64_t images_per_step() const override;
 
   void seek(int64_t step) override {
@@ -238,11 +245,10 @@ void Stage::add_source(SampleKind kind) {
 
 void Stage::fill(Part& part) {
   const SampleKind kind = part.objective->kind();
-  const config::TrainSpec& train = spec_.train;
   part.context = {.samples = data_->samples(kind),
                   .batch_size = batch_size(kind),
                   .steps_per_epoch = steps_per_epoch(),
-                  .total_steps = train.steps > 0 ? train.steps : train.epochs * steps_per_epoch(),
+                  .total_steps = total_steps(),
                   .seed = node_.seed,
                   .device = node_.device,
                   .group = &node_.processes(),
@@ -304,6 +310,10 @@ NamedTensors Stage::parameters() const {
   return trained;
 }
 
+int64_t Stage::total_steps() const {
+  return spec_.train.steps > 0 ? spec_.train.steps : spec_.train.epochs * steps_per_epoch();
+}
+
 int64_t Stage::steps_per_epoch() const {
   int64_t steps = 1;
   for (const Source& known : sources_) steps = std::max(steps, known.loader->batches());
@@ -350,6 +360,9 @@ EpochEnd Stage::after_epoch(const Position& at, const std::map<std::string, doub
                      .kind = part.objective->kind(),
                      .codes = part.codes,
                      .larc = spec_.train.optimiser.larc,
+                     .weight_decay = spec_.train.optimiser.weight_decay,
+                     .crop_scale = least_scale(spec_.slice_views),
+                     .late = 2 * at.step > total_steps(),
                      .plateau = part.objective->plateau(),
                      .prototypes = part.objective->prototype_count(),
                      .batch_size = part.context.batch_size / node_.processes().world_size() / spec_.train.accumulate,

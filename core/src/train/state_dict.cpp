@@ -1,6 +1,7 @@
 // Tensors by name: out of a module, and into one.
 #include <ivory/error.h>
 
+#include <algorithm>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -26,12 +27,21 @@ torch::Tensor fit(const torch::Tensor& source, const torch::Tensor& target) {
   return grey ? source.sum(1, /*keepdim=*/true) : source;
 }
 
+// Without running statistics a network in evaluation normalises by what it began with.
+std::string lost_statistics(const std::vector<std::string>& missing) {
+  const auto count =
+      std::ranges::count_if(missing, [](const std::string& name) { return name.ends_with("running_mean"); });
+  if (count == 0) return "";
+  return c10::str("; ", count, " batch normalisations keep the running statistics of a fresh network: before it is ",
+                  "trained its features mean nothing");
+}
+
 }  // namespace
 
 std::string LoadReport::summary() const {
   return c10::str(matched.size(), " tensors matched, ", percent(share), " of the parameters",
                   example("missing", missing), example("unexpected", unexpected),
-                  example("of another shape", mismatched));
+                  example("of another shape", mismatched), lost_statistics(missing));
 }
 
 LoadReport load_into(torch::nn::Module& module, const NamedTensors& tensors, double min_share) {

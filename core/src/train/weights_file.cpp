@@ -71,7 +71,11 @@ NamedTensors below(const std::string& prefix, const NamedTensors& tensors) {
   return inner;
 }
 
-NameMapping find_prefix(const torch::nn::Module& module, const NamedTensors& tensors) {
+namespace {
+
+// Of every prefix what is found below it. By name alone where no shape fits, so that a report can say which do not.
+std::unordered_map<std::string, Score> score_prefixes(const torch::nn::Module& module, const NamedTensors& tensors,
+                                                      bool by_name_alone) {
   std::unordered_map<std::string, torch::Tensor> targets;
   for (const auto& [name, tensor] : state_of(module)) targets.emplace(name, tensor);
   std::unordered_map<std::string, Score> scores;
@@ -79,7 +83,7 @@ NameMapping find_prefix(const torch::nn::Module& module, const NamedTensors& ten
     const std::string& name = tensors[i].first;
     for (size_t start = 0; start < name.size();) {
       const auto target = targets.find(name.substr(start));
-      if (target != targets.end() && fits(tensors[i].second, target->second)) {
+      if (target != targets.end() && (by_name_alone || fits(tensors[i].second, target->second))) {
         Score& score = scores.try_emplace(name.substr(0, start), Score{.first = i}).first->second;
         score.elements += target->second.numel();
         ++score.tensors;
@@ -88,6 +92,14 @@ NameMapping find_prefix(const torch::nn::Module& module, const NamedTensors& ten
       start = dot == std::string::npos ? name.size() : dot + 1;
     }
   }
+  return scores;
+}
+
+}  // namespace
+
+NameMapping find_prefix(const torch::nn::Module& module, const NamedTensors& tensors) {
+  auto scores = score_prefixes(module, tensors, /*by_name_alone=*/false);
+  if (scores.empty()) scores = score_prefixes(module, tensors, /*by_name_alone=*/true);
   const std::pair<const std::string, Score>* best = nullptr;
   for (const auto& one : scores) {
     const auto rank = [](const Score& score) { return std::tuple(-score.elements, -score.tensors, score.first); };

@@ -2,8 +2,11 @@
 #include <ivory/error.h>
 
 #include <boost/program_options.hpp>
+#include <functional>
 #include <iostream>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "config/experiment.h"
 #include "config/node.h"
@@ -12,6 +15,7 @@
 #include "experiment/guarded.h"
 #include "experiment/job_end.h"
 #include "experiment/log.h"
+#include "experiment/prepare.h"
 #include "experiment/run.h"
 #include "experiment/run_report.h"
 #include "experiment/shell.h"
@@ -129,40 +133,84 @@ std::optional<Request> parse(int argc, char** argv) {
   return request;
 }
 
+using ivory::experiment::by_file;
 using ivory::experiment::Processes;
 
-// One point of a sweep that is wrong does not keep the others from running, unless other processes are waiting at it.
-ExitCode run_one(const ivory::config::Experiment& experiment, const ivory::plugin::Registry& registry,
-                 const Request& request, const Processes& processes, bool others) {
+std::string name_of(const ivory::config::Experiment& experiment) {
+  return experiment.sweep_point.empty() ? experiment.name : experiment.sweep_point;
+}
+
+// What is wrong with one point or file does not keep the others from running.
+ExitCode told(const ivory::config::Experiment& experiment, bool others, const std::function<ExitCode()>& run) {
   try {
-    return ivory::experiment::run(experiment, registry, request.command, processes, request.jobs.run);
+    return run();
   } catch (const ivory::train::Interrupted&) {
     throw;
   } catch (const ivory::Error& error) {
-    if (!others || processes.group) throw;
-    std::cerr << experiment.sweep_point << ": " << error.what() << "\n";
+    if (!others) throw;
+    std::cerr << name_of(experiment) << ": " << error.what() << "\n";
     return error.code();
   }
 }
 
-// The experiments of each file: the points of its sweep, or one.
-std::vector<std::vector<ivory::config::Experiment>> by_file(const std::vector<ivory::config::Experiment>& experiments) {
-  std::vector<std::vector<ivory::config::Experiment>> files;
-  for (const auto& one : experiments) {
-    if (files.empty() || files.back().front().file != one.file) files.emplace_back();
-    files.back().push_back(one);
+// What is wrong with a point is told before any of them runs. For every point how it is to end: done, where it can run.
+std::vector<ExitCode> check_points(const std::vector<ivory::config::Experiment>& points,
+                                   const ivory::plugin::Registry& registry, const Request& request) {
+  std::vector<ExitCode> codes(points.size(), ExitCode::done);
+  if (points.size() < 2) return codes;
+  ivory::train::install_signal_handlers();  // a cache may have to be built
+  std::set<std::string> checked;
+  for (size_t i = 0; i < points.size(); ++i) {
+    try {
+      if (ivory::train::stop_requested()) throw ivory::train::Interrupted("interrupted before anything ran");
+      codes[i] = told(points[i], /*others=*/true, [&] {
+        ivory::experiment::check_point(points[i], registry, checked);
+        return ExitCode::done;
+      });
+    } catch (const ivory::train::Interrupted& stop) {
+      throw ivory::train::Interrupted(stop.what() + ("\nTo continue: " + request.command));
+    }
   }
-  return files;
+  return codes;
+}
+
+// In this process, or these; one point after the other. Where several processes wait for each other, what is wrong ends
+// all of them.
+ExitCode run_in_turn(const std::vector<ivory::config::Experiment>& experiments, const ivory::plugin::Registry& registry,
+                     const Request& request, const Processes& processes) {
+  std::vector<ivory::experiment::FolderLock> locks;
+  if (!processes.group || processes.group->rank() == 0) {
+    locks = ivory::experiment::hold_folders(experiments, /*sweeps_only=*/true);
+  }
+  const bool others = experiments.size() > 1 && !processes.group;
+  ExitCode worst = ExitCode::done;
+  for (const auto& points : by_file(experiments)) {
+    auto codes = processes.group ? std::vector(points.size(), ExitCode::done) : check_points(points, registry, request);
+    for (size_t i = 0; i < points.size(); ++i) {
+      if (codes[i] == ExitCode::done) {
+        codes[i] = told(points[i], others, [&] {
+          return ivory::experiment::run(points[i], registry, request.command, processes, request.jobs.run);
+        });
+      }
+      if (codes[i] != ExitCode::done && worst != ExitCode::run_failed) worst = codes[i];
+      if (codes[i] != ExitCode::done && request.jobs.run.fail_fast) return worst;
+    }
+  }
+  return worst;
 }
 
 // The experiments of one file together, side by side.
 ExitCode run_jobs(const std::vector<ivory::config::Experiment>& experiments, const ivory::plugin::Registry& registry,
                   const Request& request) {
+  const auto locks = ivory::experiment::hold_folders(experiments, /*sweeps_only=*/false);
   auto jobs = request.jobs;
   jobs.jobs = std::max<int64_t>(1, jobs.jobs);  // of a sweep with halving and without --jobs
+  const auto files = by_file(experiments);
   ExitCode worst = ExitCode::done;
-  for (const auto& points : by_file(experiments)) {
-    const ExitCode code = ivory::experiment::run_side_by_side(points, registry, request.command, jobs);
+  for (const auto& points : files) {
+    const ExitCode code = told(points.front(), files.size() > 1, [&] {
+      return ivory::experiment::run_side_by_side(points, registry, request.command, jobs);
+    });
     if (code != ExitCode::done && worst != ExitCode::run_failed) worst = code;
     if (code != ExitCode::done && jobs.run.fail_fast) break;
   }
@@ -195,23 +243,25 @@ int run_child(const Request& request) {
   }
 }
 
-void write_sweeps(const std::vector<ivory::config::Experiment>& experiments) {
-  for (const auto& points : by_file(experiments)) ivory::experiment::write_sweep(points);
-}
-
 void write_sweep_reports(const std::vector<ivory::config::Experiment>& experiments, ivory::plugin::Registry& registry) {
   for (const auto& points : by_file(experiments)) ivory::experiment::write_sweep_report(points, registry);
 }
 
-// --status, --collect.
+// --status, --collect. One point that cannot be told of does not keep the others from being.
 ExitCode look(const std::vector<ivory::config::Experiment>& experiments, ivory::plugin::Registry& registry,
               const Request& request) {
   ExitCode worst = ExitCode::done;
-  for (const auto& experiment : experiments) {
-    if (request.status) std::cout << ivory::experiment::status_text(experiment);
-    if (!request.collect) continue;
-    const ExitCode code = ivory::experiment::collect(experiment, registry);
+  const auto worsen = [&](ExitCode code) {
     if (code != ExitCode::done && worst != ExitCode::run_failed) worst = code;
+  };
+  for (const auto& experiment : experiments) {
+    try {
+      if (request.status) std::cout << ivory::experiment::status_text(experiment);
+      if (request.collect) worsen(ivory::experiment::collect(experiment, registry));
+    } catch (const ivory::Error& error) {
+      std::cerr << error.what() << "\n";
+      worsen(error.code());
+    }
   }
   if (request.collect) write_sweep_reports(experiments, registry);
   return worst;
@@ -220,12 +270,16 @@ ExitCode look(const std::vector<ivory::config::Experiment>& experiments, ivory::
 ExitCode run_all(const std::vector<ivory::config::Experiment>& experiments, const ivory::plugin::Registry& registry,
                  const Request& request, const std::optional<ivory::train::Launch>& launch) {
   if (request.slurm) {
+    const auto locks = ivory::experiment::hold_folders(experiments, /*sweeps_only=*/false);
     return ivory::experiment::submit_to_slurm(experiments, registry, request.command, request.slurm_options);
   }
   if (launch) ivory::experiment::choose_device("auto", launch->local_rank);  // before NCCL is looked for
   const auto group = launch ? ivory::train::join(*launch) : nullptr;
   const bool halving = std::ranges::any_of(experiments, [](const auto& one) { return one.halving.has_value(); });
   if (request.jobs.jobs > 0 || halving) {
+    IVORY_CHECK(!halving || request.jobs.run.retry != ivory::experiment::Retry::only,
+                "run-experiment: --retry-failed leaves out what sweep.halving compares a trial with; without it, what "
+                "failed is run again, and what is done or was stopped early is not");
     IVORY_CHECK(!group, "run-experiment: --jobs (and sweep.halving) and ", group->world_size(),
                 " joined processes exclude each other");
     return run_jobs(experiments, registry, request);
@@ -233,13 +287,17 @@ ExitCode run_all(const std::vector<ivory::config::Experiment>& experiments, cons
   IVORY_CHECK(!group || !request.jobs.run.fail_fast, "run-experiment: --fail-fast is for a run in one process");
   const Processes processes{.group = group.get(), .local_rank = launch ? launch->local_rank : 0};
   if (group && group->rank() > 0) ivory::experiment::open_console_log(group->rank());
-  ExitCode worst = ExitCode::done;
+  return run_in_turn(experiments, registry, request, processes);
+}
+
+void check_folders(const std::vector<ivory::config::Experiment>& experiments) {
+  std::map<std::filesystem::path, std::string> owners;
   for (const auto& experiment : experiments) {
-    const ExitCode code = run_one(experiment, registry, request, processes, experiments.size() > 1);
-    if (code != ExitCode::done && worst != ExitCode::run_failed) worst = code;
-    if (code != ExitCode::done && request.jobs.run.fail_fast) break;
+    const auto folder = ivory::experiment::run_folder(experiment);
+    const auto [owner, fresh] = owners.try_emplace(folder, experiment.file);
+    IVORY_CHECK(fresh, "run-experiment: the results of ", experiment.file, " and of ", owner->second,
+                " would both lie in ", folder.string(), ": give one of them another experiment.name");
   }
-  return worst;
 }
 
 ExitCode run(const Request& request) {
@@ -253,6 +311,7 @@ ExitCode run(const Request& request) {
       experiments.push_back(std::move(experiment));
     }
   }
+  check_folders(experiments);
   if (request.status || request.collect) return look(experiments, registry, request);
   if (request.dry_run) {
     std::cout << ivory::experiment::describe_plans(experiments, registry);
@@ -261,7 +320,6 @@ ExitCode run(const Request& request) {
   // Started by torchrun, srun or mpirun: one of several processes.
   const auto launch = ivory::train::launch_of([](const char* name) { return std::getenv(name); });
   if (launch && launch->rank > 0) return run_all(experiments, registry, request, launch);
-  write_sweeps(experiments);
   try {
     const ExitCode code = run_all(experiments, registry, request, launch);
     if (!request.slurm) write_sweep_reports(experiments, registry);

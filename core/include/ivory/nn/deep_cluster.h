@@ -32,7 +32,8 @@ class DeepClusterImpl : public torch::nn::Module {
   // samples: of the whole data set; 0 stands for "not known yet". Throws when a head has more clusters than that.
   DeepClusterImpl(const DeepClusterSpec& spec, int64_t samples);
   // Unit embeddings [V·B, width], view by view, of the samples `index` [B] → the loss: cross-entropy of every view's
-  // scores / τ against the sample's cluster, mean over heads. Samples without a cluster are left out; 0 when none has.
+  // scores / τ against the sample's cluster, mean over heads. Samples without a cluster are left out, and the
+  // mean is over those of all processes that have one; 0 when none has.
   torch::Tensor forward(const torch::Tensor& embeddings, int64_t views, const torch::Tensor& index);
   // Cosine to the first head's centroids: [N, width] → [N, clusters].
   torch::Tensor scores(const torch::Tensor& embeddings) const;
@@ -61,6 +62,7 @@ class DeepClusterImpl : public torch::nn::Module {
     std::vector<torch::Tensor> embeddings;  // per assignment view [B, width]
   };
   void check_clusters(int64_t samples) const;
+  torch::Tensor mean_assigned(const torch::Tensor& targets) const;
   void make_bank(int64_t samples);
   void fill_bank(const StageContext& stage, const Embed& embed);
   void write(const torch::Tensor& index, const std::vector<torch::Tensor>& embeddings);

@@ -16,14 +16,14 @@ struct SwappedPredictionSpec {
   double temperature = 0.1;      // τ
   double epsilon = 0.05;         // ε
   int64_t iterations = 3;        // of Sinkhorn–Knopp
-  int64_t freeze_steps = 313;    // optimiser steps with fixed prototypes; -1: the first epoch's
+  int64_t freeze_steps = -1;     // optimiser steps with fixed prototypes; -1: the first epoch's
   int64_t queue_length = 0;      // embeddings per assignment view; 0: no queue
   int64_t queue_start = 0;       // epoch from which on embeddings enter the queue
   int64_t assignment_views = 2;  // the first views are coded
 };
 
 // Declared options of the spec, all but the width and the number of assignment views, and their values.
-std::vector<Option> swapped_prediction_options(int64_t freeze_steps);
+std::vector<Option> swapped_prediction_options();
 SwappedPredictionSpec swapped_prediction_spec(const Options& options, int64_t width, int64_t assignment_views);
 
 class SwappedPredictionImpl : public torch::nn::Module {
@@ -32,6 +32,8 @@ class SwappedPredictionImpl : public torch::nn::Module {
   SwappedPredictionImpl(const SwappedPredictionSpec& spec, int64_t samples, int64_t batch_size);
   // Unit embeddings [V·B, width], view by view → the loss. Also the last codes and embeddings for diagnostics().
   torch::Tensor forward(const torch::Tensor& embeddings, int64_t views);
+  // Unit embeddings [N, width] → cosines with the prototypes [N, H]: these are of unit length before a step, not after.
+  torch::Tensor scores(const torch::Tensor& embeddings) const;
 
   // The hooks of ivory::Objective.
   void before_training(const StageContext& stage);  // checks the queue
