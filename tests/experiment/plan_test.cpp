@@ -10,9 +10,9 @@
 
 namespace {
 
+using ivory::experiment::hashed_settings;
 using ivory::experiment::make_plan;
 using ivory::experiment::Plan;
-using ivory::experiment::settings_of;
 using ivory::test::small_experiment;
 
 const std::map<std::string, std::string> content = {{"scans", "abc"}};
@@ -54,7 +54,7 @@ TEST(Plan, TrialsDifferAndAreReproducible) {
 TEST(Plan, SettingsAreAllButTheContentOfTheData) {
   auto experiment = small_experiment();
   const auto of = [&](const std::map<std::string, std::string>& data) {
-    return settings_of(make_plan(experiment, data), experiment);
+    return hashed_settings(make_plan(experiment, data), experiment);
   };
   const auto before = of(content);
   EXPECT_EQ(of({}), before) << "known without the data";
@@ -73,7 +73,7 @@ TEST(Plan, SettingsHaveLabelsByTheirNamesWhereverTheDataAre) {
   here.tasks[0].classes = {{.name = "one", .labels = {1}, .written_names = {"atrium"}}};
   elsewhere.tasks[0].classes = {{.name = "one", .labels = {}, .label_names = {"atrium"}, .written_names = {"atrium"}}};
   other.tasks[0].classes = {{.name = "one", .labels = {}, .label_names = {"aorta"}, .written_names = {"aorta"}}};
-  const auto of = [](const auto& experiment) { return settings_of(make_plan(experiment, {}), experiment); };
+  const auto of = [](const auto& experiment) { return hashed_settings(make_plan(experiment, {}), experiment); };
   EXPECT_EQ(of(elsewhere), of(here));
   EXPECT_NE(of(other), of(here));
 }
@@ -84,7 +84,7 @@ TEST(Plan, SettingsHaveWeightsByTheirContent) {
   experiment.model.weights = file;
   const auto with = [&](const char* text) {
     std::ofstream(file) << text;
-    return settings_of(make_plan(experiment, {}), experiment);
+    return hashed_settings(make_plan(experiment, {}), experiment);
   };
   const auto first = with("one"), second = with("another");
   EXPECT_NE(first[0], second[0]);

@@ -78,10 +78,13 @@ TEST_F(SideBySideRun, ACrashIsToldAndLeavesTheOthers) {
 // groups; empty where it lets nobody make one.
 std::string limited_group() {
   const std::string name = "ivory-test-" + std::to_string(getpid());
-  for (const auto& [folder, file] : {std::pair<std::string, const char*>{"/sys/fs/cgroup/", "memory.max"},
-                                     {"/sys/fs/cgroup/memory/", "memory.limit_in_bytes"}}) {
+  const std::string no_swap = "test $(wc -l < /proc/swaps) -le 1 || echo ";
+  for (const auto& [folder, file, swap] :
+       {std::tuple<std::string, const char*, const char*>{"/sys/fs/cgroup/", "memory.max", "0 > memory.swap.max"},
+        {"/sys/fs/cgroup/memory/", "memory.limit_in_bytes", "1500M > memory.memsw.limit_in_bytes"}}) {
     const std::string group = folder + name, mounted = "test -e " + folder + "cgroup.procs && ";
-    const std::string make = mounted + "mkdir " + group + " && echo 1500M > " + group + "/" + file;
+    const std::string make =
+        mounted + "mkdir " + group + " && cd " + group + " && echo 1500M > " + file + " && { " + no_swap + swap + "; }";
     if (ivory::test::answer_of("{ " + make + "; } 2> /dev/null").code == 0) return group;
     ivory::test::answer_of("rmdir " + group + " 2> /dev/null");
   }
@@ -108,9 +111,11 @@ TEST_F(SideBySideRun, FailFastBeginsNothingMore) {
               ContainsRegex("failed: killed(: out of memory| by SIGKILL, by somebody or for lack of memory)"));
   EXPECT_EQ(with("done.json").size(), 0u) << jobs.text;
   const fs::path other = folder_.path() / "other.toml";
-  fs::copy_file(file_, other);
-  const std::string text = run("--jobs 1 --fail-fast " + other.string()).text;
-  EXPECT_EQ(text.find("side by side"), text.rfind("side by side")) << "of two files the second is not begun: " << text;
+  std::string text = read(file_);
+  std::ofstream(other) << text.replace(text.find("\"tiny\""), 6, "\"other\"");
+  const Answer two = run("--jobs 1 --fail-fast " + other.string());
+  EXPECT_EQ(two.code, 1) << two.text;
+  EXPECT_THAT(two.text, AllOf(HasSubstr("tiny: 4 parts"), Not(HasSubstr("other: 4 parts")))) << "it is not begun";
 }
 
 TEST_F(SideBySideRun, FailFastLetsWhatRunsSave) {
@@ -140,6 +145,30 @@ TEST_F(SideBySideRun, APartThatCannotBeStartedFailsAlone) {
   EXPECT_THAT(answer.text, ContainsRegex("\n\\[ivory\\] 1 parts were not run")) << "the task of that point";
   EXPECT_EQ(with("done.json").size(), 2u) << "the other point ran to its table";
   EXPECT_THAT(answer.text, HasSubstr("Report: "));
+}
+
+TEST_F(SideBySideRun, ResultsThatWouldLieInOnePlaceAreRefused) {
+  write("[sweep]\nparameters = { \"stage.slices.steps\" = [1, 1] }\n");
+  const Answer twins = run("");
+  EXPECT_EQ(twins.code, 2);
+  EXPECT_THAT(twins.text, HasSubstr("is named twice, or its sweep has two trials that are alike: "));
+  write("");
+  const fs::path other = folder_.path() / "other.toml";
+  fs::copy_file(file_, other);
+  const Answer two = run(other.string());
+  EXPECT_EQ(two.code, 2);
+  EXPECT_THAT(two.text,
+              ContainsRegex("the results of .*other.toml and of .*tiny.toml would both lie in .*/runs/tiny: "));
+  EXPECT_FALSE(fs::exists(output_));
+}
+
+TEST_F(SideBySideRun, ATrialThatSetsNothingIsATrial) {
+  write("[sweep]\nmode = \"list\"\ntrials = [{ \"stage.slices.steps\" = 2 }, {}]\n");
+  for (const char* options : {"", "--jobs 2"}) {
+    const Answer answer = run(options);
+    EXPECT_EQ(answer.code, 0) << answer.text;
+  }
+  EXPECT_EQ(with("done.json").size(), 4u);
 }
 
 TEST_F(SideBySideRun, ASweepHasOneDriverHoweverItIsStarted) {

@@ -86,9 +86,10 @@ TEST_F(SlurmRun, TablesAreCollectedWhereTheDataAreNotSeen) {
   EXPECT_EQ(read(output_ / "tiny" / "table.json"), table);
   const Answer other = elsewhere("--collect --set task.organ.epochs=2");
   EXPECT_EQ(other.code, 3) << other.text;
-  EXPECT_THAT(other.text,
-              HasSubstr("these parts had other settings when they were planned, so that what is done of them "
-                        "cannot be known here: task organ, from slices, trial 1\n"));
+  EXPECT_THAT(
+      other.text,
+      HasSubstr("these parts had other settings, data or inputs when they were planned, so that what is done of them "
+                "cannot be known here: task organ, from slices, trial 1\n"));
   EXPECT_EQ(read(output_ / "tiny" / "table.json"), table) << "a good table is not replaced by an empty one";
   EXPECT_THAT(elsewhere("--dry-run").text, HasSubstr("2 of 2 parts done"));
 }

@@ -1,7 +1,7 @@
 """Launchers themselves start run-experiment: two processes train together and end with a table. By the wheel's torchrun,
 which starts both anew when one dies at its beginning, and by Open MPI's mpirun where it is installed.
 
-usage: launchers.py RUN_EXPERIMENT
+usage: launchers.py BUILD
 """
 import json
 import os
@@ -18,37 +18,7 @@ os.environ.pop("LD_LIBRARY_PATH", None)  # the stand-ins are for Python alone
 
 from torch.distributed import run  # noqa: E402
 
-EXPERIMENT = """
-[experiment]
-name = "together"
-threads = 1
-[data.scans]
-layout = "phantom"
-phantom = { volumes = 4, size = [8, 24, 24], labels = [1], seed = 1 }
-[model]
-slice_backbone = { name = "resnet", depth = 18 }
-[[stage]]
-name = "slices"
-data = ["scans"]
-objectives = [{ name = "swav", prototypes = 4, head_width = 16, embedding_width = 8 }]
-steps = 2
-batch_size = 8
-[stage.views.slice]
-crops = [{ count = 2, size = 32 }]
-[[task]]
-name = "organ"
-plugin = { name = "segmentation", decoder_channels = [16, 8, 8, 4, 4] }
-from = ["slices"]
-data = "scans"
-classes = [{ name = "organ", labels = [1] }]
-size = 32
-epochs = 1
-batch_size = 8
-[table]
-caption = "Together"
-rows = [{ label = "Pre-trained", from = "slices" }]
-columns = [{ label = "IoU", task = "organ" }]
-"""
+EXPERIMENT = (Path(__file__).parent.parent / "support" / "crashing.toml").read_text()
 
 
 def check(condition, message):
@@ -86,14 +56,15 @@ def by_mpirun(command):
 def main():
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        (folder / "together.toml").write_text(EXPERIMENT)
+        build = Path(sys.argv[1]).absolute()
+        (folder / "tiny.toml").write_text(EXPERIMENT.replace("PLUGINS", f"{build}/lib/test_plugins"))
         os.environ["IVORY_CACHE"] = str(folder / "caches")
-        command = [sys.argv[1], str(folder / "together.toml"), "--output"]
+        command = [f"{build}/bin/run-experiment", str(folder / "tiny.toml"), "--output"]
         by_torchrun(folder, [*command, str(folder / "torchrun")])  # ends this program where it fails in the end
-        check_run(folder / "torchrun" / "together")
+        check_run(folder / "torchrun" / "tiny")
         if shutil.which("mpirun"):
             by_mpirun([*command, str(folder / "mpirun")])
-            check_run(folder / "mpirun" / "together")
+            check_run(folder / "mpirun" / "tiny")
 
 
 if __name__ == "__main__":

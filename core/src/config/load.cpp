@@ -44,6 +44,8 @@ Experiment read_point(Node document, const Sweep& sweep, const SweepPoint& point
   Experiment experiment;
   experiment.file = file;
   experiment.sweep_point = described(point);
+  if (experiment.sweep_point.empty() && sweep.points.size() > 1)
+    experiment.sweep_point = "nothing changed";  // trial {}
   Section root(document, document.place, "", scope.diagnostics);
   read_experiment(root, experiment, scope);
   experiment.data = read_data(root);

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "experiment/parameter_table.h"
 #include "experiment/summary.h"
@@ -15,38 +14,67 @@ namespace {
 
 // <run>/nodes/stage-slices → ../../store/stage-slices-…: what this experiment is made of.
 void link_nodes(const fs::path& folder, const Plan& plan, const Store& store) {
-  fs::remove_all(folder / "nodes");
+  std::error_code race;  // another process collects the same at this moment
+  fs::remove_all(folder / "nodes", race);
   fs::create_directories(folder / "nodes");
   for (const auto& node : plan.nodes) {
     if (node.identity.empty() || !fs::exists(store.folder(node))) continue;
     std::string name = (node.kind == NodeKind::stage ? "stage-" : "task-") + node.name;
     if (node.kind == NodeKind::task) name += "-" + node.from + "-" + std::to_string(node.trial + 1);
-    fs::create_directory_symlink(fs::relative(store.folder(node), folder / "nodes"), folder / "nodes" / name);
+    fs::create_directory_symlink(fs::relative(store.folder(node), folder / "nodes"), folder / "nodes" / name, race);
   }
+}
+
+nlohmann::json planned_before(const fs::path& folder) {
+  auto listed = read_json(folder / plan_file).value_or(nlohmann::json::array());
+  return listed.is_array() ? listed : nlohmann::json::array();
+}
+
+bool lacks_data(const Node& node) {
+  return std::ranges::any_of(node.content, [](const std::string& content) { return content.empty(); });
+}
+
+// Whether what is here of a planned part's data, and what it begins from, are what they were.
+bool fits(const nlohmann::json& planned, const Node& node, const Plan& plan) {
+  const auto content = planned.value("content", std::vector<std::string>());
+  const auto inputs = planned.value("inputs", std::vector<std::string>());
+  if (content.size() != node.content.size() || inputs.size() != node.inputs.size()) return false;
+  for (size_t i = 0; i < content.size(); ++i) {
+    if (!node.content[i].empty() && node.content[i] != content[i]) return false;
+  }
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (plan.nodes[node.inputs[i]].identity != inputs[i]) return false;
+  }
+  return true;
 }
 
 }  // namespace
 
 void write_plan(const fs::path& folder, const config::Experiment& experiment, const Plan& plan) {
   nlohmann::json nodes = nlohmann::json::array();
-  std::set<std::string> without_data;  // labels
-  const auto settings = settings_of(plan, experiment);
+  std::map<std::string, std::string> without_data;  // label → settings
+  const auto settings = hashed_settings(plan, experiment);
   for (size_t i = 0; i < plan.nodes.size(); ++i) {
     const Node& node = plan.nodes[i];
     if (node.identity.empty()) {
-      without_data.insert(node.label());
+      without_data[node.label()] = settings[i];
       continue;
     }
     nodes.push_back({{"folder", node.folder_name()},
                      {"label", node.label()},
                      {"identity", node.identity},
-                     {"settings", settings[i]}});
+                     {"settings", settings[i]},
+                     {"content", node.content},
+                     {"inputs", nlohmann::json::array()}});
+    for (const size_t input : node.inputs) nodes.back()["inputs"].push_back(plan.nodes[input].identity);
     if (node.smoke) nodes.back()["smoke"] = true;
   }
-  const auto before = read_json(folder / plan_file);
-  for (auto node : before && before->is_array() ? *before : nlohmann::json::array()) {
-    if (!without_data.contains(node.value("label", ""))) continue;
+  for (auto node : planned_before(folder)) {
+    const auto found = without_data.find(node.value("label", ""));
+    if (found == without_data.end()) continue;
     node["without_data"] = true;
+    node.erase("other_settings");
+    if (node.value("settings", "") != found->second) node["other_settings"] = true;
     nodes.push_back(std::move(node));
   }
   write_derived(folder / plan_file, nodes.dump(1) + "\n");
@@ -54,28 +82,32 @@ void write_plan(const fs::path& folder, const config::Experiment& experiment, co
 
 Plan recalled_plan(const config::Experiment& experiment, const OpenData& data, Recall recall) {
   Plan plan = make_plan(experiment, data.content);
-  if (std::ranges::none_of(plan.nodes, [](const Node& node) { return node.identity.empty(); })) return plan;
+  if (!has_unknown(plan)) return plan;
   const fs::path folder = run_folder(experiment);
   const Store store(experiment.output);
-  const auto listed = read_json(folder / plan_file).value_or(nlohmann::json::array());
   std::map<std::string, nlohmann::json> known;  // by their labels
-  for (const auto& node : listed) known[node.value("label", "")] = node;
-  const auto settings = settings_of(plan, experiment);
+  for (const auto& node : planned_before(folder)) known[node.value("label", "")] = node;
+  const auto settings = hashed_settings(plan, experiment);
   std::string others;
   for (size_t i = 0; i < plan.nodes.size(); ++i) {
     Node& node = plan.nodes[i];
     const auto found = known.find(node.label());
     if (!node.identity.empty() || found == known.end()) continue;
-    if (found->second.value("settings", "") == settings[i]) {
+    if (found->second.value("settings", "") == settings[i] && fits(found->second, node, plan)) {
       node.identity = found->second.value("identity", "");
-      if (recall == Recall::done_parts && !store.record(node)) node.identity.clear();
     } else {
       others += (others.empty() ? "" : "; ") + node.label();
     }
   }
+  for (Node& node : plan.nodes) {
+    if (recall == Recall::done_parts && !node.identity.empty() && lacks_data(node) && !store.record(node)) {
+      node.identity.clear();
+    }
+  }
   if (others.empty() || recall == Recall::done_parts) return plan;
-  throw missing_data(folder.string(), ": its data are not on this machine, and these parts had other settings when ",
-                     "they were planned, so that what is done of them cannot be known here: ", others);
+  throw missing_data(folder.string(),
+                     ": its data are not on this machine, and these parts had other settings, data or ",
+                     "inputs when they were planned, so that what is done of them cannot be known here: ", others);
 }
 
 std::string write_outcome(const fs::path& folder, const config::Experiment& experiment,

@@ -14,9 +14,9 @@ namespace ivory::experiment {
 
 constexpr const char* plan_file = "plan.json";
 
-// plan.json: [{"folder": of the store, "label", "identity", "settings", of a smoke run "smoke": true}, …]; `ivory store
-// gc` keeps what it names. What the folder's plan named before and has no data now stays in it, with "without_data":
-// true.
+// plan.json: [{"folder": of the store, "label", "identity", "settings", "content" of its data, "inputs": identities, of
+// a smoke run "smoke": true}, …]; `ivory store gc` keeps what it names. What the folder's plan named before and has no
+// data now stays in it, with "without_data": true.
 void write_plan(const std::filesystem::path& folder, const config::Experiment& experiment, const Plan& plan);
 
 // The plan of who may not see all data: parts whose data are not on this machine have the identities that they had when

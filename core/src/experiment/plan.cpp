@@ -3,6 +3,7 @@
 #include <ivory/error.h>
 #include <ivory/random.h>
 
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <tuple>
@@ -92,6 +93,10 @@ class Planner {
   size_t add(Node node, const nlohmann::json& spec) {
     node.smoke = experiment_.smoke;
     node.model = &experiment_.model_of(node.kind == NodeKind::stage ? node.name : node.from);
+    for (const auto& name : node.data) {
+      const auto found = content_.find(name);
+      node.content.push_back(found == content_.end() ? "" : found->second);
+    }
     node.identity = identify(node, spec);
     plan_.nodes.push_back(std::move(node));
     return plan_.nodes.size() - 1;
@@ -110,10 +115,9 @@ class Planner {
                             {"data", nlohmann::json::array()},
                             {"inputs", nlohmann::json::array()}};
     if (node.smoke) whole["smoke"] = true;
-    for (const auto& name : node.data) {
-      const auto found = content_.find(name);
-      if (found == content_.end()) return "";
-      whole["data"].push_back(found->second);
+    for (const auto& content : node.content) {
+      if (content.empty()) return "";
+      whole["data"].push_back(content);
     }
     for (const size_t input : node.inputs) {
       if (plan_.nodes[input].identity.empty()) return "";
@@ -131,7 +135,11 @@ class Planner {
 
 }  // namespace
 
-std::vector<std::string> settings_of(const Plan& plan, const config::Experiment& experiment) {
+bool has_unknown(const Plan& plan) {
+  return std::ranges::any_of(plan.nodes, [](const Node& node) { return node.identity.empty(); });
+}
+
+std::vector<std::string> hashed_settings(const Plan& plan, const config::Experiment& experiment) {
   std::map<const void*, std::string> hashes;  // of stages, tasks and models: the trials of a task have them in common
   const auto hash = [&](const void* spec, const auto& identity) -> const std::string& {
     std::string& known = hashes[spec];

@@ -20,9 +20,10 @@ struct Node {
       from;  // stage the weights come from; "weights": [model] weights; "scratch" or "": fresh, or a first stage
   int64_t trial = 0;  // tasks only, from 0
   uint64_t seed = 1;
-  std::string identity;           // empty while its data set is missing
-  std::vector<size_t> inputs;     // nodes that must be done before
-  std::vector<std::string> data;  // names of [data.NAME]
+  std::string identity;                   // empty while its data set is missing
+  std::vector<size_t> inputs;             // nodes that must be done before
+  std::vector<std::string> data;          // names of [data.NAME]
+  std::vector<std::string> content = {};  // hash of each; empty while it is missing
   const config::StageSpec* stage = nullptr;
   const config::TaskSpec* task = nullptr;
   const config::ModelSpec* model = nullptr;
@@ -43,8 +44,11 @@ struct Plan {
 // The experiment must outlive the plan.
 Plan make_plan(const config::Experiment& experiment, const std::map<std::string, std::string>& content);
 
+// Whether any node has no identity.
+bool has_unknown(const Plan& plan);
+
 // Of every node what decides its identity beside the content of its data, as a hash: the same on a machine that does
 // not see them.
-std::vector<std::string> settings_of(const Plan& plan, const config::Experiment& experiment);
+std::vector<std::string> hashed_settings(const Plan& plan, const config::Experiment& experiment);
 
 }  // namespace ivory::experiment

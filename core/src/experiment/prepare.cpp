@@ -28,7 +28,7 @@ Plan check_unchecked(const Plan& plan, const OpenData& data, const config::Exper
   Plan fresh;
   std::set<std::string> now;
   for (const auto& node : plan.nodes) {
-    if (!std::ranges::all_of(node.data, [&](const auto& name) { return data.content.contains(name); })) continue;
+    if (node.identity.empty() || std::ranges::count(node.content, "") > 0) continue;
     const std::string settings = checked_settings(node, data);
     if (checked.contains(settings)) continue;
     now.insert(settings);

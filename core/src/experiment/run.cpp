@@ -100,7 +100,7 @@ class Runner {
     failures_ = join_failures(failures_, group_);
     if (failed_ == ExitCode::done && !failures_.empty()) failed_ = ExitCode::run_failed;
     if (failed_ != ExitCode::done) return failed_;
-    return data_.missing.empty() ? ExitCode::done : ExitCode::missing_data;
+    return has_unknown(plan_) ? ExitCode::missing_data : ExitCode::done;
   }
 
   ExitCode run_only(const std::string& folder) {

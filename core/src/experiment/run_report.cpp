@@ -51,7 +51,9 @@ config::Experiment load(const PointFolder& one, const fs::path& output, plugin::
 void take_identities(Plan& plan, const fs::path& folder) {
   std::map<std::string, std::string> known;
   const json nodes = read_json(folder / plan_file).value_or(json::array());
-  for (const auto& node : nodes) known[node.value("label", "")] = node.value("identity", "");
+  for (const auto& node : nodes) {
+    if (!node.value("other_settings", false)) known[node.value("label", "")] = node.value("identity", "");
+  }
   for (auto& node : plan.nodes) {
     if (const auto found = known.find(node.label()); found != known.end()) node.identity = found->second;
   }

@@ -105,7 +105,7 @@ class SideBySide {
       point.missing = std::move(prepared.data.missing);
       point.plan = std::move(prepared.plan);
       add_jobs(point);
-      if (!point.missing.empty()) worsen(ExitCode::missing_data);
+      if (has_unknown(point.plan)) worsen(ExitCode::missing_data);
     } catch (const train::Interrupted& stop) {
       throw train::Interrupted(stop.what() + ("\nTo continue: " + command_));
     } catch (const Error& error) {
@@ -113,6 +113,7 @@ class SideBySide {
       std::cerr << point.experiment.sweep_point << ": " << error.what() << "\n";
       point.refused = error.code();
       worsen(error.code());
+      stopping_ = stopping_ || options_.run.fail_fast;
     }
   }
 
@@ -243,6 +244,8 @@ class SideBySide {
         "--parent",        std::to_string(getpid())};
     const int64_t until = halving_ ? halving_->until_epoch(job) : 0;
     forget_end(node, store);
+    std::error_code ignored;
+    fs::create_directories(store.folder(node) / "checkpoints", ignored);  // begun, whatever becomes of it
     if (until > 0) arguments.insert(arguments.end(), {"--until", std::to_string(until)});
     running_.push_back({job, slot, Child(arguments, environment, store.folder(node) / "log.txt")});
     free_slots_.erase(slot);

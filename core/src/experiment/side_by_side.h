@@ -13,10 +13,10 @@ struct JobOptions {
   RunOptions run;
 };
 
-// `points`: of one experiment. Inputs are run before what needs them, a node that several points share once. What goes
-// wrong in one process is told at once and leaves the others alone. Every child is
-// `run-experiment <run folder>/experiment.toml --node FOLDER`, logs to log.txt of its node and gets a share of the
-// processor's threads (where the experiment sets none) and one GPU. Exit codes as of run().
+// `points`: of one experiment, whose <output>/<name> is there and the caller's (hold_folders). Inputs are run before
+// what needs them, a node that several points share once. What goes wrong in one process is told at once and leaves the
+// others alone. Every child is `run-experiment <run folder>/experiment.toml --node FOLDER`, logs to log.txt of its node
+// and gets a share of the processor's threads (where the experiment sets none) and one GPU. Exit codes as of run().
 // With sweep.halving points are stopped early (experiment/halving.h).
 // Throws train::Interrupted, with how to continue, after the children have saved.
 ExitCode run_side_by_side(const std::vector<config::Experiment>& points, const plugin::Registry& registry,

@@ -304,8 +304,7 @@ ExitCode collect(const config::Experiment& experiment, const plugin::Registry& r
   const auto origin = read_json(folder / "provenance.json").value_or(nlohmann::json::object());
   std::cout << write_outcome(folder, experiment, registry, plan, data, failures, origin) << "\n";
   if (!failures.empty()) return ExitCode::run_failed;
-  const bool unknown = std::ranges::any_of(plan.nodes, [](const Node& node) { return node.identity.empty(); });
-  return unknown ? ExitCode::missing_data : ExitCode::done;
+  return has_unknown(plan) ? ExitCode::missing_data : ExitCode::done;
 }
 
 std::string status_text(const config::Experiment& experiment) {

@@ -76,7 +76,8 @@ std::optional<Request> parse(int argc, char** argv) {
   add("jobs,j", po::value(&request.jobs.jobs)->value_name("N"),
       "run N parts (stages and trials, over all points of a sweep) side by side, each in a process of its own");
   add("fail-fast", po::bool_switch(&request.jobs.run.fail_fast), "begin nothing more after the first failure");
-  add("retry-failed", po::bool_switch(), "run only what failed before, and what needs it");
+  add("retry-failed", po::bool_switch(),
+      "run only what failed before or was stopped before its end, and what needs it");
   add("skip-failed", po::bool_switch(), "do not run again what failed before");
   std::string launcher;
   add("launcher", po::value(&launcher)->value_name("slurm"),
@@ -137,18 +138,18 @@ using ivory::experiment::by_file;
 using ivory::experiment::Processes;
 
 std::string name_of(const ivory::config::Experiment& experiment) {
-  return experiment.sweep_point.empty() ? experiment.name : experiment.sweep_point;
+  return experiment.sweep_point.empty() ? experiment.file.string() : experiment.sweep_point;
 }
 
 // What is wrong with one point or file does not keep the others from running.
-ExitCode told(const ivory::config::Experiment& experiment, bool others, const std::function<ExitCode()>& run) {
+ExitCode told(const std::string& what, bool others, const std::function<ExitCode()>& run) {
   try {
     return run();
   } catch (const ivory::train::Interrupted&) {
     throw;
   } catch (const ivory::Error& error) {
     if (!others) throw;
-    std::cerr << name_of(experiment) << ": " << error.what() << "\n";
+    std::cerr << what << ": " << error.what() << "\n";
     return error.code();
   }
 }
@@ -163,7 +164,7 @@ std::vector<ExitCode> check_points(const std::vector<ivory::config::Experiment>&
   for (size_t i = 0; i < points.size(); ++i) {
     try {
       if (ivory::train::stop_requested()) throw ivory::train::Interrupted("interrupted before anything ran");
-      codes[i] = told(points[i], /*others=*/true, [&] {
+      codes[i] = told(name_of(points[i]), /*others=*/true, [&] {
         ivory::experiment::check_point(points[i], registry, checked);
         return ExitCode::done;
       });
@@ -186,9 +187,11 @@ ExitCode run_in_turn(const std::vector<ivory::config::Experiment>& experiments, 
   ExitCode worst = ExitCode::done;
   for (const auto& points : by_file(experiments)) {
     auto codes = processes.group ? std::vector(points.size(), ExitCode::done) : check_points(points, registry, request);
+    const auto wrong = std::ranges::find_if(codes, [](ExitCode code) { return code != ExitCode::done; });
+    if (wrong != codes.end() && request.jobs.run.fail_fast) return *wrong;
     for (size_t i = 0; i < points.size(); ++i) {
       if (codes[i] == ExitCode::done) {
-        codes[i] = told(points[i], others, [&] {
+        codes[i] = told(name_of(points[i]), others, [&] {
           return ivory::experiment::run(points[i], registry, request.command, processes, request.jobs.run);
         });
       }
@@ -208,7 +211,7 @@ ExitCode run_jobs(const std::vector<ivory::config::Experiment>& experiments, con
   const auto files = by_file(experiments);
   ExitCode worst = ExitCode::done;
   for (const auto& points : files) {
-    const ExitCode code = told(points.front(), files.size() > 1, [&] {
+    const ExitCode code = told(points.front().file.string(), files.size() > 1, [&] {
       return ivory::experiment::run_side_by_side(points, registry, request.command, jobs);
     });
     if (code != ExitCode::done && worst != ExitCode::run_failed) worst = code;
@@ -261,6 +264,9 @@ ExitCode look(const std::vector<ivory::config::Experiment>& experiments, ivory::
     } catch (const ivory::Error& error) {
       std::cerr << error.what() << "\n";
       worsen(error.code());
+    } catch (const std::exception& error) {
+      std::cerr << name_of(experiment) << ": " << error.what() << "\n";
+      worsen(ExitCode::run_failed);
     }
   }
   if (request.collect) write_sweep_reports(experiments, registry);
@@ -290,13 +296,19 @@ ExitCode run_all(const std::vector<ivory::config::Experiment>& experiments, cons
   return run_in_turn(experiments, registry, request, processes);
 }
 
+// Two experiments that would write into each other's results.
 void check_folders(const std::vector<ivory::config::Experiment>& experiments) {
-  std::map<std::filesystem::path, std::string> owners;
+  std::map<std::filesystem::path, std::string> owners;  // of <output>/<name>
+  std::set<std::filesystem::path> folders;
   for (const auto& experiment : experiments) {
+    const auto base = std::filesystem::path(experiment.output) / experiment.name;
+    const auto owner = owners.try_emplace(base, experiment.file.string()).first;
+    IVORY_CHECK(owner->second == experiment.file, "run-experiment: the results of ", experiment.file.string(),
+                " and of ", owner->second, " would both lie in ", base.string(),
+                ": give one of them another experiment.name");
     const auto folder = ivory::experiment::run_folder(experiment);
-    const auto [owner, fresh] = owners.try_emplace(folder, experiment.file);
-    IVORY_CHECK(fresh, "run-experiment: the results of ", experiment.file, " and of ", owner->second,
-                " would both lie in ", folder.string(), ": give one of them another experiment.name");
+    IVORY_CHECK(folders.insert(folder).second, "run-experiment: ", experiment.file.string(),
+                " is named twice, or its sweep has two trials that are alike: ", folder.string());
   }
 }
 
