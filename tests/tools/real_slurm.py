@@ -31,6 +31,7 @@ JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
+SchedulerParameters=sched_interval=2,bf_interval=2
 ReturnToService=2
 JobRequeue=1
 SlurmctldPidFile=ROOT/slurmctld.pid
@@ -106,7 +107,7 @@ def output(*command):
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def wait_until(holds, what, seconds=120):
+def wait_until(holds, what, seconds=400):
     deadline = time.monotonic() + seconds
     while not answered(holds):
         if time.monotonic() > deadline:
@@ -255,7 +256,7 @@ def a_stage_of_two_processes_saves_and_goes_on(build, root):
     wait_until(run.trains, "the stage trains")
     subprocess.run(["scancel", "--signal=USR1", job], check=True)  # what --signal=USR1@180 does before the time limit
     wait_until(lambda: "Restarts=1" in output("scontrol", "show", "job", job), "the job is queued again")
-    wait_until(over([job]), "it has gone on and ended", seconds=400)
+    wait_until(over([job]), "it has gone on and ended")
     for words in ("in 2 processes", "srun ended with 75", "stage slices: goes on from step ", "srun ended with 0"):
         expect(log.read_text(), words)
     expect(run.status(), "tiny: done 2\n")
