@@ -74,12 +74,12 @@ def check_stages(store):
     check(sorted(trained) == sorted(STAGES), f"trained stages: {sorted(trained)}, expected: {sorted(STAGES)}")
 
 
-def run(scratch, names):
+def run(scratch, names, *options):
     """The folders of their runs: of a sweep one for each point."""
     output = Path(scratch) / "runs"
     files = [str(SOURCE / "experiments" / f"{name}.toml") for name in names]
     environment = os.environ | {"HOME": scratch, "IVORY_CACHE": str(Path(scratch) / "caches"), "OMP_NUM_THREADS": "1"}
-    answer = subprocess.run([sys.argv[1], "--smoke", *files, "--output", str(output)], env=environment,
+    answer = subprocess.run([sys.argv[1], "--smoke", *files, "--output", str(output), *options], env=environment,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     check(answer.returncode == 0, f"exit code {answer.returncode}\n{answer.stdout[-4000:]}")
     folders = [(name, table.parent) for name in names for table in (output / f"{name}-smoke").rglob("table.json")
@@ -93,7 +93,7 @@ def main():
     with tempfile.TemporaryDirectory() as scratch:
         folders = run(scratch, TABLES)
         check_stages(Path(scratch) / "runs" / "store")
-        folders += run(scratch, OTHERS)
+        folders += run(scratch, OTHERS, "--set", "experiment.trials=1")
         for name, folder in folders:
             check_table(folder, name)
     print(f"ok: {len(STAGES)} stages of {TABLES}, {len(folders)} tables, "

@@ -87,6 +87,7 @@ Plan recalled_plan(const config::Experiment& experiment, const OpenData& data, R
   const Store store(experiment.output);
   std::map<std::string, nlohmann::json> known;  // by their labels
   for (const auto& node : planned_before(folder)) known[node.value("label", "")] = node;
+  if (known.empty()) return plan;
   const auto settings = hashed_settings(plan, experiment);
   std::string others;
   for (size_t i = 0; i < plan.nodes.size(); ++i) {
