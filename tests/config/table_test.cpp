@@ -153,6 +153,13 @@ model = {volume_backbone = {axis = "embedding"}, levels = "last"}
               Contains(HasSubstr("unknown key 'frame' in stage.volumes.model; did you mean 'frames'?")));
 }
 
+// What the fuzzer found: without a name, or with one that another stage has, it is nobody's.
+TEST(StageModel, OfAStageThatCannotBeNamedIsAMistakeAndNoMore) {
+  const std::string text = replaced(complete(), "from = \"slices\"\n", "from = \"slices\"\nmodel = {frames = 8}\n");
+  EXPECT_THAT(mistakes(replaced(text, "name = \"volumes\"", "nmae = \"volumes\"")), Contains(HasSubstr("nmae")));
+  EXPECT_THAT(mistakes(replaced(text, "name = \"volumes\"", "name = \"slices\"")), Contains(HasSubstr("'slices'")));
+}
+
 TEST_F(ConfigTable, StagesOfABaseThatNothingBeginsFromAreLeftOut) {
   write("base.toml", replaced(complete(), "from = [\"volumes\", \"scratch\"]", "from = [\"scratch\"]"));
   const auto names = [&](const std::string& text) {

@@ -262,6 +262,7 @@ SMOKE = WIDE + """[smoke]
 def config():
     write("config", "complete.toml", COMPLETE)
     write("config", "wide.toml", WIDE)
+    write("config", "nameless.toml", WIDE.replace('name = "volumes"', 'nmae = "volumes"'))
     write("config", "halving_of_a_task.toml",
           SWEPT + 'halving = {task = "organs", metric = "dice", rungs = [2], keep = 0.3}\n')
     write("config", "halving_of_a_probe.toml",

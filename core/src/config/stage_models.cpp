@@ -27,6 +27,7 @@ class StageModels {
     if (!own) return;
     if (!own->node.table()) return stage.must_be("model", "a table of what differs from [model]");
     const std::string name = name_of(stage.node());
+    if (named(name) != &stage) return;  // without a name, or with one that is taken, which is told elsewhere
     const Node merged = node_of(name);
     Section section(merged, own->blame(), stage.path("model"), scope_.diagnostics);
     specs_[name] = read_model_section(section, scope_);
