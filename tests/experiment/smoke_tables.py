@@ -1,7 +1,8 @@
-"""Smoke runs of Tables 3, 4 and 6 with common results: every cell is measured, every shared stage trained once. Then of all
-other experiments of the paper's setting, Table 5, Figure 7 and the ablations, in the same store.
+"""Smoke runs of Tables 3, 4 and 6 with common results: every cell is measured, every shared stage trained once. Then of
+Table 5, Figure 7, an ablation of stages and one that sweeps over models, in the same store; with --all of every ablation,
+of which otherwise the plans are made.
 
-usage: smoke_tables.py RUN_EXPERIMENT
+usage: smoke_tables.py RUN_EXPERIMENT [--all]
 """
 import csv
 import json
@@ -15,7 +16,8 @@ from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[2]
 TABLES = ["table3", "table4", "table6"]
-OTHERS = ["table5", "figure7", *sorted(file.stem for file in (SOURCE / "experiments").glob("ablation_*.toml"))]
+ABLATIONS = sorted(file.stem for file in (SOURCE / "experiments").glob("ablation_*.toml"))
+OTHERS = ["table5", "figure7", "ablation_masks", "ablation_levels"]
 NO_TASK_YET = {"table5", "figure7"}
 STAGES = {"swav-slices", "swav-masked", "swav-volumes", "dc-slices", "dc-masked", "dc-volumes"} | {
     "masked-last", "volumes-last", "volumes-unmasked"}  # of Table 6 alone
@@ -74,18 +76,22 @@ def check_stages(store):
     check(sorted(trained) == sorted(STAGES), f"trained stages: {sorted(trained)}, expected: {sorted(STAGES)}")
 
 
-def run(scratch, names, *options):
-    """The folders of their runs: of a sweep one for each point."""
-    output = Path(scratch) / "runs"
+def said_of(scratch, names, *options):
     files = [str(SOURCE / "experiments" / f"{name}.toml") for name in names]
     environment = os.environ | {"HOME": scratch, "IVORY_CACHE": str(Path(scratch) / "caches"), "OMP_NUM_THREADS": "1"}
-    answer = subprocess.run([sys.argv[1], "--smoke", *files, "--output", str(output), *options], env=environment,
+    answer = subprocess.run([sys.argv[1], "--smoke", *files, "--output", f"{scratch}/runs", *options], env=environment,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     check(answer.returncode == 0, f"exit code {answer.returncode}\n{answer.stdout[-4000:]}")
+    return answer.stdout
+
+
+def run(scratch, names, *options):
+    """The folders of their runs: of a sweep one for each point."""
+    said, output = said_of(scratch, names, *options), Path(scratch) / "runs"
     folders = [(name, table.parent) for name in names for table in (output / f"{name}-smoke").rglob("table.json")
                if "nodes" not in table.parts]
     check({name for name, folder in folders} == set(names), f"tables of {folders}")
-    check(answer.stdout.count(MARK) == len(folders), f"{MARK} is printed {answer.stdout.count(MARK)} times")
+    check(said.count(MARK) == len(folders), f"{MARK} is printed {said.count(MARK)} times")
     return folders
 
 
@@ -93,9 +99,11 @@ def main():
     with tempfile.TemporaryDirectory() as scratch:
         folders = run(scratch, TABLES)
         check_stages(Path(scratch) / "runs" / "store")
-        folders += run(scratch, OTHERS, "--set", "experiment.trials=1")
+        others = OTHERS[:2] + ABLATIONS if "--all" in sys.argv else OTHERS
+        folders += run(scratch, others, "--set", "experiment.trials=1")
         for name, folder in folders:
             check_table(folder, name)
+        check("together: " in said_of(scratch, ABLATIONS, "--dry-run"), "the ablations have no plan")
     print(f"ok: {len(STAGES)} stages of {TABLES}, {len(folders)} tables, "
           f"{sum(len(runnable_cells(name)) for name, folder in folders)} cells")
 
