@@ -141,6 +141,11 @@ std::string name_of(const ivory::config::Experiment& experiment) {
   return experiment.sweep_point.empty() ? experiment.file.string() : experiment.sweep_point;
 }
 
+// A run that failed is worse than a request or data that are wrong, of which the last is told.
+void worsen(ExitCode& worst, ExitCode code) {
+  if (code != ExitCode::done && worst != ExitCode::run_failed) worst = code;
+}
+
 // What is wrong with one point or file does not keep the others from running.
 ExitCode told(const std::string& what, bool others, const std::function<ExitCode()>& run) {
   try {
@@ -195,7 +200,7 @@ ExitCode run_in_turn(const std::vector<ivory::config::Experiment>& experiments, 
           return ivory::experiment::run(points[i], registry, request.command, processes, request.jobs.run);
         });
       }
-      if (codes[i] != ExitCode::done && worst != ExitCode::run_failed) worst = codes[i];
+      worsen(worst, codes[i]);
       if (codes[i] != ExitCode::done && request.jobs.run.fail_fast) return worst;
     }
   }
@@ -214,7 +219,7 @@ ExitCode run_jobs(const std::vector<ivory::config::Experiment>& experiments, con
     const ExitCode code = told(points.front().file.string(), files.size() > 1, [&] {
       return ivory::experiment::run_side_by_side(points, registry, request.command, jobs);
     });
-    if (code != ExitCode::done && worst != ExitCode::run_failed) worst = code;
+    worsen(worst, code);
     if (code != ExitCode::done && jobs.run.fail_fast) break;
   }
   return worst;
@@ -254,19 +259,16 @@ void write_sweep_reports(const std::vector<ivory::config::Experiment>& experimen
 ExitCode look(const std::vector<ivory::config::Experiment>& experiments, ivory::plugin::Registry& registry,
               const Request& request) {
   ExitCode worst = ExitCode::done;
-  const auto worsen = [&](ExitCode code) {
-    if (code != ExitCode::done && worst != ExitCode::run_failed) worst = code;
-  };
   for (const auto& experiment : experiments) {
     try {
       if (request.status) std::cout << ivory::experiment::status_text(experiment);
-      if (request.collect) worsen(ivory::experiment::collect(experiment, registry));
+      if (request.collect) worsen(worst, ivory::experiment::collect(experiment, registry));
     } catch (const ivory::Error& error) {
       std::cerr << error.what() << "\n";
-      worsen(error.code());
+      worsen(worst, error.code());
     } catch (const std::exception& error) {
       std::cerr << name_of(experiment) << ": " << error.what() << "\n";
-      worsen(ExitCode::run_failed);
+      worsen(worst, ExitCode::run_failed);
     }
   }
   if (request.collect) write_sweep_reports(experiments, registry);
