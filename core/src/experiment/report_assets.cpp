@@ -47,7 +47,7 @@ nav a { display: inline-block; }
 nav a::first-letter { text-transform: uppercase; }
 .caveat { background: var(--warn-tint); border-left: 3px solid var(--warn); padding: .75rem 1.1rem; margin: 1.2rem 0; }
 .caveat p:last-child { margin: 0; }
-.scroll { overflow-x: auto; margin: .6rem 0; }
+.scroll { position: relative; overflow-x: auto; margin: .6rem 0; } /* also of what is unseen in it */
 table { border-collapse: collapse; font: .93rem/1.4 var(--sans); font-variant-numeric: tabular-nums lining-nums;
         border-top: 2px solid var(--ink); border-bottom: 2px solid var(--ink); min-width: min(100%, 34rem); }
 caption { text-align: left; caption-side: top; font: 1rem/1.45 var(--text); padding-bottom: .6rem; max-width: 42rem; }
