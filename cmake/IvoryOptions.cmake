@@ -11,6 +11,20 @@ if(IVORY_CCACHE)
 endif()
 find_program(IVORY_MOLD mold)
 
+# ivory_precompile(TARGET HEADER…): the target's precompiled header, for itself and for REUSE_FROM. Headers are written
+# <so>, and clang gets the file by one option with a path that ccache makes relative, so that another checkout or build
+# folder finds the same objects. Beside it lies a short text that stands for its contents in ccache's hash
+# (CCACHE_PCH_EXTSUM): hashing 150 MB for every object would take longer than compiling some.
+if(CMAKE_CXX_COMPILER_ID STREQUAL Clang)
+  set(CMAKE_CXX_COMPILE_OPTIONS_USE_PCH -include-pch <PCH_FILE>)
+endif()
+function(ivory_precompile target)
+  target_precompile_headers(${target} PRIVATE ${ARGN})
+  get_property(binary_dir TARGET ${target} PROPERTY BINARY_DIR)
+  file(CONFIGURE OUTPUT ${binary_dir}/CMakeFiles/${target}.dir/cmake_pch.hxx.pch.sum
+    CONTENT "${ARGN} torch ${LIBTORCH_VERSION} ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}\n")
+endfunction()
+
 set(IVORY_SANITIZE "" CACHE STRING "Sanitizers for every target, e.g. address,undefined or thread")
 
 add_library(ivory_flags INTERFACE)

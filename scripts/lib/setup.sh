@@ -6,7 +6,7 @@ preset=${IVORY_PRESET:-release}
 build=$root/build/$preset
 venv=$root/.venv
 export CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
-export CCACHE_BASEDIR=${CCACHE_BASEDIR-$root} # two build folders, or two checkouts, share objects
+export CCACHE_BASEDIR=${CCACHE_BASEDIR-$root} CCACHE_PCH_EXTSUM=1 # build folders and checkouts share objects
 
 # entries FILE…: a list's lines without comments.
 entries() { sed 's/[[:space:]]*#.*//; /^$/d' "$@"; }

@@ -1,6 +1,7 @@
 // The inputs that config_fuzz begins with and that are meant to be read: a mistake in one would keep the fuzzer from
 // all that lies behind it.
 #include "config/fixture.h"
+#include "support/paths.h"
 #include "support/read.h"
 
 namespace ivory::config::test {
@@ -10,7 +11,7 @@ class FuzzCorpus : public testing::TestWithParam<const char*> {};
 
 TEST_P(FuzzCorpus, IsReadAsItIsMeant) {
   const std::string name = GetParam();
-  const std::string input = ivory::test::read(IVORY_SOURCE_DIR "/tests/fuzz/corpus/config/" + name);
+  const std::string input = ivory::test::read(test::source_dir() + "/tests/fuzz/corpus/config/" + name);
   std::vector<std::string> parts;
   for (size_t begin = 0, end = 0; end != std::string::npos; begin = end + 1) {
     end = input.find('\0', begin);

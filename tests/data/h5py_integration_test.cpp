@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "data/cache_fixtures.h"
+#include "support/paths.h"
 
 namespace ivory::data {
 namespace {
@@ -43,8 +44,8 @@ class H5py : public ::testing::TestWithParam<Filter> {
   nlohmann::json read(const std::filesystem::path& shard) const {
     const auto program = folder_.path() / "read.py", result = folder_.path() / "result.json";
     std::ofstream(program) << script;
-    const std::string command = std::string(IVORY_SOURCE_DIR) + "/.venv/bin/python " + program.string() + " " +
-                                shard.string() + " " + result.string();
+    const std::string command =
+        test::source_dir() + "/.venv/bin/python " + program.string() + " " + shard.string() + " " + result.string();
     EXPECT_EQ(std::system(command.c_str()), 0) << command;
     return nlohmann::json::parse(std::ifstream(result));
   }
@@ -62,7 +63,7 @@ class H5py : public ::testing::TestWithParam<Filter> {
 };
 
 TEST_P(H5py, ReadsPixelsLabelsAndAttributes) {
-  if (!std::filesystem::exists(std::string(IVORY_SOURCE_DIR) + "/.venv/bin/python"))
+  if (!std::filesystem::exists(test::source_dir() + "/.venv/bin/python"))
     GTEST_SKIP() << "the project's Python environment (.venv) is not set up: scripts/test makes it";
   VolumeData volume = make_volume("case 7", {4, 33, 21});
   write_cache(folder_.path() / "cache", {volume}, GetParam(), "an identity");

@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "data/cache_fixtures.h"
+#include "support/paths.h"
 
 namespace {
 
@@ -15,9 +16,9 @@ std::string dry_run_of(const std::string& name) {
   const ivory::data::testing::TemporaryFolder folder;
   ::setenv("IVORY_CACHE", (folder.path() / "caches").c_str(), 1);
   const std::string output = (folder.path() / "output.txt").string();
-  const std::string command = "'" IVORY_BINARY_DIR "/bin/run-experiment' '" IVORY_SOURCE_DIR "/experiments/" + name +
-                              "' --dry-run --set data.source=phantom --output '" + (folder.path() / "runs").string() +
-                              "' > '" + output + "' 2>&1";
+  const std::string command = "'" + ivory::test::build_dir() + "/bin/run-experiment' '" + ivory::test::source_dir() +
+                              "/experiments/" + name + "' --dry-run --set data.source=phantom --output '" +
+                              (folder.path() / "runs").string() + "' > '" + output + "' 2>&1";
   const int status = std::system(command.c_str());
   std::ifstream file(output);
   const std::string plan(std::istreambuf_iterator<char>(file), {});

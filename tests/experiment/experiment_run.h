@@ -8,6 +8,7 @@
 
 #include "data/cache_fixtures.h"
 #include "support/command.h"
+#include "support/paths.h"
 #include "support/read.h"
 
 namespace ivory::test {
@@ -15,14 +16,13 @@ namespace ivory::test {
 class ExperimentRun : public testing::Test {
  protected:
   void write(const std::string& sweep) {
-    std::string text = read(IVORY_SOURCE_DIR "/tests/support/crashing.toml") + sweep;
-    text.replace(text.find("PLUGINS"), 7, IVORY_BINARY_DIR "/lib/test_plugins");
+    std::string text = read(test::source_dir() + "/tests/support/crashing.toml") + sweep;
+    text.replace(text.find("PLUGINS"), 7, test::build_dir() + "/lib/test_plugins");
     std::ofstream(file_) << text;
   }
   std::string command(const std::string& options) const {
-    return "IVORY_CACHE=" + (folder_.path() / "caches").string() +
-           " timeout 300 " IVORY_BINARY_DIR "/bin/run-experiment " + file_.string() + " --output " + output_.string() +
-           " " + options + " 2>&1";
+    return "IVORY_CACHE=" + (folder_.path() / "caches").string() + " timeout 300 " + test::build_dir() +
+           "/bin/run-experiment " + file_.string() + " --output " + output_.string() + " " + options + " 2>&1";
   }
   Answer run(const std::string& options) const { return answer_of(command(options)); }
 

@@ -12,6 +12,7 @@
 #include "experiment/run.h"
 #include "experiment/table_text.h"
 #include "plugin/registry.h"
+#include "support/paths.h"
 
 namespace ivory::experiment {
 namespace {
@@ -19,14 +20,14 @@ namespace {
 namespace fs = std::filesystem;
 
 const fs::path& folder() {
-  static const fs::path path = fs::path(IVORY_SOURCE_DIR) / "experiments";
+  static const fs::path path = fs::path(test::source_dir()) / "experiments";
   return path;
 }
 
 plugin::Registry& registry() {
   static plugin::Registry registry = [] {
     plugin::Registry loaded;
-    for (const auto& entry : fs::directory_iterator(IVORY_BINARY_DIR "/lib/ivory/plugins")) {
+    for (const auto& entry : fs::directory_iterator(test::build_dir() + "/lib/ivory/plugins")) {
       if (entry.path().extension() == ".so") loaded.load(entry.path());
     }
     return loaded;

@@ -10,6 +10,7 @@
 #include "config/experiment.h"
 #include "data/cache_fixtures.h"
 #include "plugin/registry.h"
+#include "support/paths.h"
 
 namespace ivory::experiment {
 
@@ -30,7 +31,7 @@ class ParsedExperimentTest : public testing::Test {
  protected:
   explicit ParsedExperimentTest(const std::vector<std::string>& plugins) {
     setenv("IVORY_CACHE", (folder_.path() / "caches").c_str(), 1);
-    for (const auto& name : plugins) registry_.load(IVORY_BINARY_DIR "/lib/ivory/plugins/libivory_" + name + ".so");
+    for (const auto& name : plugins) registry_.load(test::build_dir() + "/lib/ivory/plugins/libivory_" + name + ".so");
   }
 
   std::vector<config::Experiment> points_of(const std::string& text, std::vector<std::string> settings = {}) {

@@ -9,6 +9,7 @@
 #include "config/experiment.h"
 #include "experiment/lint.h"
 #include "plugin/registry.h"
+#include "support/paths.h"
 #include "train/schedule.h"
 
 namespace {
@@ -125,7 +126,7 @@ TEST_P(Presets, HaveTheNumbersOfTheirRecipe) {
 
 std::vector<fs::path> presets() {
   std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(fs::path(IVORY_SOURCE_DIR) / "experiments" / "presets")) {
+  for (const auto& entry : fs::directory_iterator(fs::path(ivory::test::source_dir()) / "experiments" / "presets")) {
     files.push_back(entry.path());
   }
   return files;

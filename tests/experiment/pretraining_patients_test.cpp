@@ -12,6 +12,7 @@
 #include "experiment/cache_store.h"
 #include "experiment/run.h"
 #include "plugin/registry.h"
+#include "support/paths.h"
 #include "train/splits.h"
 
 namespace ivory::experiment {
@@ -26,7 +27,7 @@ using ::testing::IsEmpty;
 class Pretraining : public ::testing::Test {
  protected:
   Pretraining() {
-    for (const auto& entry : fs::directory_iterator(IVORY_BINARY_DIR "/lib/ivory/plugins")) {
+    for (const auto& entry : fs::directory_iterator(test::build_dir() + "/lib/ivory/plugins")) {
       if (entry.path().extension() == ".so") registry_.load(entry.path());
     }
     if (const char* before = std::getenv("IVORY_DATA")) before_ = before;
@@ -76,7 +77,7 @@ class Pretraining : public ::testing::Test {
   }
 
   config::Experiment load(const std::string& name) {
-    return config::load_experiments(fs::path(IVORY_SOURCE_DIR) / "experiments" / name, {}, registry_).at(0);
+    return config::load_experiments(fs::path(test::source_dir()) / "experiments" / name, {}, registry_).at(0);
   }
   static Patients seen(const config::DataSpec& spec) {
     Patients patients;

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "data/cache_fixtures.h"
+#include "support/paths.h"
 #include "support/read.h"
 
 namespace {
@@ -52,7 +53,8 @@ class ProbedRun : public testing::Test {
   std::string run(const std::string& arguments) {
     std::ofstream(folder_.path() / "x.toml") << experiment;
     const std::string command = "cd " + folder_.path().string() + " && HOME=. IVORY_CACHE=caches OMP_NUM_THREADS=1 " +
-                                IVORY_BINARY_DIR + "/bin/run-experiment x.toml " + arguments + " > out.txt 2>&1";
+                                ivory::test::build_dir() + "/bin/run-experiment x.toml " + arguments +
+                                " > out.txt 2>&1";
     EXPECT_EQ(std::system(command.c_str()), 0) << read("out.txt");
     return read("out.txt");
   }

@@ -9,6 +9,7 @@
 #include "data/cache_fixtures.h"
 #include "support/command.h"
 #include "support/gloo_group.h"
+#include "support/paths.h"
 #include "train/safetensors.h"
 
 namespace ivory {
@@ -153,8 +154,9 @@ class Together : public testing::Test {
   // … are their process ids.
   Answer run(int size, const std::string& output, const std::string& disturb = "", const std::string& more = "",
              const Launcher& launcher = torchrun) const {
-    const std::string program = IVORY_BINARY_DIR "/bin/run-experiment " + (folder_.path() / "together.toml").string() +
-                                " --output " + (folder_.path() / output).string() + more;
+    const std::string program = test::build_dir() + "/bin/run-experiment " +
+                                (folder_.path() / "together.toml").string() + " --output " +
+                                (folder_.path() / output).string() + more;
     std::string script =
         "exec 2>&1; worst=0; set --; export IVORY_CACHE=" + (folder_.path() / "caches").string() + "; ";
     if (size > 1) script += "export " + launcher.all(size) + "; ";

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "data/cache_fixtures.h"
+#include "support/paths.h"
 
 namespace {
 
@@ -21,9 +22,8 @@ json read_json(const fs::path& file) {
 TEST(Quickstart, EndsInATableOfBothRowsOnGeneratedVolumes) {
   const ivory::data::testing::TemporaryFolder folder;
   ::setenv("IVORY_CACHE", (folder.path() / "caches").c_str(), 1);
-  std::string command = "'" IVORY_BINARY_DIR "/bin/run-experiment' '" IVORY_SOURCE_DIR
-                        "/experiments/quickstart.toml' --output '" +
-                        (folder.path() / "runs").string() + "'";
+  std::string command = "'" + ivory::test::build_dir() + "/bin/run-experiment' '" + ivory::test::source_dir() +
+                        "/experiments/quickstart.toml' --output '" + (folder.path() / "runs").string() + "'";
   for (const char* setting :
        {"data.source=phantom", "data.scans.phantom.size=[32,64,64]", "data.scans.max_size=64", "experiment.trials=2",
         "stage.slices.epochs=2", "stage.masked.steps=3", "stage.masked.schedule.warmup_epochs=1",

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "experiment/browser.h"
+#include "support/paths.h"
 #include "support/read.h"
 
 namespace {
@@ -76,10 +77,9 @@ struct Run {
 };
 
 int execute(const std::string& arguments, const fs::path& folder) {
-  const std::string command = "HOME=" + folder.string() +
-                              " OMP_NUM_THREADS=1 IVORY_CACHE=" + (folder / "caches").string() +
-                              " timeout 300 " IVORY_BINARY_DIR "/bin/run-experiment " + arguments + " > " +
-                              (folder / "out.txt").string() + " 2>&1";
+  const std::string command =
+      "HOME=" + folder.string() + " OMP_NUM_THREADS=1 IVORY_CACHE=" + (folder / "caches").string() + " timeout 300 " +
+      ivory::test::build_dir() + "/bin/run-experiment " + arguments + " > " + (folder / "out.txt").string() + " 2>&1";
   return std::system(command.c_str());
 }
 

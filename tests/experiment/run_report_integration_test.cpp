@@ -10,6 +10,7 @@
 #include "experiment/devtools.h"
 #include "experiment/store.h"
 #include "support/command.h"
+#include "support/paths.h"
 #include "support/read.h"
 
 namespace ivory::experiment {
@@ -63,7 +64,7 @@ columns = [{ label = "IoU", task = "organs", score = "iou" }]
 )toml";
 
 test::Answer run(const std::string& command) {
-  return test::answer_of("timeout 300 " IVORY_BINARY_DIR "/bin/" + command + " 2>&1");
+  return test::answer_of("timeout 300 " + test::build_dir() + "/bin/" + command + " 2>&1");
 }
 
 struct Sweep {
@@ -139,7 +140,7 @@ TEST_F(RunReport, IsWrittenAnewWithoutTheData) {
   const auto answer = run("ivory report " + point_.string() + "/");
   ASSERT_EQ(answer.code, 0) << answer.text;
   EXPECT_EQ(read(point_ / "report.html"), before) << "nothing has changed";
-  const auto elsewhere = test::answer_of("cd / && IVORY_CACHE=/nowhere " IVORY_BINARY_DIR "/bin/ivory report " +
+  const auto elsewhere = test::answer_of("cd / && IVORY_CACHE=/nowhere " + test::build_dir() + "/bin/ivory report " +
                                          point_.string() + " 2>&1");
   ASSERT_EQ(elsewhere.code, 0) << elsewhere.text;
   EXPECT_THAT(read(point_ / "report.html"), HasSubstr("5 of 5 parts done"));
@@ -185,7 +186,7 @@ class Server {
   explicit Server(const fs::path& folder) : log_(tiny_sweep().folder / "serve.txt") {
     fs::remove(log_);
     child_ = std::make_unique<Child>(
-        std::vector<std::string>{IVORY_BINARY_DIR "/bin/ivory", "report", folder.string(), "--serve", "--port", "0"},
+        std::vector<std::string>{test::build_dir() + "/bin/ivory", "report", folder.string(), "--serve", "--port", "0"},
         std::map<std::string, std::string>{}, log_);
     for (int i = 0; i < 300 && port_ == 0; ++i) {
       std::this_thread::sleep_for(std::chrono::milliseconds(100));

@@ -9,6 +9,7 @@
 
 #include "experiment/experiment_run.h"
 #include "experiment/store.h"
+#include "support/paths.h"
 #include "support/read.h"
 
 namespace {
@@ -56,7 +57,7 @@ TEST_F(SideBySideRun, ACrashIsToldAndLeavesTheOthers) {
   const auto before = times(done);
 
   const Answer verified =
-      ivory::test::answer_of(IVORY_BINARY_DIR "/bin/ivory store verify --output " + output_.string());
+      ivory::test::answer_of(ivory::test::build_dir() + "/bin/ivory store verify --output " + output_.string());
   EXPECT_EQ(verified.code, 0) << "the store is whole: " << verified.text;
 
   const Answer skipped = run("--jobs 2 --skip-failed");
@@ -328,9 +329,10 @@ TEST_F(SideBySideRun, ClockJumpsDecideNothing) {
   });
   const json first = losses_of(stage);
   fs::remove_all(stage);
-  const std::string part =
-      "IVORY_CACHE=" + (folder_.path() / "caches").string() + " timeout 300 " IVORY_BINARY_DIR "/bin/run-experiment " +
-      (output_ / "tiny" / "experiment.toml").string() + " --node " + stage.filename().string() + " --until 2 2>&1";
+  const std::string part = "IVORY_CACHE=" + (folder_.path() / "caches").string() + " timeout 300 " +
+                           ivory::test::build_dir() + "/bin/run-experiment " +
+                           (output_ / "tiny" / "experiment.toml").string() + " --node " + stage.filename().string() +
+                           " --until 2 2>&1";
   EXPECT_EQ(ivory::test::answer_of(part).code, 76);
   ASSERT_EQ(touch_all("2099-12-31"), 0);
   const std::string older = "find " + stage.string() +

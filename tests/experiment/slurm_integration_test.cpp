@@ -7,6 +7,7 @@
 
 #include "experiment/experiment_run.h"
 #include "experiment/store.h"
+#include "support/paths.h"
 #include "support/read.h"
 
 namespace {
@@ -23,7 +24,7 @@ using testing::Not;
 class SlurmRun : public ivory::test::ExperimentRun {
  protected:
   SlurmRun() {
-    fs::create_symlink(IVORY_SOURCE_DIR "/tests/support/sbatch.sh", folder_.path() / "sbatch");
+    fs::create_symlink(ivory::test::source_dir() + "/tests/support/sbatch.sh", folder_.path() / "sbatch");
     queue("");
   }
   void program(const std::string& name, const std::string& does) const {
@@ -131,7 +132,7 @@ TEST_F(SlurmRun, ACrashAndAKilledJobAreToldAsTheyWere) {
 TEST_F(SlurmRun, APartThatCannotEvenBeginOnItsNodeSaysWhy) {
   write("");
   program("sbatch", "export IVORY_CACHE=/proc/nowhere; exec \"$(dirname \"$0\")/elsewhere\" \"$@\"");
-  fs::create_symlink(IVORY_SOURCE_DIR "/tests/support/sbatch.sh", folder_.path() / "elsewhere");
+  fs::create_symlink(ivory::test::source_dir() + "/tests/support/sbatch.sh", folder_.path() / "elsewhere");
   ASSERT_EQ(run("--launcher slurm").code, 0);
   EXPECT_THAT(run("--status").text, ContainsRegex("stage slices: failed: .*/proc/nowhere"));
 }
@@ -142,7 +143,7 @@ TEST_F(SlurmRun, APartThatIsSubmittedAgainEndsByItsNewReason) {
   ASSERT_EQ(run(crashing + "--launcher slurm").code, 0);
   ASSERT_THAT(run(crashing + "--status").text, HasSubstr("stage slices: failed: crashed with SIGSEGV"));
   program("sbatch", "export IVORY_CACHE=/proc/nowhere; exec \"$(dirname \"$0\")/elsewhere\" \"$@\"");
-  fs::create_symlink(IVORY_SOURCE_DIR "/tests/support/sbatch.sh", folder_.path() / "elsewhere");
+  fs::create_symlink(ivory::test::source_dir() + "/tests/support/sbatch.sh", folder_.path() / "elsewhere");
   ASSERT_EQ(run(crashing + "--launcher slurm").code, 0);
   EXPECT_THAT(run(crashing + "--status").text, ContainsRegex("stage slices: failed: .*/proc/nowhere"));
   program("sbatch", "echo 7");

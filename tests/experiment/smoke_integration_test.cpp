@@ -8,6 +8,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "support/paths.h"
 #include "support/read.h"
 
 namespace {
@@ -78,8 +79,9 @@ class SmokeRun : public testing::Test {
   // Exit code; what it prints goes to out.txt.
   static int run(const std::string& arguments) {
     const std::string command = "HOME=" + folder().string() + " IVORY_CACHE=" + (folder() / "caches").string() +
-                                " timeout 300 " IVORY_BINARY_DIR "/bin/run-experiment " + arguments + " --output " +
-                                (folder() / "runs").string() + " > " + (folder() / "out.txt").string() + " 2>&1";
+                                " timeout 300 " + ivory::test::build_dir() + "/bin/run-experiment " + arguments +
+                                " --output " + (folder() / "runs").string() + " > " + (folder() / "out.txt").string() +
+                                " 2>&1";
     return WEXITSTATUS(std::system(command.c_str()));
   }
   static std::string output() { return read(folder() / "out.txt"); }
@@ -121,7 +123,7 @@ TEST_F(SmokeRun, TheRealRunTakesNothingOfIt) {
 }
 
 TEST_F(SmokeRun, Table7NeedsNoData) {
-  ASSERT_EQ(run(IVORY_SOURCE_DIR "/experiments/table7.toml"), 0) << output();
+  ASSERT_EQ(run(ivory::test::source_dir() + "/experiments/table7.toml"), 0) << output();
   EXPECT_THAT(output(), testing::ContainsRegex("Joint +31\\.16 +31\\.16 +\\+0\\.00"));
   EXPECT_THAT(read(folder() / "runs" / "table7" / "table.md"), HasSubstr("| Joint | 31.16 | 31.16 | +0.00 |"));
   EXPECT_THAT(read(folder() / "runs" / "table7" / "report.html"), HasSubstr("31.16"));

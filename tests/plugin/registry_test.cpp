@@ -9,6 +9,8 @@
 #include <filesystem>
 #include <functional>
 
+#include "support/paths.h"
+
 namespace {
 
 namespace fs = std::filesystem;
@@ -19,7 +21,7 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
-const fs::path fixtures = fs::path(IVORY_BINARY_DIR) / "lib" / "test_plugins";
+const fs::path fixtures = fs::path(ivory::test::build_dir()) / "lib" / "test_plugins";
 
 std::string message_of(const std::function<void()>& body) {
   try {
@@ -146,7 +148,7 @@ TEST(Registry, SearchesBesideTheCoreThenThePluginPath) {
   const Variable variable("IVORY_PLUGIN_PATH", "/a/plugins::relative");
   const auto folders = ivory::plugin::default_search_path();
   ASSERT_EQ(folders.size(), 3u);
-  EXPECT_EQ(folders[0], fs::canonical(IVORY_BINARY_DIR) / "lib" / "ivory" / "plugins");
+  EXPECT_EQ(folders[0], fs::canonical(ivory::test::build_dir()) / "lib" / "ivory" / "plugins");
   EXPECT_EQ(folders[1], "/a/plugins");
   EXPECT_EQ(folders[2], fs::current_path() / "relative");
 }

@@ -11,6 +11,7 @@
 
 #include "plugin/registry.h"
 #include "plugin/scaffold.h"
+#include "support/paths.h"
 
 namespace {
 
@@ -21,7 +22,7 @@ using testing::HasSubstr;
 using testing::Not;
 using torch::Tensor;
 
-const fs::path work = fs::path(IVORY_BINARY_DIR) / "sdk_test";
+const fs::path work = fs::path(ivory::test::build_dir()) / "sdk_test";
 const fs::path prefix = work / "prefix";
 
 struct Outcome {
@@ -57,10 +58,10 @@ class Sdk : public testing::Test {
  protected:
   static void SetUpTestSuite() {
     fs::remove_all(work);
-    installed_ = run(std::string("'") + IVORY_CMAKE + "' --install '" IVORY_BINARY_DIR "' --component sdk --prefix '" +
-                     prefix.string() + "'");
+    installed_ = run(std::string("'") + IVORY_CMAKE + "' --install '" + ivory::test::build_dir() +
+                     "' --component sdk --prefix '" + prefix.string() + "'");
     if (installed_.status != 0) return;
-    built_ = build(fs::path(IVORY_SOURCE_DIR) / "docs" / "examples" / "byol", work / "byol");
+    built_ = build(fs::path(ivory::test::source_dir()) / "docs" / "examples" / "byol", work / "byol");
   }
   void SetUp() override {
     ASSERT_EQ(installed_.status, 0) << installed_.output;
@@ -78,8 +79,8 @@ TEST_F(Sdk, StandsOnItsOwn) {
   }
   for (const auto& entry : fs::directory_iterator(prefix / "lib/cmake/Ivory")) {
     const std::string text = content(entry.path());
-    EXPECT_THAT(text, Not(HasSubstr(IVORY_BINARY_DIR))) << entry.path();
-    EXPECT_THAT(text, Not(HasSubstr(IVORY_SOURCE_DIR "/core"))) << entry.path();
+    EXPECT_THAT(text, Not(HasSubstr(ivory::test::build_dir()))) << entry.path();
+    EXPECT_THAT(text, Not(HasSubstr(ivory::test::source_dir() + "/core"))) << entry.path();
   }
 }
 
@@ -107,11 +108,10 @@ TEST_F(Sdk, TheInstalledCoreDiscoversByol) {
 TEST_F(Sdk, ItsExampleTrainsFromItsExperimentFile) {
   const fs::path example = work / "byol_example";
   fs::create_directories(example / "build");
-  fs::copy_file(IVORY_SOURCE_DIR "/docs/examples/byol/byol.toml", example / "byol.toml");
+  fs::copy_file(ivory::test::source_dir() + "/docs/examples/byol/byol.toml", example / "byol.toml");
   fs::copy_file(work / "byol/libbyol.so", example / "build/libbyol.so");
   const auto trained =
-      run("cd '" + example.string() +
-          "' && IVORY_CACHE=caches OMP_NUM_THREADS=1 '" IVORY_BINARY_DIR
+      run("cd '" + example.string() + "' && IVORY_CACHE=caches OMP_NUM_THREADS=1 '" + ivory::test::build_dir() +
           "/bin/run-experiment' byol.toml "
           "--set data.phantom.phantom.volumes=1 --set data.phantom.phantom.size='[16, 48, 48]' "
           "--set stage.slices.batch_size=4 --set stage.slices.epochs=1 "

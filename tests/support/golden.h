@@ -8,10 +8,12 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "support/paths.h"
+
 namespace ivory::test {
 
 inline nlohmann::json golden(const std::string& name) {
-  std::ifstream file(std::string(IVORY_SOURCE_DIR) + "/tests/reference/" + name + ".json");
+  std::ifstream file(test::source_dir() + "/tests/reference/" + name + ".json");
   if (!file) throw std::runtime_error("tests/reference/" + name + ".json is missing");
   return nlohmann::json::parse(file);
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "plugin/registry.h"
+#include "support/paths.h"
 
 namespace ivory::test {
 
@@ -20,7 +21,7 @@ const Descriptor<Interface>& descriptor(const std::string& name) {
   static plugin::Registry registry;
   std::string file = name;
   std::replace(file.begin(), file.end(), '-', '_');
-  registry.load(std::string(IVORY_BINARY_DIR) + "/lib/ivory/plugins/libivory_" + file + ".so");
+  registry.load(test::build_dir() + "/lib/ivory/plugins/libivory_" + file + ".so");
   return registry.find<Interface>(name);
 }
 

@@ -7,11 +7,12 @@
 #include <vector>
 
 #include "support/command.h"
+#include "support/paths.h"
 
 namespace ivory::test {
 
 inline std::filesystem::path python() {
-  return std::filesystem::path(IVORY_SOURCE_DIR) / ".venv/bin/python";
+  return std::filesystem::path(test::source_dir()) / ".venv/bin/python";
 }
 
 inline bool python_has(const std::string& module) {
@@ -21,7 +22,7 @@ inline bool python_has(const std::string& module) {
 
 // What the script (below tests/) prints. A script that fails, fails the test with its message.
 inline std::string run_python(const std::string& script, const std::vector<std::string>& arguments) {
-  std::string command = python().string() + " " + IVORY_SOURCE_DIR + "/tests/" + script;
+  std::string command = python().string() + " " + test::source_dir() + "/tests/" + script;
   for (const std::string& argument : arguments) command += " '" + argument + "'";
   const Answer answer = answer_of(command + " 2>&1");
   EXPECT_EQ(answer.code, 0) << command << "\n" << answer.text;

@@ -9,6 +9,7 @@
 #include "experiment/store.h"
 #include "ingest/volume_files.h"
 #include "support/command.h"
+#include "support/paths.h"
 #include "train/safetensors.h"
 
 namespace ivory::tools {
@@ -22,7 +23,7 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
-const std::string programs = std::string(IVORY_BINARY_DIR) + "/bin/";
+const std::string programs = test::build_dir() + "/bin/";
 
 // What a program says besides its log's lines: one sentence, of one line, per mistake.
 MATCHER(IsOneSentence, "is one line beside the log") {
@@ -122,7 +123,7 @@ TEST_F(BadInput, AnUnknownPluginListsTheKnownOnesAndTheFolders) {
 }
 
 TEST_F(BadInput, APluginOfAnotherSdkIsRefusedBeforeItsCodeRuns) {
-  const std::string library = std::string(IVORY_BINARY_DIR) + "/lib/test_plugins/libtraced_foreign.so";
+  const std::string library = test::build_dir() + "/lib/test_plugins/libtraced_foreign.so";
   const fs::path trace = folder_.path() / "trace";  // that its static constructor would leave
   ::setenv("IVORY_FIXTURE_TRACE", trace.c_str(), 1);
   const Answer answer = run_with("[experiment]", "plugins = [\"" + library + "\"]\n[experiment]");
@@ -148,7 +149,7 @@ TEST_F(BadInput, MissingDataSayWhereToGetThem) {
 // Every kind by the parsers' own tests; here that the programs answer, too.
 TEST_F(BadInput, WeightsThatAreBroken) {
   fs::remove("/tmp/ivory-was-here");
-  const std::string tests = IVORY_SOURCE_DIR "/tests/";
+  const std::string tests = test::source_dir() + "/tests/";
   const std::pair<std::string, const char*> files[] = {
       {"reference/torch_files/os_system.pth", "its pickle calls posix.system"},
       {"reference/torch_files/truncated.pth", "it is a damaged or truncated zip archive"},
@@ -173,7 +174,7 @@ TEST_F(BadInput, WeightsThatAreBroken) {
 }
 
 TEST_F(BadInput, WeightsOfAnotherNetwork) {
-  const std::string tests = IVORY_SOURCE_DIR "/tests/";
+  const std::string tests = test::source_dir() + "/tests/";
   const std::string foreign = "weights = \"" + tests + "reference/torch_files/foreign.pth\"\n[[stage]]\n";
   const Answer answer = run_with("[[stage]]\n", foreign);
   EXPECT_EQ(answer.code, 2);

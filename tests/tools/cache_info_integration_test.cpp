@@ -6,6 +6,7 @@
 
 #include "data/cache_fixtures.h"
 #include "support/command.h"
+#include "support/paths.h"
 #include "support/read.h"
 
 namespace ivory::tools {
@@ -21,8 +22,8 @@ using ::testing::Not;
 class CacheInfo : public ::testing::Test {
  protected:
   test::Answer run(const std::string& arguments) const {
-    return test::answer_of("IVORY_CACHE='" + folder_.path().string() + "' '" IVORY_BINARY_DIR "/bin/ivory' cache " +
-                           arguments + " 2>&1");
+    return test::answer_of("IVORY_CACHE='" + folder_.path().string() + "' '" + test::build_dir() +
+                           "/bin/ivory' cache " + arguments + " 2>&1");
   }
   // Two volumes below train/ and test/, of these patients.
   fs::path cache_of(const std::string& first, const std::string& second) const {

@@ -6,6 +6,7 @@
 
 #include "data/cache_fixtures.h"
 #include "support/command.h"
+#include "support/paths.h"
 
 namespace ivory::tools {
 namespace {
@@ -29,9 +30,8 @@ class CachePreview : public ::testing::Test {
            "[stage.views.volume]\nframes = 8\nsize = 16\n";
   }
   test::Answer run(const std::string& arguments) const {
-    return test::answer_of("cd '" + folder_.path().string() +
-                           "' && IVORY_CACHE=caches '" IVORY_BINARY_DIR "/bin/ivory' cache preview " + arguments +
-                           " 2>&1");
+    return test::answer_of("cd '" + folder_.path().string() + "' && IVORY_CACHE=caches '" + test::build_dir() +
+                           "/bin/ivory' cache preview " + arguments + " 2>&1");
   }
   std::string bytes_of(const std::string& name) const {
     std::ifstream stream(folder_.path() / name);

@@ -9,6 +9,7 @@
 
 #include "data/cache_fixtures.h"
 #include "support/command.h"
+#include "support/paths.h"
 #include "support/read.h"
 
 namespace ivory::tools {
@@ -28,7 +29,7 @@ class CacheVerify : public ::testing::Test {
     return data::testing::make_volume(name, {}, "int16", true, name == "one" ? 1 : 2);
   }
   static Answer verify(const std::string& arguments) {
-    return test::answer_of("'" IVORY_BINARY_DIR "/bin/ivory' cache verify " + arguments + " 2>&1");
+    return test::answer_of("'" + test::build_dir() + "/bin/ivory' cache verify " + arguments + " 2>&1");
   }
   Answer verify() const { return verify("'" + cache_.string() + "'"); }
 

@@ -4,6 +4,7 @@
 
 #include "config/layouts.h"
 #include "support/command.h"
+#include "support/paths.h"
 
 namespace ivory::tools {
 namespace {
@@ -14,7 +15,7 @@ using testing::HasSubstr;
 using test::Answer;
 
 Answer run(const std::string& arguments) {
-  return test::answer_of(std::string("'") + IVORY_BINARY_DIR + "/bin/ivory' " + arguments + " 2>&1");
+  return test::answer_of(std::string("'") + test::build_dir() + "/bin/ivory' " + arguments + " 2>&1");
 }
 
 TEST(Data, ListsEveryLayout) {

@@ -10,6 +10,7 @@
 #include "ingest/dicom_files.h"
 #include "plugin/registry.h"
 #include "support/command.h"
+#include "support/paths.h"
 #include "support/python.h"
 #include "support/quiet.h"
 #include "train/model_weights.h"
@@ -77,7 +78,7 @@ class FeaturesProgram : public testing::Test {
 
   static Answer run(const std::string& command) {
     const std::string folder = folder_->path().string();
-    const std::string line = "cd '" + folder + "' && export PATH='" + IVORY_BINARY_DIR + "/bin':$PATH IVORY_CACHE='" +
+    const std::string line = "cd '" + folder + "' && export PATH='" + test::build_dir() + "/bin':$PATH IVORY_CACHE='" +
                              folder + "/caches' OMP_NUM_THREADS=1 && " + command + " 2>&1";
     return test::answer_of(line);
   }
@@ -190,7 +191,7 @@ TEST_F(FeaturesProgram, ABackboneOfSomebodyElsesLibrary) {
   const auto images = torch::rand({3, 1, 32, 16});
   train::save_npy(folder_->path() / "images.npy", images);
   const Answer answer =
-      run("IVORY_PLUGIN_PATH=" IVORY_BINARY_DIR
+      run("IVORY_PLUGIN_PATH=" + test::build_dir() +
           "/lib/test_backbone ivory features images.npy out.safetensors --kind maps --backbone patches "
           "--option size=4");
   ASSERT_EQ(answer.code, 0) << answer.text;

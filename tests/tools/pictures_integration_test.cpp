@@ -7,6 +7,7 @@
 #include "ingest/dicom_files.h"
 #include "ingest/tiff_jpeg_files.h"
 #include "support/command.h"
+#include "support/paths.h"
 #include "support/read.h"
 
 namespace ivory::tools {
@@ -25,8 +26,8 @@ class Pictures : public ::testing::Test {
                 "[data.films]\nlayout = \"folder\"\npath = \"films\"\nmodality = \"xray\"\n");
   }
   Answer ivory(const std::string& arguments) const {
-    return test::answer_of("cd '" + folder_.path().string() +
-                           "' && IVORY_CACHE=caches '" IVORY_BINARY_DIR "/bin/ivory' " + arguments + " 2>&1");
+    return test::answer_of("cd '" + folder_.path().string() + "' && IVORY_CACHE=caches '" + test::build_dir() +
+                           "/bin/ivory' " + arguments + " 2>&1");
   }
   static int lines_beside_the_log(const Answer& answer) {
     std::istringstream lines(answer.text);

@@ -6,6 +6,7 @@
 
 #include "data/cache_fixtures.h"
 #include "support/command.h"
+#include "support/paths.h"
 #include "support/read.h"
 
 namespace ivory::tools {
@@ -21,8 +22,8 @@ using ::testing::Not;
 class Programs : public ::testing::Test {
  protected:
   std::string command(const std::string& arguments) const {
-    return "cd '" + folder_.path().string() + "' && IVORY_CACHE=caches OMP_NUM_THREADS=1 '" IVORY_BINARY_DIR "/bin/" +
-           arguments;
+    return "cd '" + folder_.path().string() + "' && IVORY_CACHE=caches OMP_NUM_THREADS=1 '" + test::build_dir() +
+           "/bin/" + arguments;
   }
   Answer run(const std::string& arguments) const { return test::answer_of(command(arguments) + " 2>&1"); }
 

@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "disturbed_run.h"
+#include "support/paths.h"
 
 namespace ivory::train {
 namespace {
@@ -63,7 +64,7 @@ TEST_F(Disk, ASecondProcessInTheSameRunFolder) {
   Session run(root_, "taken", /*workers=*/0);
   run.start();
   while (!run.lines("stage-slices", 1)()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  const std::string second = "'" IVORY_BINARY_DIR "/bin/run-experiment' '" + run.file().string() + "' > '" +
+  const std::string second = "'" + test::build_dir() + "/bin/run-experiment' '" + run.file().string() + "' > '" +
                              (run.folder() / "second.txt").string() + "' 2>&1";
   const int status = std::system(second.c_str());
   EXPECT_EQ(WEXITSTATUS(status), 2);
@@ -78,7 +79,7 @@ int run_read_only(const Session& run, const fs::path& root, const fs::path& outp
   const std::string folder = "'" + run.folder().string() + "'";
   const std::string mount =
       "mount --bind " + folder + " " + folder + " && mount -o remount,bind,ro " + folder + " " + folder;
-  const std::string program = "'" IVORY_BINARY_DIR "/bin/run-experiment' '" + run.file().string() + "'";
+  const std::string program = "'" + test::build_dir() + "/bin/run-experiment' '" + run.file().string() + "'";
   const std::string ending = " > '" + output.string() + "' 2>&1";
   if (std::system(("unshare -rm sh -c \"" + mount + "\" 2> /dev/null").c_str()) == 0)
     return std::system(("unshare -rm sh -c \"" + mount + " && " + program + "\"" + ending).c_str());

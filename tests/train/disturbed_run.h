@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "support/paths.h"
 #include "support/read.h"
 
 namespace ivory::train::testing {
@@ -119,11 +120,11 @@ class Session {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  void start() { start({IVORY_BINARY_DIR "/bin/run-experiment", file().string()}); }
+  void start() { start({test::build_dir() + "/bin/run-experiment", file().string()}); }
   // With `preparation` run by a shell before.
   void start_after(const std::string& preparation) {
-    start(
-        {"/bin/sh", "-c", preparation + "; exec '" IVORY_BINARY_DIR "/bin/run-experiment' '" + file().string() + "'"});
+    start({"/bin/sh", "-c",
+           preparation + "; exec '" + test::build_dir() + "/bin/run-experiment' '" + file().string() + "'"});
   }
   void start(const std::vector<std::string>& command) {
     child_ = ::fork();

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "support/paths.h"
 #include "support/python.h"
 #include "train/event_file.h"
 #include "train/metrics_log.h"
@@ -97,7 +98,7 @@ TEST_F(Events, TheReaderDoesNoticeDamage) {
   stream.seekp(-6, std::ios::end);
   stream.put('\x7f');
   stream.close();
-  const std::string command = test::python().string() + " " + IVORY_SOURCE_DIR + "/tests/train/read_events.py " +
+  const std::string command = test::python().string() + " " + test::source_dir() + "/tests/train/read_events.py " +
                               file().string() + " > /dev/null 2>&1";
   EXPECT_NE(std::system(command.c_str()), 0);
 }

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "support/errors.h"
+#include "support/paths.h"
 #include "train/safetensors.h"
 #include "train/tiny_stage.h"
 
@@ -54,7 +55,7 @@ class Probes : public testing::Test {
   std::unique_ptr<TinyStage> stage() const {
     auto tiny = std::make_unique<TinyStage>();
     for (const char* plugin : {"knn", "linear_probe", "segmentation"}) {
-      tiny->registry().load(std::string(IVORY_BINARY_DIR) + "/lib/ivory/plugins/libivory_" + plugin + ".so");
+      tiny->registry().load(test::build_dir() + "/lib/ivory/plugins/libivory_" + plugin + ".so");
     }
     tiny->registry().add(Descriptor<Objective>{
         .name = "noisy",

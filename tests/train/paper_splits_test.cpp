@@ -6,6 +6,7 @@
 
 #include "config/layouts.h"
 #include "plugin/registry.h"
+#include "support/paths.h"
 #include "train/splits.h"
 
 namespace ivory::train {
@@ -52,11 +53,11 @@ TEST(PaperSplits, SharesGiveItsNumbers) {
 }
 
 TEST(PaperSplits, JsrtsListsAreTheFoldsOfScr) {
-  std::ifstream file(std::string(IVORY_SOURCE_DIR) + "/experiments/splits/jsrt.toml");
+  std::ifstream file(test::source_dir() + "/experiments/splits/jsrt.toml");
   const std::string lists((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
   plugin::Registry registry;
   for (const char* plugin : {"resnet", "segmentation"})
-    registry.load(std::string(IVORY_BINARY_DIR) + "/lib/ivory/plugins/libivory_" + plugin + ".so");
+    registry.load(test::build_dir() + "/lib/ivory/plugins/libivory_" + plugin + ".so");
   const auto experiments = config::parse_experiments(R"(
 [experiment]
 name = "folds"

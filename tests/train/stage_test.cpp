@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "support/errors.h"
+#include "support/paths.h"
 #include "train/tiny_stage.h"
 
 namespace ivory::train {
@@ -48,7 +49,7 @@ TEST(Stage, ALossAtLnHIsSaidInWordsInTheMetrics) {
 
 TEST(Stage, ResidentMemoryIsInTheMetricsAndDoesNotGrowWithTheEpochs) {
   TinyStage tiny;
-  tiny.registry().load(std::string(IVORY_BINARY_DIR) + "/lib/ivory/plugins/libivory_swav.so");
+  tiny.registry().load(test::build_dir() + "/lib/ivory/plugins/libivory_swav.so");
   auto swav = tiny.use<Objective>("swav");
   swav.options.set("prototypes", int64_t{4});
   swav.options.set("head_width", int64_t{8});

@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "support/errors.h"
+#include "support/paths.h"
 #include "train/torch_file.h"
 #include "train/weights_file.h"
 
@@ -17,7 +18,7 @@ using testing::AllOf;
 using testing::HasSubstr;
 
 fs::path python_file(const std::string& name) {
-  return fs::path(IVORY_SOURCE_DIR) / "tests" / "reference" / "torch_files" / name;
+  return fs::path(test::source_dir()) / "tests" / "reference" / "torch_files" / name;
 }
 
 torch::Tensor values(torch::IntArrayRef shape) {
@@ -170,7 +171,8 @@ TEST(TorchFileHarm, OneSentenceEach) {
 
 TEST(TorchFileHarm, MemoryIsNotTakenForWhatIsClaimed) {
   const auto error = [](const std::string& name) {
-    return bad_request_of([&] { load_weights_file(IVORY_SOURCE_DIR "/tests/fuzz/corpus/weights/" + name + ".pth"); });
+    return bad_request_of(
+        [&] { load_weights_file(test::source_dir() + "/tests/fuzz/corpus/weights/" + name + ".pth"); });
   };
   EXPECT_THAT(error("bomb_version"), HasSubstr("record 'version' claims 4194304 bytes, expected a few"));
   EXPECT_THAT(error("doubling"), HasSubstr("its pickle names the same values again and again"));
