@@ -16,6 +16,7 @@ find_program(IVORY_MOLD mold)
 # folder finds the same objects. Beside it lies a short text that stands for its contents in ccache's hash
 # (CCACHE_PCH_EXTSUM): hashing 150 MB for every object would take longer than compiling some.
 if(CMAKE_CXX_COMPILER_ID STREQUAL Clang)
+  set(CMAKE_CXX_COMPILE_OPTIONS_CREATE_PCH -Xclang -emit-pch -include <PCH_HEADER> -x c++-header)
   set(CMAKE_CXX_COMPILE_OPTIONS_USE_PCH -include-pch <PCH_FILE>)
 endif()
 function(ivory_precompile target)
