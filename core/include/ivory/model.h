@@ -1,50 +1,61 @@
 #pragma once
-// The joint model: f_intra (a slice backbone), the projection of its levels to tokens, f_inter (a token backbone).
+// A model is a composition of networks, itself a plugin: "image-volume" (the joint model), "encoder",
+// "encoder-decoder", and networks that bring their own decoder.
 
 #include <ivory/backbone.h>
+#include <ivory/error.h>
+#include <ivory/views.h>
 
+#include <array>
+#include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace ivory {
 
-// Which of f_intra's levels make a slice's token (method.md §1): global averages of the last four levels (a ResNet's
-// layer1 … layer4, without its stem) and the pooled feature again, each L2-normalised and concatenated (5888 for
-// ResNet-50), or the pooled feature alone (Table 6's ablation).
-enum class LevelUse { all, last };
-
 class Model : public torch::nn::Module {
  public:
-  // inter may be null (stage 1 alone needs none). token_width: D; frames: F.
-  Model(std::shared_ptr<Backbone> intra, std::shared_ptr<Backbone> inter, LevelUse levels, int64_t token_width,
-        int64_t frames);
+  struct Context {
+    // A fresh network that [model] names for one of the descriptor's roles; null where it names none.
+    std::function<std::shared_ptr<Backbone>(const std::string& role, const Backbone::Context& context)> backbone;
+    std::array<int64_t, 3> size = {0, 0, 0};  // voxels of the largest input, D, H, W; 0: not known
+  };
 
-  // [N, 1, H, W] → f_intra's features.
-  Features slices(const torch::Tensor& images) { return intra->forward(images); }
-  // [B, F, 1, H, W] → multi-level slice features before the projection [B, F, sum of widths].
-  torch::Tensor slice_features(const torch::Tensor& volumes);
-  // [B, F, sum of widths] → tokens [B, F, D].
-  torch::Tensor project(const torch::Tensor& features) { return projection->forward(features); }
-  // Tokens [B, F, D] → tokens [B, F, D] and the holistic feature [B, D] (Eq. 6–10).
-  Features volumes(const torch::Tensor& tokens);
-  // The three in a row: [B, F, 1, H, W] → tokens and holistic feature.
-  Features embed(const torch::Tensor& volumes);
+  // Width of embed().pooled; 0: the model takes no samples of this kind.
+  virtual int64_t width(SampleKind kind) const = 0;
+  // [B, 1, H, W] or [B, 1, D, H, W]. Throws bad_request where the model takes no samples of this kind.
+  virtual Features embed(const torch::Tensor& samples) = 0;
+  // The backbone of samples of this kind, for tasks that build on it; null where there is none.
+  virtual std::shared_ptr<Backbone> encoder(SampleKind kind) const = 0;
+  // Dense features of embed()'s result, [B, C, H, W] or [B, C, D, H, W] at the size of the samples. Throws bad_request
+  // where the composition has no decoder; dense_width() is 0 then, else C.
+  virtual torch::Tensor decode(const Features& features);
+  virtual int64_t dense_width() const { return 0; }
+  // The parts that embed() uses for samples of this kind: what an objective on them trains unless it says otherwise.
+  virtual std::vector<std::string> parts_for(SampleKind) const { return parts(); }
 
-  int64_t feature_width() const { return feature_width_; }  // of slice_features
-  int64_t token_width() const { return token_width_; }      // D
-  int64_t frames() const { return frames_; }                // F
-  bool has_inter() const { return inter != nullptr; }
-
-  // Registered as "intra", "projection", "inter".
-  std::shared_ptr<Backbone> intra;
-  torch::nn::Linear projection{nullptr};
-  std::shared_ptr<Backbone> inter;
-
- private:
-  LevelUse levels_;
-  int64_t feature_width_;
-  int64_t token_width_;
-  int64_t frames_;
+  // Names of the parts (children). Weights files, freezing, parameter groups and tables go by part.
+  std::vector<std::string> parts() const;
+  // Throws bad_request naming the parts there are.
+  std::shared_ptr<torch::nn::Module> part(const std::string& name) const;
 };
+
+// The kind of a batch of samples by its dimensions: 4 or 5. Throws bad_request on any other.
+SampleKind kind_of(const torch::Tensor& samples);
+
+// The model as M; throws bad_request "WHO needs the model 'NAME'" when it is another composition.
+template <class M>
+M& model_as(Model& model, const std::string& who) {
+  auto* wanted = dynamic_cast<M*>(&model);
+  IVORY_CHECK(wanted, who, " needs the model '", M::plugin_name, "', but [model] is another one");
+  return *wanted;
+}
+template <class M>
+const M& model_as(const Model* model, const std::string& who) {
+  const auto* wanted = dynamic_cast<const M*>(model);
+  IVORY_CHECK(wanted, who, " needs the model '", M::plugin_name, "', but [model] is another one");
+  return *wanted;
+}
 
 }  // namespace ivory

@@ -1,18 +1,24 @@
 #pragma once
-// A self-supervised objective: from the views it declares to named loss terms.
+// A self-supervised objective: from the views of a batch to named loss terms.
 
+#include <ivory/batch.h>
 #include <ivory/collective.h>
 #include <ivory/model.h>
-#include <ivory/views.h>
 
-#include <cmath>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace ivory {
+
+// How a pass over the data ends when the number of samples is no multiple of the batch.
+enum class Tail {
+  partial,  // with a smaller batch: every sample once, in one of the processes
+  filled,   // filled up with the first samples: every process gets as many full batches and may call collectives
+};
 
 // Where the stage stands. The trainer keeps it up to date and hands it to every hook.
 struct StageContext {
@@ -25,42 +31,52 @@ struct StageContext {
   uint64_t seed = 0;
   torch::Device device = torch::kCPU;
   const Collective* group = nullptr;  // never null while training
-  // One pass over this process's share of the data in a fixed order: every sample once, in one of the processes.
-  std::function<void(const std::function<void(const Batch&)>&)> for_each_batch;
-  // The same for objectives that fill a bank: the last batch is filled up with the first samples, so that every process
-  // gets as many full batches as the others and may call collectives in each.
-  std::function<void(const std::function<void(const Batch&)>&)> for_each_full_batch;
+  // One pass over this process's share of the data in a fixed order.
+  std::function<void(Tail, const std::function<void(const Batch&)>&)> for_each_batch = nullptr;
 };
 
 using LossTerms = std::vector<std::pair<std::string, torch::Tensor>>;  // each a scalar; their sum is minimised
-using Diagnostics = std::vector<std::pair<std::string, double>>;       // logged, never minimised
+
+// A number of the last forward that is logged and never minimised.
+struct Measure {
+  std::string name;
+  double value = 0;
+  std::string unit = "";               // "nats", "dimensions"; "" for a plain number
+  std::optional<double> compare = {};  // a baseline, or the best there is: drawn beside it
+  std::string compare_label = "";      // "uniform, ln H"
+  std::optional<double> low = {};      // an epoch's mean below this value is a finding …
+  std::string if_low = "";             // … that is printed so: what it means and what to change
+};
+
+// What the report shows of an objective that clusters.
+class ClusterView {
+ public:
+  virtual ~ClusterView() = default;
+  virtual int64_t count() const = 0;  // H: prototypes or clusters
+  // Similarity of plain samples, [N, 1, H, W] or [N, 1, D, H, W], to each prototype: [N, count()]. Called in eval mode,
+  // outside autograd.
+  virtual torch::Tensor scores(Model& model, const torch::Tensor& samples) = 0;
+};
 
 // Heads, prototypes, queues and banks are registered parameters and buffers, so that a checkpoint holds all of them.
 class Objective : public torch::nn::Module {
  public:
   struct Context {
-    int64_t slice_width = 0;    // width of f_intra's pooled feature
-    int64_t feature_width = 0;  // of Model::slice_features
-    int64_t token_width = 0;    // D
-    int64_t frames = 0;         // F
-    int64_t slice_crops = 0;    // views of a slice per sample, after the stage's [views]
-    int64_t volume_views = 0;   // views of a volume per sample
-    int64_t samples = 0;        // of the objective's kind in the data set; 0 when not known yet
-    int64_t batch_size = 0;     // over all processes
-    // A further f_intra of the experiment's architecture with parameters of its own, e.g. for an EMA target (a copy of
-    // Model::intra would share its parameters). Only valid while the objective is created.
-    std::function<std::shared_ptr<Backbone>()> fresh_intra = nullptr;
+    SampleKind on = SampleKind::slice;  // `on = "slices"` or "volumes" of the stage's objective
+    int64_t width = 0;                  // of Model::embed(samples).pooled
+    int64_t views = 0;                  // per sample, after the stage's [views]; 0: not known
+    int64_t samples = 0;                // of this kind in the data set; 0: not known yet
+    int64_t batch_size = 0;             // over all processes
+    // The stage's model, for the sizes of its parts. Only valid while the objective is created.
+    const Model* model = nullptr;
+    // A further model of the experiment's architecture with parameters of its own, e.g. for an EMA target. Only valid
+    // while the objective is created.
+    std::function<std::shared_ptr<Model>()> fresh_model = nullptr;
   };
 
-  // Which parts of the model the objective's gradient may reach; the stage trains the union over its objectives.
-  struct Trains {
-    bool intra = true;
-    bool projection = true;
-    bool inter = true;
-  };
-
-  virtual SampleKind kind() const = 0;
-  virtual Trains trains() const = 0;
+  // The parts of the model that the objective's gradient may reach; the stage trains the union over its objectives and
+  // keeps the others in evaluation mode. Empty: Model::parts_for() the objective's kind.
+  virtual std::vector<std::string> trains() const { return {}; }
   virtual LossTerms forward(Model& model, const Batch& batch) = 0;
 
   virtual void before_training(Model&, const StageContext&) {}
@@ -68,15 +84,12 @@ class Objective : public torch::nn::Module {
   virtual void before_step(Model&, const StageContext&) {}
   virtual void after_backward(Model&, const StageContext&) {}  // e.g. dropping the prototypes' gradients
   virtual void after_step(Model&, const StageContext&) {}      // e.g. EMA, normalisation, queue
-  // Of the last forward; e.g. {"code_entropy", 5.1}. Names and units are documented by the plugin.
-  virtual Diagnostics diagnostics() const { return {}; }
-  // Similarity of plain samples to each prototype, for the report: [N, 1, S, S], or [N, F, 1, S, S] of volumes → [N,
-  // H]. Undefined when the objective has no prototypes. Called in eval mode, outside autograd.
-  virtual torch::Tensor prototype_scores(Model&, const torch::Tensor& /*samples*/) { return {}; }
-  // ln H when the loss of one term sits there if all codes are uniform; 0 when there is no such value.
-  virtual double plateau() const { return 0; }
-  // H of the diagnostic prototype_perplexity; 0 without prototypes.
-  virtual int64_t prototype_count() const { return plateau() > 0 ? std::llround(std::exp(plateau())) : 0; }
+  // Of the last forward. Names and units are documented by the plugin.
+  virtual std::vector<Measure> measures() const { return {}; }
+  // What one loss term costs while nothing is learnt (ln H of uniform codes, ln C of uniform classes); 0: no such
+  // value.
+  virtual double chance_loss() const { return 0; }
+  virtual ClusterView* clusters() { return nullptr; }
 };
 
 }  // namespace ivory

@@ -7,40 +7,24 @@
 //   }
 
 #include <ivory/backbone.h>
+#include <ivory/descriptor.h>
+#include <ivory/model.h>
 #include <ivory/objective.h>
-#include <ivory/options.h>
 #include <ivory/task.h>
 
-#include <functional>
-#include <memory>
-#include <string>
-#include <vector>
-
 namespace ivory {
-
-// Interface is Backbone, Objective or Task; its nested Context holds what the plugin must know to size its parameters.
-template <class Interface>
-struct Descriptor {
-  std::string name;       // as written in an experiment: lower case, words joined by '-'
-  std::string summary;    // one sentence
-  std::string source;     // the paper
-  int cache_version = 1;  // raise it when the same options give other results: recorded stages are then trained again
-  std::vector<Option> options;
-  // What the options imply together (a message per mistake, empty when all is well); may be null.
-  std::function<std::string(const Options&)> check = nullptr;
-  std::function<std::shared_ptr<Interface>(const Options&, const typename Interface::Context&)> create;
-};
 
 class Registrar {
  public:
   virtual ~Registrar() = default;
   virtual void add(Descriptor<Backbone> descriptor) = 0;
+  virtual void add(Descriptor<Model> descriptor) = 0;
   virtual void add(Descriptor<Objective> descriptor) = 0;
   virtual void add(Descriptor<Task> descriptor) = 0;
 };
 
 inline constexpr uint32_t abi_magic = 0x59525649;  // "IVRY"
-inline constexpr uint32_t plugin_api_version = 1;  // raised with every incompatible change below core/include/ivory
+inline constexpr uint32_t plugin_api_version = 2;  // raised with every incompatible change below core/include/ivory
 
 // Plain data in .rodata, found through .dynsym as `ivory_abi_tag`.
 struct AbiTag {

@@ -1,30 +1,42 @@
 #pragma once
 // A downstream task: a model around a pre-trained backbone, its loss, its prediction, its scores and pictures.
 
+#include <ivory/batch.h>
 #include <ivory/model.h>
 
+#include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace ivory {
 
-enum class TaskUnit { slice, volume };
+// What a sample comes with: a class index per pixel, one class per sample, or boxes.
+enum class Target { masks, label, boxes };
 
 struct TaskNeeds {
-  TaskUnit unit = TaskUnit::slice;
-  bool masks = true;      // else one class label per sample
+  SampleKind unit = SampleKind::slice;
+  Target target = Target::masks;
   bool balanced = false;  // slices with and without target drawn 1:1 (method.md §7)
+  // Volumes only: training samples are such cubes, evaluation gives whole volumes at the cubes' spacing, one a batch.
+  std::optional<VolumeViewSpec> cubes = {};
+};
+
+struct Boxes {
+  torch::Tensor corners;  // [n, 4] or [n, 6] float: lower, then upper corner in pixels (x, y or x, y, z)
+  torch::Tensor classes;  // [n] int64, class index from 1
 };
 
 struct TaskBatch {
-  torch::Tensor images;    // [B, 1, H, W], or [B, F, 1, H, W]; normalised as Batch's
-  torch::Tensor masks;     // [B, H, W], of volumes [B, F, H, W], int64: class index, 0 = background; undefined without
-  torch::Tensor labels;    // [B] int64, class index; undefined with masks
-  torch::Tensor volume;    // [B] int64: id of the volume in the data set
-  torch::Tensor position;  // [B] int64: slice number within the volume
-  int64_t size() const { return images.defined() ? images.size(0) : 0; }
+  View images;               // [B, 1, H, W] or [B, 1, D, H, W]; normalised as Batch's
+  torch::Tensor masks;       // [B, H, W] or [B, D, H, W] int64: class index, 0 = background; undefined without
+  torch::Tensor labels;      // [B] int64, class index; undefined without
+  std::vector<Boxes> boxes;  // one per sample; empty without
+  torch::Tensor volume;      // [B] int64: id of the volume in the data set
+  torch::Tensor position;    // [B] int64: slice number within the volume
+  int64_t size() const { return images.pixels.defined() ? images.pixels.size(0) : 0; }
 };
 
 struct Score {
@@ -46,10 +58,10 @@ struct Picture {
 class Task : public torch::nn::Module {
  public:
   struct Context {
-    std::shared_ptr<Model> model;           // pre-trained or fresh; the task registers what it uses of it
-    std::vector<std::string> classes;       // without the background
-    std::vector<std::string> volume_names;  // by volume id
-    int64_t size = 0;                       // pixels in the plane
+    std::shared_ptr<Model> model;             // pre-trained or fresh; the task registers what it uses of it
+    std::vector<std::string> classes;         // without the background
+    std::vector<std::string> volume_names;    // by volume id
+    std::array<int64_t, 3> size = {1, 0, 0};  // voxels of a sample: D (1 of slices), H, W
   };
 
   virtual TaskNeeds needs() const = 0;

@@ -1,7 +1,5 @@
 #pragma once
-// What an objective asks of the data, and the batches it gets.
-
-#include <torch/torch.h>
+// What an objective or a task asks of the data. No tensors: configuration, plan and report need no LibTorch.
 
 #include <array>
 #include <cstdint>
@@ -10,7 +8,10 @@
 
 namespace ivory {
 
+// A batch of slices is [B, 1, H, W], one of volumes [B, 1, D, H, W]; a stack of slices is a volume, and so is a cube.
 enum class SampleKind { slice, volume };
+// What a backbone takes: [N, C, H, W], [N, C, D, H, W], [N, T, D].
+enum class Input { image, volume, tokens };
 
 // `count` random crops of a slice: area in [scale_min, scale_max] of the slice, aspect ratio 3/4 … 4/3, resized to
 // size × size.
@@ -32,9 +33,18 @@ struct SliceViewSpec {
 
 // Views of a volume: one transformation per view, applied alike to all its slices (method.md §5).
 struct VolumeViewSpec {
+  // whole: the volume resampled (linear) to `size`, never cropped. cube: a random box of it.
+  enum class Extent { whole, cube };
+
   int64_t count = 2;
-  int64_t frames = 64;       // F: the slice axis is resampled (linear) to it, never cropped
-  int64_t size = 224;        // pixels in the plane
+  Extent extent = Extent::whole;
+  std::array<int64_t, 3> size = {64, 224, 224};  // voxels of a view: D (slices), H, W
+  // Cubes only.
+  std::array<double, 3> spacing = {0, 0, 0};  // mm per voxel along D, H, W; 0 keeps the volume's own
+  double overlap = 0;   // each further cube of a sample shares at least this part of the first one's volume, in [0, 1]
+  double most_air = 1;  // a cube with a larger share of air is drawn again, in (0, 1]
+  double air_below = 0.05;   // a voxel is air below this intensity, in [0, 1] of the window
+  bool pad = true;           // a volume smaller than the cube is padded by its border and counted; else it is refused
   double flip = 0.5;         // probability per axis
   double rotation = 10.0;    // degrees, about each axis, uniform in ±
   double scale = 0.1;        // relative, uniform in ±
@@ -49,15 +59,6 @@ struct VolumeViewSpec {
   std::array<double, 2> gamma_range = {0.7, 1.5};        // the exponent
   double noise_deviation = 0.1;                          // up to this standard deviation, of the window
   double bias_strength = 0.4;                            // the field is 1 ± up to this
-};
-
-// One step's views, in [0, 1] before the normalisation (x - 0.5) / 0.25 that the loader applies.
-struct Batch {
-  SampleKind kind = SampleKind::slice;
-  // Slices: each [B, 1, S_v, S_v]; volumes: each [B, F, 1, S, S]; float32, or as views.output says.
-  std::vector<torch::Tensor> views;
-  torch::Tensor index;  // [B] int64: id of the sample in the whole data set
-  int64_t size() const { return index.defined() ? index.size(0) : 0; }
 };
 
 }  // namespace ivory

@@ -1,64 +1,70 @@
-#include <ivory/error.h>
+#include <ivory/batch.h>
 #include <ivory/model.h>
-
-#include <algorithm>
-#include <numeric>
 
 namespace ivory {
 namespace {
 
-namespace F = torch::nn::functional;
-
-// The levels of a backbone that make a slice's token: at most the last four, so that the stem is left out.
-constexpr size_t token_levels = 4;
-
-torch::Tensor unit(const torch::Tensor& x) {
-  return F::normalize(x, F::NormalizeFuncOptions().dim(-1));
-}
-
-int64_t width_of_slice_features(const BackboneInfo& info, LevelUse levels) {
-  if (levels == LevelUse::last) return info.width;
-  const auto count = std::min(token_levels, info.level_widths.size());
-  return std::accumulate(info.level_widths.end() - count, info.level_widths.end(), info.width);
+std::string listed(const std::vector<std::string>& names) {
+  std::string text;
+  for (const auto& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
 }
 
 }  // namespace
 
-Model::Model(std::shared_ptr<Backbone> slice_backbone, std::shared_ptr<Backbone> volume_backbone, LevelUse levels,
-             int64_t token_width, int64_t frames)
-    : levels_(levels), token_width_(token_width), frames_(frames) {
-  const auto info = slice_backbone->info();
-  IVORY_CHECK(info.input == InputKind::image, "f_intra must be a backbone of images");
-  feature_width_ = width_of_slice_features(info, levels);
-  intra = register_module("intra", std::move(slice_backbone));
-  projection = register_module("projection", torch::nn::Linear(feature_width_, token_width));
-  if (volume_backbone) {
-    IVORY_CHECK(volume_backbone->info().input == InputKind::tokens, "f_inter must be a backbone of tokens");
-    inter = register_module("inter", std::move(volume_backbone));
-  }
+torch::Tensor Model::decode(const Features&) {
+  throw bad_request(
+      "this model has no decoder: a decoder comes with the model 'encoder-decoder' and with networks that "
+      "bring their own");
 }
 
-torch::Tensor Model::slice_features(const torch::Tensor& volumes) {
-  IVORY_CHECK(volumes.dim() == 5, "volumes must be [B, F, 1, H, W], but got a tensor of shape ", volumes.sizes());
-  const auto features = intra->forward(volumes.flatten(0, 1));  // of [B·F, 1, H, W]
-  std::vector<torch::Tensor> parts;                             // each [B·F, C]
-  if (levels_ == LevelUse::all) {
-    const auto count = std::min(token_levels, features.levels.size());
-    for (auto level = features.levels.end() - count; level != features.levels.end(); ++level) {
-      parts.push_back(unit(level->mean({2, 3})));
-    }
-  }
-  parts.push_back(unit(features.pooled));
-  return torch::cat(parts, 1).unflatten(0, {volumes.size(0), volumes.size(1)});  // [B, F, sum of widths]
+std::vector<std::string> Model::parts() const {
+  std::vector<std::string> names;
+  for (const auto& child : named_children()) names.push_back(child.key());
+  return names;
 }
 
-Features Model::volumes(const torch::Tensor& tokens) {
-  IVORY_CHECK(inter, "this needs a volume backbone, but [model] names none");
-  return inter->forward(tokens);
+std::shared_ptr<torch::nn::Module> Model::part(const std::string& name) const {
+  const auto children = named_children();
+  const auto* found = children.find(name);
+  IVORY_CHECK(found, "the model has no part '", name, "'; its parts: ", listed(parts()));
+  return *found;
 }
 
-Features Model::embed(const torch::Tensor& volumes_of_slices) {
-  return volumes(project(slice_features(volumes_of_slices)));
+SampleKind kind_of(const torch::Tensor& samples) {
+  IVORY_CHECK(samples.dim() == 4 || samples.dim() == 5,
+              "samples must be [B, 1, H, W] or [B, 1, D, H, W], but got a tensor of shape ", samples.sizes());
+  return samples.dim() == 4 ? SampleKind::slice : SampleKind::volume;
+}
+
+std::vector<torch::Tensor> pixels_of(const Batch& batch) {
+  std::vector<torch::Tensor> pixels;
+  pixels.reserve(batch.views.size());
+  for (const View& view : batch.views) pixels.push_back(view.pixels);
+  return pixels;
+}
+
+namespace {
+
+// [B, 3, 4] -> [B, 4, 4]
+torch::Tensor homogeneous(const torch::Tensor& place) {
+  const auto last = torch::tensor({0.0, 0.0, 0.0, 1.0}, place.options()).expand({place.size(0), 1, 4});
+  return torch::cat({place, last}, 1);
+}
+
+}  // namespace
+
+torch::Tensor grid_between(const View& from, const View& to) {
+  IVORY_CHECK(from.place.defined() && to.place.defined(), "grid_between needs views of volumes, whose place is known");
+  // Voxels of `to` -> mm -> voxels of `from`.
+  const auto map = torch::linalg_solve(homogeneous(from.place), homogeneous(to.place)).narrow(1, 0, 3);  // [B, 3, 4]
+  const auto axis = [&](int64_t dim) { return torch::arange(to.pixels.size(dim), torch::kDouble); };
+  const auto mesh = torch::meshgrid({axis(2), axis(3), axis(4)}, "ij");
+  const auto voxels = torch::stack({mesh[0], mesh[1], mesh[2], torch::ones_like(mesh[0])}, -1);  // [D, H, W, 4]
+  const auto at = torch::einsum("bij,dhwj->bdhwi", {map, voxels});                               // z, y, x in `from`
+  const auto size = torch::tensor({from.pixels.size(2), from.pixels.size(3), from.pixels.size(4)}, torch::kDouble);
+  const auto unit = (2 * at + 1) / size - 1;  // -1 and 1: the outer borders
+  return unit.flip(-1).to(from.pixels.device(), torch::kFloat);
 }
 
 }  // namespace ivory

@@ -53,11 +53,15 @@ std::string with_source(const Option& option) {
   return option.help + (option.source.empty() ? "" : " (" + option.source + ")");
 }
 
-template <class Interface>
-std::string describe_text(const Descriptor<Interface>& descriptor, const std::string& library) {
-  std::string text = descriptor.name + ": " + kind_name<Interface>() + "\n  " + descriptor.summary + "\n";
+std::string role_text(const Role& role) {
+  return role.help + (role.required ? "" : " (may be left out)");
+}
+
+std::string describe_text(Kind kind, const PluginInfo& descriptor, const std::string& library) {
+  std::string text = descriptor.name + ": " + name_of(kind) + "\n  " + descriptor.summary + "\n";
   if (!descriptor.source.empty()) text += "  Source: " + descriptor.source + "\n";
   if (!library.empty()) text += "  Library: " + library + "\n";
+  for (const auto& role : descriptor.roles) text += "  " + role.name + ": " + role_text(role) + "\n";
   if (descriptor.options.empty()) return text + "  No options.\n";
   std::vector<Row> rows = {{"Option", "Type", "Default", "Allowed", "Unit"}};
   for (const auto& option : descriptor.options) {
@@ -80,10 +84,10 @@ std::string code(const std::string& text) {
   return text.empty() ? "" : "`" + cell(text) + "`";
 }
 
-template <class Interface>
-std::string describe_markdown(const Descriptor<Interface>& descriptor) {
-  std::string text = "## " + descriptor.name + " (" + kind_name<Interface>() + ")\n\n" + descriptor.summary + "\n";
+std::string describe_markdown(Kind kind, const PluginInfo& descriptor) {
+  std::string text = "## " + descriptor.name + " (" + name_of(kind) + ")\n\n" + descriptor.summary + "\n";
   if (!descriptor.source.empty()) text += "\nSource: " + descriptor.source + "\n";
+  for (const auto& role : descriptor.roles) text += "\n- `" + role.name + "`: " + cell(role_text(role)) + "\n";
   if (descriptor.options.empty()) return text + "\nNo options.\n";
   text += "\n| Option | Type | Default | Allowed | Unit | Meaning | Source |\n|---|---|---|---|---|---|---|\n";
   for (const auto& option : descriptor.options) {
@@ -94,50 +98,38 @@ std::string describe_markdown(const Descriptor<Interface>& descriptor) {
   return text;
 }
 
-template <class Interface>
-void append(const Registry& registry, const std::string& wanted, Format format, std::string& text,
-            std::vector<std::string>& names) {
-  for (const auto& [name, descriptor] : registry.all<Interface>()) {
-    names.push_back(name);
-    if (!wanted.empty() && name != wanted) continue;
-    text += text.empty() ? "" : "\n";
-    text += format == Format::markdown ? describe_markdown(descriptor)
-                                       : describe_text(descriptor, registry.origin(kind_name<Interface>(), name));
-  }
-}
-
-template <class Interface>
-void append_rows(const Registry& registry, std::vector<Row>& rows) {
-  for (const auto& [name, descriptor] : registry.all<Interface>()) {
-    const std::string kind = kind_name<Interface>();
-    rows.push_back({kind, name, descriptor.summary, registry.origin(kind, name)});
-  }
-}
-
 }  // namespace
 
-std::string list_plugins(const Registry& registry) {
+std::string list_plugins(const Catalogue& catalogue) {
   std::vector<Row> rows = {{"Kind", "Name", "Summary", "Library"}};
-  append_rows<Objective>(registry, rows);
-  append_rows<Backbone>(registry, rows);
-  append_rows<Task>(registry, rows);
+  for (const Kind kind : kinds) {
+    for (const auto& [name, info] : catalogue.all(kind)) {
+      rows.push_back({name_of(kind), name, info.summary, catalogue.origin(kind, name)});
+    }
+  }
   std::string text;
   for (const auto& line : aligned(rows, 0)) text += line + "\n";
   return text;
 }
 
-std::string describe_plugins(const Registry& registry, const std::string& name, Format format) {
+std::string describe_plugins(const Catalogue& catalogue, const std::string& name, Format format) {
   std::string text, known;
   std::vector<std::string> names;
-  append<Objective>(registry, name, format, text, names);
-  append<Backbone>(registry, name, format, text, names);
-  append<Task>(registry, name, format, text, names);
+  for (const Kind kind : kinds) {
+    for (const auto& [each, info] : catalogue.all(kind)) {
+      names.push_back(each);
+      if (!name.empty() && each != name) continue;
+      text += text.empty() ? "" : "\n";
+      text += format == Format::markdown ? describe_markdown(kind, info)
+                                         : describe_text(kind, info, catalogue.origin(kind, each));
+    }
+  }
   if (!text.empty()) return text;
-  IVORY_CHECK(!names.empty(), "no plugin was found in ", registry.folders_searched());
+  IVORY_CHECK(!names.empty(), "no plugin was found in ", catalogue.folders_searched());
   const std::string close = nearest(name, names);
   for (const auto& n : names) known += (known.empty() ? "" : ", ") + n;
   throw bad_request("unknown plugin '", name, "'", close.empty() ? "; " : "; did you mean '" + close + "'? ",
-                    "Known: ", known, "; folders searched: ", registry.folders_searched());
+                    "Known: ", known, "; folders searched: ", catalogue.folders_searched());
 }
 
 }  // namespace ivory::plugin

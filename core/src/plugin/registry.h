@@ -8,52 +8,60 @@
 #include <map>
 #include <set>
 #include <string>
+#include <tuple>
 #include <vector>
+
+#include "plugin/catalogue.h"
 
 namespace ivory::plugin {
 
-// "backbone", "objective", "task".
 template <class Interface>
-const char* kind_name();
+constexpr Kind kind_of();
+template <>
+constexpr Kind kind_of<Backbone>() {
+  return Kind::backbone;
+}
+template <>
+constexpr Kind kind_of<Model>() {
+  return Kind::model;
+}
+template <>
+constexpr Kind kind_of<Objective>() {
+  return Kind::objective;
+}
+template <>
+constexpr Kind kind_of<Task>() {
+  return Kind::task;
+}
 
-class Registry : public Registrar {
+class Registry : public Registrar, public Catalogue {
  public:
-  // Throw bad_request on a name that is taken, on a malformed name and on options whose defaults break their own rules.
-  void add(Descriptor<Backbone> descriptor) override;
-  void add(Descriptor<Objective> descriptor) override;
-  void add(Descriptor<Task> descriptor) override;
+  void add(Descriptor<Backbone> descriptor) override { insert_with_code(std::move(descriptor)); }
+  void add(Descriptor<Model> descriptor) override { insert_with_code(std::move(descriptor)); }
+  void add(Descriptor<Objective> descriptor) override { insert_with_code(std::move(descriptor)); }
+  void add(Descriptor<Task> descriptor) override { insert_with_code(std::move(descriptor)); }
 
-  // Loads every lib*.so of the standard folders (default_search_path()). Loading a file twice is harmless.
+  // Loads every lib*.so of the standard folders (default_search_path()).
   void discover();
-  // One library, by path (relative to `base` first, then the search path). Throws with every path tried. A library that
-  // fails leaves nothing behind in the registry.
-  void load(const std::filesystem::path& library, const std::filesystem::path& base = {});
+  void load(const std::filesystem::path& library, const std::filesystem::path& base = {}) override;
 
-  // Throws bad_request naming the nearest name, the known ones and the folders searched.
+  // Throws bad_request as info() does.
   template <class Interface>
-  const Descriptor<Interface>& find(const std::string& name) const;
-  template <class Interface>
-  const std::map<std::string, Descriptor<Interface>>& all() const;
-
-  // Library a name came from ("" when built in by a test).
-  std::string origin(const std::string& kind, const std::string& name) const;
-  // Of discover(), for error texts.
-  std::string folders_searched() const;
+  const Descriptor<Interface>& find(const std::string& name) const {
+    info(kind_of<Interface>(), name);
+    return std::get<std::map<std::string, Descriptor<Interface>>>(descriptors_).at(name);
+  }
 
  private:
   template <class Interface>
-  std::map<std::string, Descriptor<Interface>>& table();
-  template <class Interface>
-  void insert(Descriptor<Interface> descriptor);
+  void insert_with_code(Descriptor<Interface> descriptor);
   void load_file(const std::filesystem::path& file);
-  void forget(const std::string& library);
+  void forget_library(const std::string& library);
 
-  std::map<std::string, Descriptor<Backbone>> backbones_;
-  std::map<std::string, Descriptor<Objective>> objectives_;
-  std::map<std::string, Descriptor<Task>> tasks_;
-  std::map<std::string, std::string> origins_;  // "objective/swav" → path
-  std::set<std::string> loaded_;                // canonical paths
-  std::vector<std::filesystem::path> searched_;
+  std::tuple<std::map<std::string, Descriptor<Backbone>>, std::map<std::string, Descriptor<Model>>,
+             std::map<std::string, Descriptor<Objective>>, std::map<std::string, Descriptor<Task>>>
+      descriptors_;
+  std::set<std::string> loaded_;  // canonical paths
   std::string loading_;
 };
 

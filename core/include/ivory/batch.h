@@ -1,0 +1,35 @@
+#pragma once
+// The batches that objectives get: views of slices or volumes, each knowing where it lies.
+
+#include <ivory/views.h>
+#include <torch/torch.h>
+
+#include <vector>
+
+namespace ivory {
+
+struct View {
+  // [B, 1, H, W] of slices, [B, 1, D, H, W] of volumes; (x − 0.5) / 0.25 of intensities x in [0, 1]; float32, or as
+  // views.output says.
+  torch::Tensor pixels;
+  // [B, 3, 4] float64, on the CPU: voxel (z, y, x, 1) of the view -> mm along the slices, rows and columns of its
+  // volume, from the centre of the volume's first voxel. Undefined for slices.
+  torch::Tensor place = {};
+};
+
+// One step's views.
+struct Batch {
+  SampleKind kind = SampleKind::slice;
+  std::vector<View> views;
+  torch::Tensor index;  // [B] int64: id of the sample in the whole data set
+  int64_t size() const { return index.defined() ? index.size(0) : 0; }
+};
+
+// The pixels of the views, in their order.
+std::vector<torch::Tensor> pixels_of(const Batch& batch);
+
+// Where the voxels of `to` lie in `from`: a sampling grid [B, D, H, W, 3] for torch's grid_sampler_3d (x, y, z; -1 and
+// 1 are the outer borders, align_corners = false) that samples `from`, or features of it, at the voxels of `to`.
+torch::Tensor grid_between(const View& from, const View& to);
+
+}  // namespace ivory
