@@ -2,6 +2,8 @@
 //   x = P(f_intra(volume));  x̃ = x with ⌈ratio·F⌉ tokens replaced by one learnable token
 //   loss = mean over volumes and views of Σ over masked slices ‖W f_inter(x̃) + b − P'(f_intra(volume))‖²
 // f_intra is frozen. P' is a copy of the projection from before the stage: with a trainable target a constant would do.
+#include <ivory/image_volume.h>
+#include <ivory/nn/eval_mode.h>
 #include <ivory/nn/token_start.h>
 #include <ivory/plugin.h>
 #include <ivory/random.h>
@@ -15,20 +17,6 @@ using torch::Tensor;
 namespace nn = torch::nn;
 
 constexpr uint64_t mask_stream = 0x6d61736b;  // keeps these draws apart from the loader's
-
-// Eval mode for as long as it lives.
-class Frozen {
- public:
-  explicit Frozen(nn::Module& module) : module_(module), training_(module.is_training()) { module_.eval(); }
-  ~Frozen() { module_.train(training_); }
-  Frozen(const Frozen&) = delete;
-  Frozen& operator=(const Frozen&) = delete;
-
- private:
-  const torch::NoGradGuard no_grad_;
-  nn::Module& module_;
-  bool training_;
-};
 
 // `count` distinct slices of `frames`, in ascending order.
 std::vector<int64_t> draw(int64_t frames, int64_t count, ivory::CounterRandom random) {
@@ -63,18 +51,19 @@ class MaskedEmbedding : public ivory::Objective {
  public:
   MaskedEmbedding(const ivory::Options& options, const Context& context)
       : ratio_(options.get<double>("mask_ratio")), standardise_(options.get<bool>("standardise_tokens")) {
-    const int64_t d = context.token_width;
+    const auto& model = ivory::model_as<ivory::ImageVolumeModel>(context.model, "masked-embedding");
+    const int64_t d = model.token_width();
     mask_token = register_parameter("mask_token", 0.02 * torch::randn({d}));
     decoder = register_module("decoder", nn::Linear(d, d));
-    target_weight = register_buffer("target_weight", torch::zeros({d, context.feature_width}));
+    target_weight = register_buffer("target_weight", torch::zeros({d, model.feature_width()}));
     target_bias = register_buffer("target_bias", torch::zeros({d}));
     target_set = register_buffer("target_set", torch::zeros({}, torch::kLong));
   }
 
-  ivory::SampleKind kind() const override { return ivory::SampleKind::volume; }
-  Trains trains() const override { return {.intra = false, .projection = true, .inter = true}; }
+  std::vector<std::string> trains() const override { return {"projection", "inter"}; }
 
-  void before_training(ivory::Model& model, const ivory::StageContext& stage) override {
+  void before_training(ivory::Model& any, const ivory::StageContext& stage) override {
+    auto& model = ivory::model_as<ivory::ImageVolumeModel>(any, "masked-embedding");
     seed_ = ivory::mix(stage.seed, mask_stream);
     if (target_set.item<int64_t>() != 0) return;  // once: the copy stays
     if (standardise_) ivory::nn::standardise_tokens(model, stage);
@@ -90,13 +79,14 @@ class MaskedEmbedding : public ivory::Objective {
     step_ = stage.step;
   }
 
-  ivory::LossTerms forward(ivory::Model& model, const ivory::Batch& batch) override {
+  ivory::LossTerms forward(ivory::Model& any, const ivory::Batch& batch) override {
+    auto& model = ivory::model_as<ivory::ImageVolumeModel>(any, "masked-embedding");
     IVORY_CHECK(target_set.item<int64_t>() != 0, "masked-embedding: before_training must come before the first batch");
     Tensor loss;
     mean_error_ = neighbour_error_ = 0;
     const auto views = static_cast<double>(batch.views.size());
     for (size_t v = 0; v < batch.views.size(); ++v) {
-      const Tensor term = view_loss(model, batch.views[v], batch.index, v) / views;
+      const Tensor term = view_loss(model, batch.views[v].pixels, batch.index, v) / views;
       loss = loss.defined() ? loss + term : term;
     }
     mean_error_ /= views;
@@ -108,21 +98,25 @@ class MaskedEmbedding : public ivory::Objective {
   // mean_token_error: predicting for every masked slice the mean of its volume's unmasked target tokens.
   // neighbour_error: interpolating its nearest unmasked target tokens. Both in the units of the loss; ratio: loss /
   // mean_token_error. Of this process's last batch.
-  ivory::Diagnostics diagnostics() const override {
-    return {{"mean_token_error", mean_error_},
-            {"neighbour_error", neighbour_error_},
-            {"ratio", mean_error_ > 0 ? loss_ / mean_error_ : 0}};
+  std::vector<ivory::Measure> measures() const override {
+    return {{.name = "mean_token_error", .value = mean_error_},
+            {.name = "neighbour_error", .value = neighbour_error_},
+            {.name = "ratio",
+             .value = mean_error_ > 0 ? loss_ / mean_error_ : 0,
+             .compare = 1,
+             .compare_label = "the mean token"}};
   }
 
  private:
   // The decoder starts at the best constant, the mean target token of the whole data set: tokens differ between slices
   // by far less than their size, so that a random decoder would spend most of a short stage on finding that constant.
-  void start_at_mean(ivory::Model& model, const ivory::StageContext& stage) {
-    const Frozen frozen(*model.intra);
+  void start_at_mean(ivory::ImageVolumeModel& model, const ivory::StageContext& stage) {
+    const torch::NoGradGuard no_grad;
+    const ivory::nn::EvalMode eval(*model.intra);
     Tensor sum = torch::zeros_like(target_bias), count = torch::zeros_like(target_bias);
-    stage.for_each_batch([&](const ivory::Batch& batch) {
-      for (const Tensor& view : batch.views) {
-        const Tensor tokens = target_of(model.slice_features(view)).flatten(0, 1);  // [B·F, D]
+    stage.for_each_batch(ivory::Tail::partial, [&](const ivory::Batch& batch) {
+      for (const ivory::View& view : batch.views) {
+        const Tensor tokens = target_of(model.slice_features(view.pixels)).flatten(0, 1);  // [B·F, D]
         sum += tokens.sum(0);
         count += static_cast<double>(tokens.size(0));
       }
@@ -153,11 +147,12 @@ class MaskedEmbedding : public ivory::Objective {
     return count;
   }
 
-  Tensor view_loss(ivory::Model& model, const Tensor& volumes, const Tensor& index, uint64_t view) {
-    const int64_t batch = volumes.size(0), frames = volumes.size(1), count = masked_count(frames);
+  Tensor view_loss(ivory::ImageVolumeModel& model, const Tensor& volumes, const Tensor& index, uint64_t view) {
+    const int64_t batch = volumes.size(0), frames = volumes.size(2), count = masked_count(frames);
     Tensor features, target;  // [B, F, widths], [B, F, D]
     {
-      const Frozen frozen(*model.intra);
+      const torch::NoGradGuard no_grad;
+      const ivory::nn::EvalMode eval(*model.intra);
       features = model.slice_features(volumes);
       target = target_of(features);
     }
@@ -218,6 +213,7 @@ IVORY_PLUGIN(registrar) {
                    .maximum = 0.999,
                    .source = "Eq. 13"},
                   ivory::nn::standardise_tokens_option()},
+      .kinds = {ivory::SampleKind::volume},
       .create = [](const ivory::Options& options, const ivory::Objective::Context& context)
           -> std::shared_ptr<ivory::Objective> { return std::make_shared<MaskedEmbedding>(options, context); }});
 }

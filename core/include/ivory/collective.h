@@ -15,6 +15,9 @@ class Collective {
   virtual torch::Tensor all_gather(const torch::Tensor& tensor) const { return tensor; }
   virtual void broadcast(torch::Tensor& /*in place, from rank 0*/) const {}
   virtual void barrier() const {}
+
+  // One process: everything is the identity.
+  static const Collective& alone();
 };
 
 }  // namespace ivory

@@ -21,7 +21,8 @@ struct StageFacts {
   int64_t accumulate = 1;                // micro-batches a step
   int64_t steps_per_epoch = 0;
   int64_t total_steps = 0;
-  int64_t width = 0;  // of the model's pooled feature of these samples
+  std::string model = "image-volume";  // the composition
+  int64_t width = 0;                   // of its pooled feature of these samples
   std::string precision = "fp32";
   bool larc = false;
   double weight_decay = 0;

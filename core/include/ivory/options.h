@@ -25,6 +25,8 @@ struct Option {
   std::vector<std::string> choices = {};                      // texts only: the values allowed
   std::string unit = "";
   std::string source = "";  // paper and equation
+  // Left out of a part's identity at its default, so that parts recorded before the option existed stay valid.
+  bool added_later = false;
 };
 
 // "true", "0.1", "[4, 4, 4]", "\"slice\"": as it is written in TOML.

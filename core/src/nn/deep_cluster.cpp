@@ -9,6 +9,7 @@
 #include <numeric>
 #include <unordered_set>
 
+#include "nn/cluster_measures.h"
 #include "nn/joint_batch.h"
 
 namespace ivory::nn {
@@ -18,11 +19,6 @@ namespace F = torch::nn::functional;
 
 constexpr int64_t none = -100;                    // assignment of a sample that has none
 constexpr uint64_t centroid_stream = 0x6b6d6e73;  // keeps these draws apart from the loader's
-
-const Collective& one_process() {
-  static const Collective alone;
-  return alone;
-}
 
 // Positions of the last occurrence of each sample: a small data set is repeated within a batch.
 torch::Tensor last_occurrences(const torch::Tensor& index) {
@@ -65,7 +61,8 @@ DeepClusterSpec deep_cluster_spec(const Options& options, int64_t width, int64_t
           .assignment_views = assignment_views};
 }
 
-DeepClusterImpl::DeepClusterImpl(const DeepClusterSpec& spec, int64_t samples) : spec_(spec), group_(&one_process()) {
+DeepClusterImpl::DeepClusterImpl(const DeepClusterSpec& spec, int64_t samples)
+    : spec_(spec), group_(&Collective::alone()) {
   IVORY_CHECK(!spec.clusters.empty(), "clusters must name at least one head, e.g. [3000, 3000, 3000]");
   check_clusters(samples);
   bank = register_buffer("bank", torch::empty({0}));
@@ -143,10 +140,10 @@ void DeepClusterImpl::before_epoch(const StageContext& stage, const Embed& embed
 }
 
 void DeepClusterImpl::fill_bank(const StageContext& stage, const Embed& embed) {
-  IVORY_CHECK(stage.for_each_full_batch,
-              "deepcluster-v2 fills its bank before the first epoch, but the stage's data cannot "
-              "be visited: for_each_full_batch is not set");
-  stage.for_each_full_batch([&](const Batch& batch) {
+  IVORY_CHECK(stage.for_each_batch,
+              "deepcluster-v2 fills its bank before the first epoch, but the stage's data cannot be visited: "
+              "for_each_batch is not set");
+  stage.for_each_batch(Tail::filled, [&](const Batch& batch) {
     Batch assigned{.kind = batch.kind, .views = batch.views, .index = batch.index};
     assigned.views.resize(spec_.assignment_views);
     std::vector<torch::Tensor> joint;  // per assignment view, of all processes
@@ -216,24 +213,27 @@ int64_t DeepClusterImpl::empty_clusters() const {
   return empty;
 }
 
-Diagnostics DeepClusterImpl::diagnostics() const {
+std::vector<Measure> DeepClusterImpl::measures() const {
   if (!last_targets_.defined()) return {};
-  Diagnostics all = {{"empty_clusters", static_cast<double>(empty_clusters())},
-                     {"effective_rank", effective_rank(last_embeddings_)}};
+  std::vector<Measure> all = {
+      {.name = "empty_clusters", .value = static_cast<double>(empty_clusters()), .unit = "clusters"},
+      rank_measure(effective_rank(last_embeddings_))};
   const auto assigned = last_targets_.masked_select(last_targets_.ne(none));
   if (assigned.numel() > 0) {
-    all.insert(all.begin(), {"prototype_perplexity", perplexity(torch::one_hot(assigned, spec_.clusters[0]))});
+    const double used = perplexity(torch::one_hot(assigned, spec_.clusters[0]));
+    all.insert(all.begin(), perplexity_measure(used, static_cast<double>(spec_.clusters[0]), last_targets_.numel(),
+                                               "fewer clusters"));
   }
   return all;
 }
 
-double DeepClusterImpl::plateau() const {
+double DeepClusterImpl::chance_loss() const {
   double sum = 0;
-  for (const int64_t count : spec_.clusters) sum += std::log(static_cast<double>(count));
+  for (const int64_t clusters : spec_.clusters) sum += std::log(static_cast<double>(clusters));
   return sum / static_cast<double>(spec_.clusters.size());
 }
 
-int64_t DeepClusterImpl::prototype_count() const {
+int64_t DeepClusterImpl::count() const {
   return spec_.clusters[0];
 }
 

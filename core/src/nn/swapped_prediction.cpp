@@ -4,15 +4,13 @@
 
 #include <cmath>
 
+#include "nn/cluster_measures.h"
 #include "nn/joint_batch.h"
 
 namespace ivory::nn {
 namespace {
 
-const Collective& one_process() {
-  static const Collective alone;
-  return alone;
-}
+constexpr double flat_scores = 0.3;  // standard deviations of scores / ε, below which codes are nearly uniform
 
 }  // namespace
 
@@ -34,8 +32,8 @@ std::vector<Option> swapped_prediction_options() {
       {.name = "freeze_steps",
        .fallback = int64_t{-1},
        .help =
-           "The prototypes stay fixed for so many optimiser steps; -1: for the first epoch (the 313 steps of SwAV's "
-           "recipes are one of ImageNet).",
+           "Number of optimiser steps during which the prototypes stay frozen; -1: the first epoch (the 313 steps of "
+           "SwAV's recipes are one epoch of ImageNet).",
        .minimum = -1,
        .unit = "steps"},
       {.name = "queue_length",
@@ -64,7 +62,7 @@ SwappedPredictionSpec swapped_prediction_spec(const Options& options, int64_t wi
 }
 
 SwappedPredictionImpl::SwappedPredictionImpl(const SwappedPredictionSpec& spec, int64_t samples, int64_t batch_size)
-    : spec_(spec), group_(&one_process()) {
+    : spec_(spec), group_(&Collective::alone()) {
   check_queue(samples, batch_size);
   prototypes = register_module("prototypes", Prototypes(spec_.width, spec_.prototypes));
   if (spec_.queue_length > 0) {
@@ -146,21 +144,33 @@ void SwappedPredictionImpl::after_step(const StageContext&) {
   pending_.clear();
 }
 
-Diagnostics SwappedPredictionImpl::diagnostics() const {
+std::vector<Measure> SwappedPredictionImpl::measures() const {
   if (!last_codes_.defined()) return {};
   const int64_t used = std::get<0>(torch::_unique2(last_codes_.argmax(1))).numel();
-  return {{"code_entropy", mean_row_entropy(last_codes_)},
-          {"prototype_perplexity", perplexity(last_codes_)},
-          {"effective_rank", effective_rank(last_embeddings_)},
-          {"empty_clusters", static_cast<double>(spec_.prototypes - used)},
-          {"score_spread", last_scores_.std(0, /*unbiased=*/false).mean().item<double>() / spec_.epsilon}};
+  const auto prototypes_all = static_cast<double>(spec_.prototypes);
+  const double spread = last_scores_.std(0, /*unbiased=*/false).mean().item<double>() / spec_.epsilon;
+  return {
+      {.name = "code_entropy",
+       .value = mean_row_entropy(last_codes_),
+       .unit = "nats",
+       .compare = chance_loss(),
+       .compare_label = "uniform, ln H"},
+      perplexity_measure(perplexity(last_codes_), prototypes_all, last_codes_.size(0), "a larger epsilon"),
+      rank_measure(effective_rank(last_embeddings_)),
+      {.name = "empty_clusters", .value = prototypes_all - static_cast<double>(used), .unit = "prototypes"},
+      {.name = "score_spread",
+       .value = spread,
+       .unit = "epsilon",
+       .low = flat_scores,
+       .if_low = "samples' scores differ by so little that all get nearly the same code; a smaller epsilon, by this "
+                 "factor, would tell them apart"}};
 }
 
-double SwappedPredictionImpl::plateau() const {
+double SwappedPredictionImpl::chance_loss() const {
   return std::log(static_cast<double>(spec_.prototypes));
 }
 
-int64_t SwappedPredictionImpl::prototype_count() const {
+int64_t SwappedPredictionImpl::count() const {
   return spec_.prototypes;
 }
 

@@ -11,16 +11,17 @@ Option standardise_tokens_option() {
               "1 over the data. For the first stage that trains the projection."};
 }
 
-void standardise_tokens(Model& model, const StageContext& stage) {
+void standardise_tokens(ImageVolumeModel& model, const StageContext& stage) {
   IVORY_CHECK(stage.for_each_batch, "standardise_tokens needs a pass over the data: for_each_batch is not set");
   const torch::NoGradGuard no_grad;
   const bool training = model.intra->is_training();
   model.intra->eval();
   const auto like = torch::TensorOptions(model.projection->weight.device()).dtype(torch::kDouble);
   torch::Tensor moments = torch::zeros({2, model.token_width()}, like), count = torch::zeros({1}, like);
-  stage.for_each_batch([&](const Batch& batch) {
-    for (const auto& view : batch.views) {
-      const auto tokens = model.project(model.slice_features(view)).flatten(0, 1).to(torch::kDouble);  // [B·F, D]
+  stage.for_each_batch(Tail::partial, [&](const Batch& batch) {
+    for (const View& view : batch.views) {
+      const auto tokens =
+          model.project(model.slice_features(view.pixels)).flatten(0, 1).to(torch::kDouble);  // [B·F, D]
       moments += torch::stack({tokens.sum(0), tokens.square().sum(0)});
       count += static_cast<double>(tokens.size(0));
     }

@@ -3,6 +3,7 @@
 // clusters, on slices and on volumes alike (method.md §2, §5). An objective owns one, feeds it unit embeddings and
 // forwards its hooks.
 
+#include <ivory/descriptor.h>
 #include <ivory/objective.h>
 #include <ivory/options.h>
 
@@ -24,6 +25,10 @@ std::vector<Option> deep_cluster_options(std::vector<int64_t> clusters);
 // Reads them and "temperature".
 DeepClusterSpec deep_cluster_spec(const Options& options, int64_t width, int64_t assignment_views);
 
+// For Descriptor::advise and ::remedies of an objective that has these options.
+std::vector<std::string> deep_cluster_advice(const Options& options, const StageFacts& facts);
+std::vector<std::string> deep_cluster_remedies(const StageFacts& facts);
+
 class DeepClusterImpl : public torch::nn::Module {
  public:
   // Unit embeddings [V·B, width] of a batch, view by view.
@@ -40,16 +45,16 @@ class DeepClusterImpl : public torch::nn::Module {
 
   // The hooks of ivory::Objective.
   void before_training(const StageContext& stage);
-  // Fills the bank when it is empty, from stage.for_each_full_batch, then clusters.
+  // Fills the bank when it is empty, from stage.for_each_batch, then clusters.
   void before_epoch(const StageContext& stage, const Embed& embed);
   void before_step(const StageContext& stage);
   void after_step(const StageContext& stage);  // the step's embeddings enter the bank
 
   // prototype_perplexity (clusters of the last batch's samples, first head), empty_clusters (over all heads, of the
   // last clustering), effective_rank (of the first view's embeddings).
-  Diagnostics diagnostics() const;
-  double plateau() const;           // mean over heads of ln K
-  int64_t prototype_count() const;  // K of the first head
+  std::vector<Measure> measures() const;
+  double chance_loss() const;  // mean over heads of ln K
+  int64_t count() const;       // K of the first head
 
   // All of it is the same in every process, so that a checkpoint does not depend on their number.
   torch::Tensor bank;                    // [assignment views, samples, width]; a row of zeros: never seen

@@ -2,6 +2,7 @@
 // Clustering agreement by swapped prediction: prototypes, codes, queue and loss, on slices (Eq. 1–5) and on volumes
 // (Eq. 11–12) alike. An objective owns one, feeds it unit embeddings and forwards its hooks.
 
+#include <ivory/descriptor.h>
 #include <ivory/nn/clustering.h>
 #include <ivory/objective.h>
 #include <ivory/options.h>
@@ -25,12 +26,15 @@ struct SwappedPredictionSpec {
 // Declared options of the spec, all but the width and the number of assignment views, and their values.
 std::vector<Option> swapped_prediction_options();
 SwappedPredictionSpec swapped_prediction_spec(const Options& options, int64_t width, int64_t assignment_views);
+// For Descriptor::advise and ::remedies of an objective that has these options; width: of the embeddings.
+std::vector<std::string> swapped_prediction_advice(const Options& options, const StageFacts& facts, int64_t width);
+std::vector<std::string> swapped_prediction_remedies(const StageFacts& facts);
 
 class SwappedPredictionImpl : public torch::nn::Module {
  public:
   // Throws when the queue does not fit the data set or the batch; 0 stands for "not known yet".
   SwappedPredictionImpl(const SwappedPredictionSpec& spec, int64_t samples, int64_t batch_size);
-  // Unit embeddings [V·B, width], view by view → the loss. Also the last codes and embeddings for diagnostics().
+  // Unit embeddings [V·B, width], view by view → the loss. Also the last codes and embeddings for measures().
   torch::Tensor forward(const torch::Tensor& embeddings, int64_t views);
   // Unit embeddings [N, width] → cosines with the prototypes [N, H]: these are of unit length before a step, not after.
   torch::Tensor scores(const torch::Tensor& embeddings) const;
@@ -45,9 +49,9 @@ class SwappedPredictionImpl : public torch::nn::Module {
   // first view's embeddings), empty_clusters (prototypes that are no sample's first choice), score_spread (standard
   // deviation of a prototype's score over samples, in units of ε: far below 1 all codes are alike, far above they are
   // hard); of this process's last batch.
-  Diagnostics diagnostics() const;
-  double plateau() const;           // ln H
-  int64_t prototype_count() const;  // H
+  std::vector<Measure> measures() const;
+  double chance_loss() const;  // ln H
+  int64_t count() const;       // H
 
   Prototypes prototypes{nullptr};
   FeatureQueue queue{nullptr};  // null without one

@@ -1,6 +1,7 @@
 #pragma once
 // Where the projection to tokens begins, for objectives on volumes.
 
+#include <ivory/image_volume.h>
 #include <ivory/objective.h>
 #include <ivory/options.h>
 
@@ -14,6 +15,6 @@ Option standardise_tokens_option();
 // what tells two slices apart is a few per cent of a token, and normalisation layers and unit-length holistic features
 // see little else than the common part. An entry that is the same everywhere is shifted only. f_intra runs in
 // evaluation mode. Needs stage.for_each_batch.
-void standardise_tokens(Model& model, const StageContext& stage);
+void standardise_tokens(ImageVolumeModel& model, const StageContext& stage);
 
 }  // namespace ivory::nn

@@ -1,4 +1,4 @@
-#include <ivory/nn/crop_embedding.h>
+#include <ivory/nn/view_embedding.h>
 
 namespace ivory::nn {
 
@@ -19,14 +19,19 @@ torch::nn::Sequential projection_head(int64_t input_width, const Options& option
                                torch::nn::ReLU(torch::nn::ReLUOptions(true)), torch::nn::Linear(hidden, width));
 }
 
-torch::Tensor embed_crops(Model& model, torch::nn::Sequential& head, const std::vector<torch::Tensor>& views) {
-  std::vector<torch::Tensor> pooled;  // per size [n·B, slice width]
+torch::Tensor pooled_views(Model& model, const std::vector<torch::Tensor>& views) {
+  std::vector<torch::Tensor> pooled;  // per size [n·B, width]
   for (auto first = views.begin(); first != views.end();) {
-    const auto last = std::find_if(first, views.end(), [&](const auto& v) { return v.size(-1) != first->size(-1); });
-    pooled.push_back(model.slices(torch::cat(std::vector<torch::Tensor>(first, last))).pooled);
+    const auto last =
+        std::find_if(first, views.end(), [&](const auto& v) { return v.sizes().slice(1) != first->sizes().slice(1); });
+    pooled.push_back(model.embed(torch::cat(std::vector<torch::Tensor>(first, last))).pooled);
     first = last;
   }
-  auto z = head->forward(torch::cat(pooled));  // [V·B, width]
+  return torch::cat(pooled);
+}
+
+torch::Tensor embed_views(Model& model, torch::nn::Sequential& head, const std::vector<torch::Tensor>& views) {
+  auto z = head->forward(pooled_views(model, views));  // [V·B, width]
   if (z.scalar_type() != torch::kDouble) z = z.to(torch::kFloat);
   return F::normalize(z, F::NormalizeFuncOptions().dim(1));
 }
