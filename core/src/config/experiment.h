@@ -1,7 +1,7 @@
 #pragma once
 // An experiment as typed values: what the TOML says after `extends`, `${ENV}`, `--set` and defaults.
 
-#include <ivory/model.h>
+#include <ivory/error.h>
 #include <ivory/options.h>
 #include <ivory/views.h>
 
@@ -14,7 +14,7 @@
 #include <vector>
 
 namespace ivory::plugin {
-class Registry;
+class Catalogue;
 }
 
 namespace ivory::config {
@@ -91,15 +91,17 @@ struct DataSpec {
   Location where;
 };
 
+// A network: a composition (a plugin of kind model) and the backbones in its roles.
 struct ModelSpec {
-  PluginUse slice_backbone;
-  std::optional<PluginUse> volume_backbone;
-  LevelUse levels = LevelUse::all;
-  int64_t token_width = 640;
-  int64_t frames = 64;
-  std::string weights;      // file to initialise from, or empty
-  double min_match = 0.95;  // share of the parameters that must match, in [0, 1]
+  std::string name;       // of [model.NAME]; empty: of [model], or of a table of differences
+  PluginUse composition;  // e.g. "image-volume" with levels, token_width, frames; name "": no model
+  std::map<std::string, PluginUse> backbones;  // by role, e.g. "slice_backbone"; a role left out has no entry
+  std::string weights;                         // file to initialise from, or empty
+  double min_match = 0.95;                     // share of the parameters that must match, in [0, 1]
   Location where;
+
+  // Null where the model has no backbone in the role.
+  const PluginUse* backbone(const std::string& role) const;
 };
 
 struct OptimiserSpec {
@@ -122,8 +124,11 @@ struct ScheduleSpec {
 
 struct ObjectiveUse {
   PluginUse plugin;
-  SampleKind kind = SampleKind::slice;  // what the plugin learns from
+  SampleKind on = SampleKind::slice;  // what it learns from: one of the descriptor's kinds
   double weight = 1;
+  // Unique within the stage, for logs and metrics: the plugin's name, then "-slices" or "-volumes" where `on` is not
+  // the first of its kinds.
+  std::string label;
 };
 
 // What stages and tasks share about optimisation and the machine.
@@ -163,7 +168,7 @@ struct StageSpec {
   std::string views_output = "fp32";  // "fp32", "bf16" (with its precision)
   int64_t volume_batch_size = 0;      // when slices and volumes are trained together; 0: batch_size
   std::vector<ProbeUse> probes;       // they change no result, and so no identity
-  std::optional<ModelSpec> model;     // where it is not [model], here or in the stages that it begins from
+  std::optional<ModelSpec> model;     // where it is not Experiment::model, here or in the stages that it begins from
   TrainSpec train;
   Location where;
 };
@@ -179,7 +184,8 @@ struct ClassSpec {
 struct TaskSpec {
   std::string name;
   PluginUse plugin;
-  std::vector<std::string> from;  // stages, "weights" ([model] weights) or "scratch": a row each
+  // A row each: stages, "weights" (those of [model]) or "weights:NAME", "scratch" or "scratch:NAME".
+  std::vector<std::string> from;
   std::string data;
   std::vector<ClassSpec> classes;
   SplitSpec splits;
@@ -200,7 +206,7 @@ using ReferenceTable = std::map<std::string, std::map<std::string, ReferenceValu
 
 struct TableRow {
   std::string label;
-  std::string from = {};             // a stage, "weights" or "scratch"; empty when it is missing, or of parameters
+  std::string from = {};             // as of a task; empty when it is missing, or of parameters
   std::string group = {};            // heading of the rows that share it
   std::string reference = {};        // its row in the reference file; empty: none
   std::string missing = {};          // why it is not measured: "not implemented yet"
@@ -249,7 +255,8 @@ struct Experiment {
   bool smoke = false;  // at a tiny size on generated volumes: no result says anything about a method
   std::vector<std::string> plugins;
   std::vector<DataSpec> data;
-  ModelSpec model;
+  ModelSpec model;                // [model]; without it, the only [model.NAME]; else without a composition
+  std::vector<ModelSpec> models;  // [model.NAME]
   std::vector<StageSpec> stages;
   std::vector<TaskSpec> tasks;
   TableSpec table;
@@ -259,23 +266,27 @@ struct Experiment {
   std::filesystem::path file;
 
   const StageSpec& stage(const std::string& stage_name) const;
-  // Of what begins from there: a stage, "weights", "scratch" or "".
+  // The model of what begins from there: a stage, "weights", "weights:NAME", "scratch", "scratch:NAME" or "".
   const ModelSpec& model_of(const std::string& from) const;
   const DataSpec& data_set(const std::string& data_name) const;
 };
 
 // Reads, merges and validates; one experiment per point of the sweep. Throws ConfigError with every mistake, by line.
-// `plugins = […]` are loaded into the registry before options are checked. With `smoke`: on generated volumes, with
+// `plugins = […]` are loaded into the catalogue before options are checked. With `smoke`: on generated volumes, with
 // what [smoke] sets (below the overrides).
 std::vector<Experiment> load_experiments(const std::filesystem::path& file, const std::vector<std::string>& overrides,
-                                         plugin::Registry& registry, bool smoke = false);
+                                         plugin::Catalogue& catalogue, bool smoke = false);
 // The same from a text, for tests.
 std::vector<Experiment> parse_experiments(const std::string& text, const std::string& file_name,
-                                          const std::vector<std::string>& overrides, plugin::Registry& registry,
+                                          const std::vector<std::string>& overrides, plugin::Catalogue& catalogue,
                                           bool smoke = false);
 
 // The resolved experiment: complete, readable by itself, loads to the same values.
 std::string to_toml(const Experiment& experiment);
+
+// Whether a task, or a row of the table, begins with the weights file of a model, or with fresh weights.
+bool from_weights(const std::string& from);  // "weights", "weights:NAME"
+bool from_scratch(const std::string& from);  // "scratch", "scratch:NAME"
 
 // Canonical values (sorted keys, no locations, no machine settings such as workers) that make up identities.
 nlohmann::json identity(const DataSpec& spec);
