@@ -1,30 +1,27 @@
 #pragma once
-// What an epoch's numbers say about a clustering objective, in words.
-
-#include <ivory/views.h>
+// What an epoch's numbers say about an objective, in words.
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
-
-#include "train/codes.h"
 
 namespace ivory::train {
 
 // One objective's means over an epoch.
 struct Observation {
+  struct Measured {
+    double value = 0;
+    std::optional<double> low = {};  // Measure::low and ::if_low
+    std::string if_low = "";
+  };
   std::string objective;
-  SampleKind kind = SampleKind::slice;
-  Codes codes = Codes::other;  // how it gets them, hence which options it has
-  bool larc = false;           // of the stage's optimiser
-  double weight_decay = 0;     // likewise
-  double crop_scale = 0;       // the least share of a slice that a view shows; of slices only
-  bool late = false;           // past half of the training
-  double plateau = 0;          // Objective::plateau(): ln H, or 0
-  int64_t prototypes = 0;      // Objective::prototype_count()
-  int64_t batch_size = 0;      // samples of which prototype_perplexity is: of a micro-batch in one process
-  std::map<std::string, double> terms, diagnostics;
+  bool late = false;                  // past half of the training
+  double chance = 0;                  // Objective::chance_loss(), or 0
+  std::vector<std::string> remedies;  // for a loss that stays there, the likeliest first
+  std::map<std::string, double> terms;
+  std::map<std::string, Measured> measures;
 };
 
 class Findings {
@@ -35,7 +32,7 @@ class Findings {
  private:
   void judge_losses(const Observation& seen, std::vector<std::string>& sentences);
 
-  std::map<std::string, int64_t> epochs_at_plateau_, epochs_above_;  // by "objective/term"
+  std::map<std::string, int64_t> epochs_at_chance_, epochs_above_;  // by "objective/term"
 };
 
 }  // namespace ivory::train

@@ -18,13 +18,15 @@ void to_channels_last(torch::nn::Module& module) {
   const torch::NoGradGuard no_grad;
   for (torch::Tensor& p : module.parameters()) {
     if (p.dim() == 4) p.set_data(p.contiguous(torch::MemoryFormat::ChannelsLast));
+    if (p.dim() == 5) p.set_data(p.contiguous(torch::MemoryFormat::ChannelsLast3d));
   }
 }
 
 torch::Tensor to_device(const torch::Tensor& images, torch::Device device, bool channels_last) {
   if (!images.defined()) return images;
   torch::Tensor moved = images.to(device, /*non_blocking=*/true);
-  return channels_last && moved.dim() == 4 ? moved.contiguous(torch::MemoryFormat::ChannelsLast) : moved;
+  if (!channels_last || (moved.dim() != 4 && moved.dim() != 5)) return moved;
+  return moved.contiguous(moved.dim() == 4 ? torch::MemoryFormat::ChannelsLast : torch::MemoryFormat::ChannelsLast3d);
 }
 
 Autocast::Autocast(torch::Device device, bool enabled) : device_(device.type()), enabled_(enabled) {

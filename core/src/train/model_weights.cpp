@@ -12,8 +12,6 @@ namespace ivory::train {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr std::string_view own_prefix = "intra.";
-
 std::string describe(const std::string& what, const std::function<MappedReport()>& load) {
   try {
     return load().summary();
@@ -34,46 +32,76 @@ void load_part(torch::nn::Module& part, const NamedTensors& tensors, const std::
 
 }  // namespace
 
+std::shared_ptr<Model> fresh_model(const config::ModelSpec& spec, const plugin::Registry& registry) {
+  const auto backbone = [&](const std::string& role, const Backbone::Context& context) -> std::shared_ptr<Backbone> {
+    const config::PluginUse* use = spec.backbone(role);
+    return use ? registry.find<Backbone>(use->name).create(use->options, context) : nullptr;
+  };
+  return registry.find<Model>(spec.composition.name).create(spec.composition.options, {.backbone = backbone});
+}
+
 std::shared_ptr<Model> build_model(const config::ModelSpec& spec, const plugin::Registry& registry, uint64_t seed) {
   torch::manual_seed(mix(seed, 1));
-  const Backbone::Context context{.token_width = spec.token_width, .frames = spec.frames};
-  const auto make = [&](const config::PluginUse& use) {
-    return registry.find<Backbone>(use.name).create(use.options, context);
-  };
-  const auto intra = make(spec.slice_backbone);
-  const auto inter = spec.volume_backbone ? make(*spec.volume_backbone) : nullptr;
-  return std::make_shared<Model>(intra, inter, spec.levels, spec.token_width, spec.frames);
+  return fresh_model(spec, registry);
 }
+
+namespace {
+
+// The part that files of other programs hold: the encoder of slices, or where there is none that of volumes. Empty for
+// a model without one: it is loaded as a whole.
+std::string main_part(const Model& model) {
+  for (const SampleKind kind : {SampleKind::slice, SampleKind::volume}) {
+    const auto encoder = model.encoder(kind);
+    for (const std::string& name : model.parts()) {
+      if (encoder && model.part(name) == encoder) return name;
+    }
+  }
+  return "";
+}
+
+// "f_intra" in the paper's words.
+std::string title_of(const std::string& part) {
+  return part == "intra" ? "f_intra" : part == "inter" ? "f_inter" : part == "" ? "the model" : "the " + part;
+}
+
+}  // namespace
 
 LoadedWeights load_weights(Model& model, const fs::path& file, const std::string& label, double min_match) {
   LoadedWeights weights{
       .tensors = load_weights_file(file).content.tensors, .prefix = {}, .from = label + ": " + file.string()};
   const auto& [tensors, prefix, from] = weights;
-  MappedReport slices;
+  const std::string main = main_part(model);
+  torch::nn::Module& target = main.empty() ? static_cast<torch::nn::Module&>(model) : *model.part(main);
+  MappedReport report;
   const std::string summary =
-      describe(from + " into f_intra", [&] { return slices = load_mapped(*model.intra, tensors, min_match); });
-  spdlog::info("{} into f_intra: {}", from, summary);
-  weights.prefix = slices.mapping.prefix;
-  const bool own = prefix.ends_with(own_prefix);  // else a slice backbone alone, whatever lies beside it
-  const std::string outer = own ? prefix.substr(0, prefix.size() - own_prefix.size()) : "";
+      describe(from + " into " + title_of(main), [&] { return report = load_mapped(target, tensors, min_match); });
+  spdlog::info("{} into {}: {}", from, title_of(main), summary);
+  weights.prefix = report.mapping.prefix;
+  if (main.empty()) return weights;
+  const bool own = prefix.ends_with(main + ".");  // else an encoder alone, whatever lies beside it
+  const std::string outer = own ? prefix.substr(0, prefix.size() - main.size() - 1) : "";
   const NamedTensors beside = own ? tensors : NamedTensors();
-  load_part(*model.projection, beside, outer + "projection.", min_match, from + " into the projection");
-  if (model.has_inter()) load_part(*model.inter, beside, outer + "inter.", min_match, from + " into f_inter");
+  for (const std::string& part : model.parts()) {
+    if (part != main)
+      load_part(*model.part(part), beside, outer + part + ".", min_match, from + " into " + title_of(part));
+  }
   return weights;
 }
 
 void load_task_parts(Task& task, const Model& model, const LoadedWeights& weights) {
-  std::string slices;  // the slice backbone's place among the task's names: "encoder."
+  const std::string main = main_part(model);
+  if (main.empty()) return;
+  std::string encoder;  // its place among the task's names: "encoder."
   for (const auto& part : task.named_modules("", /*include_self=*/false)) {
-    if (part.value() == model.intra) slices = part.key() + ".";
+    if (part.value() == model.part(main)) encoder = part.key() + ".";
   }
-  if (slices.empty()) return;
-  const bool alike = weights.prefix.ends_with(slices);
-  const std::string outer = alike ? weights.prefix.substr(0, weights.prefix.size() - slices.size()) : "";
+  if (encoder.empty()) return;
+  const bool alike = weights.prefix.ends_with(encoder);
+  const std::string outer = alike ? weights.prefix.substr(0, weights.prefix.size() - encoder.size()) : "";
   const NamedTensors beside = alike ? weights.tensors : NamedTensors();
   for (const auto& part : task.named_children()) {
     const std::string name = part.key() + ".";
-    if (slices.starts_with(name)) continue;
+    if (encoder.starts_with(name)) continue;
     load_part(*part.value(), beside, outer + name, /*min_match=*/0, weights.from + " into " + part.key());
   }
 }

@@ -1,5 +1,5 @@
 #pragma once
-// The joint model's weights: into it and out of it.
+// A model's weights: into it and out of it.
 
 #include <ivory/task.h>
 
@@ -14,17 +14,17 @@ namespace ivory::train {
 // What a file of weights held.
 struct LoadedWeights {
   NamedTensors tensors;
-  std::string prefix;  // of the slice backbone's names
+  std::string prefix;  // of the names of the encoder (of the whole model where it has none)
   std::string from;    // for messages: who loaded which file
 };
 
-// From any file that load_weights_file reads: a whole model (names below intra., projection., inter.), or a slice
-// backbone (torchvision's names, below whatever prefix). Logs what matched; throws bad_request when less than
-// `min_match` of the parameters do, of the slice backbone and of every other part that the file holds.
+// From any file that load_weights_file reads: a whole model (names below its parts: intra., projection., inter.), or an
+// encoder alone (torchvision's names, below whatever prefix). Logs what matched; throws bad_request when less than
+// `min_match` of the parameters do, of the encoder and of every other part that the file holds.
 LoadedWeights load_weights(Model& model, const std::filesystem::path& file, const std::string& label, double min_match);
 
-// What the task has beside the model (a U-Net's decoder and head), where the file holds it under the task's own names
-// beside those of the slice backbone. Logs what matched; what does not keeps its values, since a head has as many
+// The task's own parts beside the model's encoder (a U-Net's decoder and head), where the file holds them under the
+// task's names beside those of the encoder. Logs what matched; the rest keeps its values, since a head has as many
 // outputs as there are classes.
 void load_task_parts(Task& task, const Model& model, const LoadedWeights& weights);
 

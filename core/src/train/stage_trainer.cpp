@@ -12,6 +12,7 @@
 #include "train/model_weights.h"
 #include "train/online_probes.h"
 #include "train/stage_batch.h"
+#include "train/stage_facts.h"
 #include "train/train_loop.h"
 
 namespace ivory::train {
@@ -42,28 +43,30 @@ struct Source {
   }
 };
 
+// One objective of the stage.
 struct Part {
-  std::string name;
-  double weight;
+  const config::ObjectiveUse* use;
   std::shared_ptr<Objective> objective;
-  Codes codes;
   StageContext context;
-  std::set<std::string> terms;        // as logged
-  std::set<std::string> diagnostics;  // likewise
+  std::set<std::string> terms;                   // as logged
+  std::map<std::string, Measure> measures = {};  // by the name that is logged: the last ones
 };
 
-double least_scale(const SliceViewSpec& views) {
-  double least = 1;
-  for (const CropSpec& crop : views.crops) least = std::min(least, crop.scale_min);
-  return least;
+// Views of a sample; 0: not known.
+int64_t views_of(const config::StageSpec& spec, SampleKind on) {
+  if (on == SampleKind::volume) return spec.volume_views.count;
+  int64_t views = 0;
+  for (const CropSpec& crop : spec.slice_views.crops) views += crop.count;
+  return views;
 }
 
 // Part `index` of `count` along the batch dimension.
 Batch micro_batch(const Batch& batch, int64_t index, int64_t count) {
   if (count == 1) return batch;
   const int64_t size = batch.size() / count;
-  Batch part{.kind = batch.kind, .views = {}, .index = batch.index.narrow(0, index * size, size)};
-  for (const torch::Tensor& view : batch.views) part.views.push_back(view.narrow(0, index * size, size));
+  const auto share = [&](const torch::Tensor& t) { return t.defined() ? t.narrow(0, index * size, size) : t; };
+  Batch part{.kind = batch.kind, .views = {}, .index = share(batch.index)};
+  for (const View& view : batch.views) part.views.push_back({share(view.pixels), share(view.place)});
   return part;
 }
 
@@ -79,22 +82,24 @@ class Stage : public Trainee {
       : spec_(spec),
         node_(node),
         data_(std::move(data)),
+        model_spec_(model_spec),
+        registry_(registry),
         model_(build_model(model_spec, registry, node.seed)),
         probes_(probes, model_spec, registry, node) {
-    create_objectives(model_spec, registry);
+    create_objectives();
     choose_trained_parts();
-    for (Part& part : parts_) add_source(part.objective->kind());
+    for (Part& part : parts_) add_source(part.use->on);
     for (Part& part : parts_) fill(part);
     if (spec_.views_on == "device" && !node_.device.is_cuda())
       spdlog::warn("{}: views.on = \"device\", but it trains without a CUDA device: the CPU makes its views",
                    node_.label);
   }
 
-  Model& joint_model() { return *model_; }
-  std::vector<std::pair<std::string, std::shared_ptr<Objective>>> objectives() const {
-    std::vector<std::pair<std::string, std::shared_ptr<Objective>>> named;
-    for (const Part& part : parts_) named.emplace_back(part.name, part.objective);
-    return named;
+  Model& trained_model() { return *model_; }
+  std::vector<TrainedObjective> objectives() const {
+    std::vector<TrainedObjective> trained;
+    for (const Part& part : parts_) trained.push_back({part.use->label, part.use->on, part.objective, part.measures});
+    return trained;
   }
 
   // After initial weights were loaded.
@@ -121,7 +126,7 @@ class Stage : public Trainee {
     for (Source& source : sources_) source.batch = to_device(source.next());
   }
   size_t parts() const override { return parts_.size(); }
-  double weight(size_t part) const override { return parts_[part].weight; }
+  double weight(size_t part) const override { return parts_[part].use->weight; }
   LossTerms loss(size_t part, int64_t micro, int64_t count) override;
   Diagnostics diagnostics() override;
 
@@ -133,19 +138,20 @@ class Stage : public Trainee {
   EpochEnd after_epoch(const Position& at, const std::map<std::string, double>& means, bool last) override;
 
  private:
-  void create_objectives(const config::ModelSpec& model_spec, const plugin::Registry& registry);
+  void create_objectives();
   void choose_trained_parts();
   void add_source(SampleKind kind);
   void fill(Part& part);
   int64_t batch_size(SampleKind kind) const { return batch_of(spec_, kind); }
   data::LoaderOptions loader_options(SampleKind kind) const;
   std::unique_ptr<data::BatchSource<Batch>> make_loader(SampleKind kind, const data::LoaderOptions& options) const;
-  void for_each_batch(SampleKind kind, int64_t epoch, bool full, const std::function<void(const Batch&)>& visit) const;
+  void for_each_batch(SampleKind kind, int64_t epoch, Tail tail, const std::function<void(const Batch&)>& visit) const;
   Batch to_device(Batch batch) const;
+  Observation observation(const Part& part, const Position& at, const std::map<std::string, double>& means) const;
   Source& source(SampleKind kind);
   // Names of several objectives could be the same: theirs are told apart by the objective's.
   std::string logged_name(const Part& part, const std::string& name) const {
-    return parts_.size() > 1 ? part.name + "/" + name : name;
+    return parts_.size() > 1 ? part.use->label + "/" + name : name;
   }
   void call(void (Objective::*hook)(Model&, const StageContext&), const Position& at) {
     const nn::JointStatistics joint(node_.processes());
@@ -159,6 +165,8 @@ class Stage : public Trainee {
   const config::StageSpec& spec_;
   const NodeContext& node_;
   std::shared_ptr<const data::DataSet> data_;
+  const config::ModelSpec& model_spec_;
+  const plugin::Registry& registry_;
   std::shared_ptr<Model> model_;
   OnlineProbes probes_;
   std::vector<Part> parts_;
@@ -166,48 +174,38 @@ class Stage : public Trainee {
   Findings findings_;
 };
 
-void Stage::create_objectives(const config::ModelSpec& model_spec, const plugin::Registry& registry) {
+void Stage::create_objectives() {
   torch::manual_seed(mix(node_.seed, objective_seed));
-  Objective::Context context{.slice_width = model_->intra->info().width,
-                             .feature_width = model_->feature_width(),
-                             .token_width = model_->token_width(),
-                             .frames = model_->frames()};
-  for (const CropSpec& crop : spec_.slice_views.crops) context.slice_crops += crop.count;
-  context.volume_views = spec_.volume_views.count;
-  context.fresh_intra = [&] {
-    const config::PluginUse& use = model_spec.slice_backbone;
-    return registry.find<Backbone>(use.name).create(
-        use.options, {.token_width = model_spec.token_width, .frames = model_spec.frames});
-  };
-  std::map<std::string, int> seen;
   for (const config::ObjectiveUse& use : spec_.objectives) {
-    const auto& descriptor = registry.find<Objective>(use.plugin.name);
-    context.samples = data_->samples(use.kind);
-    context.batch_size = batch_size(use.kind);
-    auto objective = descriptor.create(use.plugin.options, context);
-    IVORY_CHECK(objective->kind() == use.kind, node_.label, ": objective '", use.plugin.name,
-                "' was declared to learn from ", name_of(use.kind), ", it learns from ", name_of(objective->kind()));
-    const int count = ++seen[use.plugin.name];
-    const std::string name = use.plugin.name + (count > 1 ? "-" + std::to_string(count) : "");
+    const int64_t width = model_->width(use.on);
+    IVORY_CHECK(width > 0, node_.label, ": objective '", use.label, "' learns from ", name_of(use.on),
+                ", but the model '", model_spec_.composition.name, "' takes none",
+                model_spec_.composition.name == "image-volume" ? ": [model] has no volume_backbone" : "");
+    const Objective::Context context{.on = use.on,
+                                     .width = width,
+                                     .views = views_of(spec_, use.on),
+                                     .samples = data_->samples(use.on),
+                                     .batch_size = batch_size(use.on),
+                                     .model = model_.get(),
+                                     .fresh_model = [this] { return fresh_model(model_spec_, registry_); }};
+    auto objective = registry_.find<Objective>(use.plugin.name).create(use.plugin.options, context);
     objective->train();
-    parts_.push_back({name, use.weight, std::move(objective), codes_of(use.plugin.options), {}, {}, {}});
+    parts_.push_back({.use = &use, .objective = std::move(objective), .context = {}, .terms = {}});
   }
 }
 
 void Stage::choose_trained_parts() {
-  Objective::Trains trains{.intra = false, .projection = false, .inter = false};
+  std::set<std::string> trained;
   for (const Part& part : parts_) {
-    const auto wanted = part.objective->trains();
-    trains.intra |= wanted.intra;
-    trains.projection |= wanted.projection;
-    trains.inter |= wanted.inter;
-    IVORY_CHECK(model_->has_inter() || part.objective->kind() == SampleKind::slice, node_.label, ": objective '",
-                part.name, "' trains on volumes, but [model] has no volume backbone");
+    auto wanted = part.objective->trains();
+    if (wanted.empty()) wanted = model_->parts_for(part.use->on);
+    for (const std::string& name : wanted) {
+      model_->part(name);  // throws where there is none
+      trained.insert(name);
+    }
   }
   model_->train();
-  set_trained(*model_->intra, trains.intra);
-  set_trained(*model_->projection, trains.projection);
-  if (model_->has_inter()) set_trained(*model_->inter, trains.inter);
+  for (const std::string& name : model_->parts()) set_trained(*model_->part(name), trained.contains(name));
 }
 
 data::LoaderOptions Stage::loader_options(SampleKind kind) const {
@@ -244,42 +242,39 @@ void Stage::add_source(SampleKind kind) {
 }
 
 void Stage::fill(Part& part) {
-  const SampleKind kind = part.objective->kind();
+  const SampleKind kind = part.use->on;
   part.context = {.samples = data_->samples(kind),
                   .batch_size = batch_size(kind),
                   .steps_per_epoch = steps_per_epoch(),
                   .total_steps = total_steps(),
                   .seed = node_.seed,
                   .device = node_.device,
-                  .group = &node_.processes(),
-                  .for_each_batch = nullptr,
-                  .for_each_full_batch = nullptr};
+                  .group = &node_.processes()};
   StageContext* context = &part.context;  // parts_ does not grow any more
-  part.context.for_each_batch = [this, kind, context](const auto& visit) {
-    for_each_batch(kind, context->epoch, /*full=*/false, visit);
-  };
-  part.context.for_each_full_batch = [this, kind, context](const auto& visit) {
-    for_each_batch(kind, context->epoch, /*full=*/true, visit);
+  part.context.for_each_batch = [this, kind, context](Tail tail, const auto& visit) {
+    for_each_batch(kind, context->epoch, tail, visit);
   };
 }
 
-void Stage::for_each_batch(SampleKind kind, int64_t epoch, bool full,
+void Stage::for_each_batch(SampleKind kind, int64_t epoch, Tail tail,
                            const std::function<void(const Batch&)>& visit) const {
   data::LoaderOptions options = loader_options(kind);
   options.seed = mix(node_.seed, visit_seed);  // other views than those that the epoch trains on
   options.shuffle = false;
   options.drop_last = false;
-  options.fill_last = full;
+  options.fill_last = tail == Tail::filled;
   const auto loader = make_loader(kind, options);
   loader->start(epoch, 0);
   while (auto batch = loader->next()) {
-    for (torch::Tensor& view : batch->views) view = view.to(torch::kFloat32);  // hooks run without autocast
+    for (View& view : batch->views) view.pixels = view.pixels.to(torch::kFloat32);  // hooks run without autocast
     visit(to_device(std::move(*batch)));
   }
 }
 
 Batch Stage::to_device(Batch batch) const {
-  for (torch::Tensor& view : batch.views) view = train::to_device(view, node_.device, spec_.train.channels_last);
+  for (View& view : batch.views) {
+    view.pixels = train::to_device(view.pixels, node_.device, spec_.train.channels_last);
+  }
   batch.index = batch.index.to(node_.device);
   return batch;
 }
@@ -292,7 +287,7 @@ NamedTensors Stage::extra_state() const {
   NamedTensors state;
   for (const Part& part : parts_) {
     for (auto& [name, tensor] : state_of(*part.objective)) {
-      state.emplace_back("objective." + part.name + "." + name, tensor);
+      state.emplace_back("objective." + part.use->label + "." + name, tensor);
     }
   }
   return state;
@@ -306,7 +301,7 @@ NamedTensors Stage::parameters() const {
     }
   };
   add("model.", *model_);
-  for (const Part& part : parts_) add("objective." + part.name + ".", *part.objective);
+  for (const Part& part : parts_) add("objective." + part.use->label + ".", *part.objective);
   return trained;
 }
 
@@ -328,7 +323,7 @@ int64_t Stage::images_per_step() const {
 
 LossTerms Stage::loss(size_t index, int64_t micro, int64_t count) {
   Part& part = parts_[index];
-  const Batch batch = micro_batch(source(part.objective->kind()).batch, micro, count);
+  const Batch batch = micro_batch(source(part.use->on).batch, micro, count);
   const nn::JointStatistics joint(node_.processes());
   LossTerms terms = part.objective->forward(*model_, batch);
   for (auto& [name, term] : terms) {
@@ -341,12 +336,35 @@ LossTerms Stage::loss(size_t index, int64_t micro, int64_t count) {
 Diagnostics Stage::diagnostics() {
   Diagnostics all;
   for (Part& part : parts_) {
-    for (const auto& [name, value] : part.objective->diagnostics()) {
-      all.emplace_back(logged_name(part, name), value);
-      part.diagnostics.insert(all.back().first);
+    for (Measure& measure : part.objective->measures()) {
+      const std::string name = logged_name(part, measure.name);
+      all.emplace_back(name, measure.value);
+      part.measures[name] = std::move(measure);
     }
   }
   return all;
+}
+
+Observation Stage::observation(const Part& part, const Position& at, const std::map<std::string, double>& means) const {
+  const size_t index = static_cast<size_t>(&part - parts_.data());
+  Observation seen{.objective = part.use->label,
+                   .late = 2 * at.step > total_steps(),
+                   .chance = part.objective->chance_loss(),
+                   .remedies = {},
+                   .terms = {},
+                   .measures = {}};
+  const PluginInfo& info = registry_.info(plugin::Kind::objective, part.use->plugin.name);
+  if (info.remedies) {
+    const auto facts = stage_facts(spec_, model_spec_, [&](SampleKind kind) { return data_->samples(kind); });
+    seen.remedies = info.remedies(part.use->plugin.options, facts[index]);
+  }
+  for (const auto& [name, value] : means) {
+    if (part.terms.contains(name)) seen.terms[name] = value;
+    const auto measured = part.measures.find(name);
+    if (measured == part.measures.end()) continue;
+    seen.measures[name] = {.value = value, .low = measured->second.low, .if_low = measured->second.if_low};
+  }
+  return seen;
 }
 
 EpochEnd Stage::after_epoch(const Position& at, const std::map<std::string, double>& means, bool last) {
@@ -356,23 +374,7 @@ EpochEnd Stage::after_epoch(const Position& at, const std::map<std::string, doub
     end.metrics = {{"probes", std::move(scores)}};
   }
   for (const Part& part : parts_) {
-    Observation seen{.objective = part.name,
-                     .kind = part.objective->kind(),
-                     .codes = part.codes,
-                     .larc = spec_.train.optimiser.larc,
-                     .weight_decay = spec_.train.optimiser.weight_decay,
-                     .crop_scale = least_scale(spec_.slice_views),
-                     .late = 2 * at.step > total_steps(),
-                     .plateau = part.objective->plateau(),
-                     .prototypes = part.objective->prototype_count(),
-                     .batch_size = part.context.batch_size / node_.processes().world_size() / spec_.train.accumulate,
-                     .terms = {},
-                     .diagnostics = {}};
-    for (const auto& [name, value] : means) {
-      if (part.terms.count(name)) seen.terms[name] = value;
-      if (part.diagnostics.count(name)) seen.diagnostics[name] = value;
-    }
-    const auto sentences = findings_.after_epoch(seen);
+    const auto sentences = findings_.after_epoch(observation(part, at, means));
     end.warnings.insert(end.warnings.end(), sentences.begin(), sentences.end());
   }
   return end;
@@ -394,7 +396,7 @@ StageResult train_stage(const config::StageSpec& spec, const config::ModelSpec& 
   Stage stage(spec, model_spec, std::move(data), registry, context, probes);
   const auto weights = initial_weights.empty() ? std::filesystem::path(model_spec.weights) : initial_weights;
   const bool first = context.processes().rank() == 0;  // the others get its weights when training begins
-  if (!weights.empty() && first) load_weights(stage.joint_model(), weights, context.label, model_spec.min_match);
+  if (!weights.empty() && first) load_weights(stage.trained_model(), weights, context.label, model_spec.min_match);
   stage.move_to_device();
   TrainLoop loop(stage, spec.train, context);
   const LoopResult result = loop.run();
@@ -405,7 +407,7 @@ StageResult train_stage(const config::StageSpec& spec, const config::ModelSpec& 
                       .weights = {}};
   if (!first) return trained;
   trained.weights = loop.hand_over();
-  if (visit) visit(stage.joint_model(), stage.objectives());
+  if (visit) visit(stage.trained_model(), stage.objectives());
   return trained;
 }
 

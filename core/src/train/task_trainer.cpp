@@ -1,5 +1,6 @@
 // A downstream task: trained on one split, selected on the second, scored once on the third.
 #include <ivory/error.h>
+#include <ivory/image_volume.h>
 #include <ivory/random.h>
 #include <spdlog/spdlog.h>
 
@@ -25,11 +26,21 @@ using Loader = data::BatchSource<TaskBatch>;
 
 TaskBatch narrow(const TaskBatch& batch, int64_t first, int64_t size) {
   const auto part = [&](const torch::Tensor& t) { return t.defined() ? t.narrow(0, first, size) : t; };
-  return {.images = part(batch.images),
-          .masks = part(batch.masks),
-          .labels = part(batch.labels),
-          .volume = part(batch.volume),
-          .position = part(batch.position)};
+  TaskBatch share{.images = {part(batch.images.pixels), part(batch.images.place)},
+                  .masks = part(batch.masks),
+                  .labels = part(batch.labels),
+                  .boxes = {},
+                  .volume = part(batch.volume),
+                  .position = part(batch.position)};
+  if (!batch.boxes.empty()) share.boxes.assign(batch.boxes.begin() + first, batch.boxes.begin() + first + size);
+  return share;
+}
+
+// Voxels of a sample: a slice, or a volume with as many slices as the joint model takes (a cube with any other).
+std::array<int64_t, 3> sample_size(const config::TaskSpec& spec, const Model& model, SampleKind unit) {
+  if (unit == SampleKind::slice) return {1, spec.size, spec.size};
+  const auto* joint = dynamic_cast<const ImageVolumeModel*>(&model);
+  return {joint ? joint->frames() : spec.size, spec.size, spec.size};
 }
 
 // The first class after classes[0] whose label ids occur in the volume; classes[0] when none does.
@@ -109,8 +120,8 @@ class TaskTraining : public Trainee {
 
   const config::TaskSpec& spec_;
   const NodeContext& node_;
-  int64_t frames_;
   std::shared_ptr<const data::DataSet> data_;
+  std::shared_ptr<Model> model_;
   std::shared_ptr<Task> task_;
   Splits splits_;
   std::vector<std::vector<int64_t>> label_ids_;  // of class 1, 2, …
@@ -124,8 +135,10 @@ class TaskTraining : public Trainee {
 TaskTraining::TaskTraining(const config::TaskSpec& spec, std::shared_ptr<Model> model,
                            std::shared_ptr<const data::DataSet> data, const plugin::Registry& registry,
                            const NodeContext& node)
-    : spec_(spec), node_(node), frames_(model->frames()), data_(std::move(data)) {
-  Task::Context context{.model = model, .classes = {}, .volume_names = {}, .size = spec.size};
+    : spec_(spec), node_(node), data_(std::move(data)), model_(model) {
+  Task::Context context{.model = model, .classes = {}, .volume_names = {}, .size = {1, spec.size, spec.size}};
+  const bool slices = model->width(SampleKind::slice) > 0;
+  context.size = sample_size(spec, *model, slices ? SampleKind::slice : SampleKind::volume);
   for (const config::ClassSpec& one : spec.classes) context.classes.push_back(one.name);
   std::vector<data::VolumeInfo> volumes;
   for (size_t v = 0; v < data_->volumes.size(); ++v) {
@@ -147,7 +160,7 @@ TaskTraining::TaskTraining(const config::TaskSpec& spec, std::shared_ptr<Model> 
                          "', which says their ids, is missing; list the ids");
     label_ids_.push_back(one.labels);
   }
-  if (!needs.masks) {
+  if (needs.target == Target::label) {
     for (const Split* split : {&splits_.train, &splits_.validation, &splits_.test}) {
       for (const int32_t volume : split->volumes) classes_.emplace(volume, class_of(*data_, volume, spec.classes));
     }
@@ -177,13 +190,14 @@ data::LabelledSamples TaskTraining::samples(const Split& split, bool training) c
                                 .volume_labels = {},
                                 .balanced = training && needs.balanced,
                                 .augment = training && spec_.augment,
-                                .size = spec_.size,
-                                .frames = frames_};
-  if (needs.unit == TaskUnit::slice) samples.slices = split.slices;
-  if (needs.unit == TaskUnit::volume) samples.volumes = split.volumes;
-  if (needs.masks) samples.classes = label_ids_;
-  for (const int32_t volume : samples.volumes) {
-    if (!needs.masks) samples.volume_labels.push_back(classes_.at(volume));
+                                .size = sample_size(spec_, *model_, needs.unit),
+                                .cubes = needs.cubes,
+                                .whole = !training};
+  if (needs.unit == SampleKind::slice) samples.slices = split.slices;
+  if (needs.unit == SampleKind::volume) samples.volumes = split.volumes;
+  if (needs.target == Target::masks) samples.classes = label_ids_;
+  if (needs.target == Target::label) {
+    for (const int32_t volume : samples.volumes) samples.volume_labels.push_back(classes_.at(volume));
   }
   return samples;
 }
@@ -199,7 +213,7 @@ data::LoaderOptions TaskTraining::loader_options(bool training) const {
 
 TaskBatch TaskTraining::to_device(TaskBatch batch) const {
   const auto move = [&](const torch::Tensor& t) { return train::to_device(t, node_.device, false); };
-  batch.images = train::to_device(batch.images, node_.device, spec_.train.channels_last);
+  batch.images.pixels = train::to_device(batch.images.pixels, node_.device, spec_.train.channels_last);
   batch.masks = move(batch.masks);
   batch.labels = move(batch.labels);
   return batch;

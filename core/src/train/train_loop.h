@@ -28,6 +28,8 @@ struct EpochEnd {
   std::vector<std::string> warnings;  // sentences
 };
 
+using Diagnostics = std::vector<std::pair<std::string, double>>;  // logged, never minimised
+
 // What a loop trains. Calls come in this order: before_training; (saved state is copied into it); for every epoch
 // before_epoch and its steps, each { load, before_step, loss of every part of every micro-batch, after_backward,
 // after_step }; after_epoch. The CPU and CUDA generators are seeded before each hook and each step from (seed, step),

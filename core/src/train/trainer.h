@@ -64,6 +64,8 @@ struct NodeContext {
 };
 
 std::shared_ptr<Model> build_model(const config::ModelSpec& spec, const plugin::Registry& registry, uint64_t seed);
+// The same with parameters from the generator as it is.
+std::shared_ptr<Model> fresh_model(const config::ModelSpec& spec, const plugin::Registry& registry);
 
 struct StageResult {
   int64_t steps = 0;
@@ -72,10 +74,15 @@ struct StageResult {
   std::map<std::string, double> last;  // mean over the last epoch of every term and diagnostic
   HashedFile weights;                  // safetensors of the whole model
 };
-// Called with the trained model and the objectives, by name, once the weights are written and before both are gone;
-// what it does to them changes no result.
-using StageVisitor =
-    std::function<void(Model&, const std::vector<std::pair<std::string, std::shared_ptr<Objective>>>&)>;
+struct TrainedObjective {
+  std::string name;  // unique within the stage
+  SampleKind on = SampleKind::slice;
+  std::shared_ptr<Objective> objective;
+  std::map<std::string, Measure> measures;  // the last ones, by the name under which they are logged
+};
+// Called with the trained model and the objectives once the weights are written and before both are gone; what it does
+// to them changes no result.
+using StageVisitor = std::function<void(Model&, const std::vector<TrainedObjective>&)>;
 // A task on frozen features that is evaluated every so many epochs of a stage. It changes no result.
 struct OnlineProbe {
   const config::TaskSpec* task;  // must outlive the training
