@@ -25,8 +25,7 @@ void to_channels_last(torch::nn::Module& module) {
 torch::Tensor to_device(const torch::Tensor& images, torch::Device device, bool channels_last) {
   if (!images.defined()) return images;
   torch::Tensor moved = images.to(device, /*non_blocking=*/true);
-  if (!channels_last || (moved.dim() != 4 && moved.dim() != 5)) return moved;
-  return moved.contiguous(moved.dim() == 4 ? torch::MemoryFormat::ChannelsLast : torch::MemoryFormat::ChannelsLast3d);
+  return channels_last && moved.dim() == 4 ? moved.contiguous(torch::MemoryFormat::ChannelsLast) : moved;
 }
 
 Autocast::Autocast(torch::Device device, bool enabled) : device_(device.type()), enabled_(enabled) {

@@ -11,7 +11,8 @@ double rss_mib();  // resident memory of this process
 
 // Parameters with four or five dimensions get channels-last strides.
 void to_channels_last(torch::nn::Module& module);
-// A copy of the images on the device, channels-last when they have four or five dimensions and it is asked for.
+// A copy of the images on the device, channels-last when they have four dimensions and it is asked for (volumes have
+// one channel: no matter).
 torch::Tensor to_device(const torch::Tensor& images, torch::Device device, bool channels_last);
 
 // bf16 autocast of the device's kind while it lives.
