@@ -65,9 +65,10 @@ struct Design {
 };
 
 Design design(const ivory::Options& options, const ivory::Backbone::Context& context) {
+  const int64_t frames = context.size[0];
   if (options.get<std::string>("preset") == "authors-release") {
-    IVORY_CHECK(context.frames == 64,
-                "the preset 'authors-release' is made for volumes of 64 slices, but [model] frames = ", context.frames);
+    IVORY_CHECK(frames == 64,
+                "the preset 'authors-release' is made for volumes of 64 slices, but [model] frames = ", frames);
     return {.over_slices = false,
             .positional = "none",
             .attention = {.length = context.token_width,
@@ -85,13 +86,13 @@ Design design(const ivory::Options& options, const ivory::Backbone::Context& con
                           .offsets_on_key_grid = true}};
   }
   const bool over_slices = options.get<std::string>("axis") == "slice";
-  const int64_t channels = over_slices ? context.token_width : context.frames;
+  const int64_t channels = over_slices ? context.token_width : frames;
   const auto heads = options.get<int64_t>("heads"), head_width = options.get<int64_t>("head_width");
   IVORY_CHECK(head_width > 0 || channels % heads == 0, "heads = ", heads, " does not divide the ", channels,
               " channels of the attention: set head_width");
   return {.over_slices = over_slices,
           .positional = options.get<std::string>("positional"),
-          .attention = {.length = over_slices ? context.frames : context.token_width,
+          .attention = {.length = over_slices ? frames : context.token_width,
                         .channels = channels,
                         .heads = heads,
                         .head_width = head_width > 0 ? head_width : channels / heads,
@@ -105,7 +106,7 @@ Design design(const ivory::Options& options, const ivory::Backbone::Context& con
 class DeformableTransformer : public ivory::Backbone {
  public:
   DeformableTransformer(const ivory::Options& options, const Context& context)
-      : design_(design(options, context)), frames_(context.frames), width_(context.token_width) {
+      : design_(design(options, context)), frames_(context.size[0]), width_(context.token_width) {
     if (design_.positional == "learned") {
       positions = register_parameter("positions", 0.02 * torch::randn({frames_, width_}));
     }
@@ -116,9 +117,7 @@ class DeformableTransformer : public ivory::Backbone {
     }
   }
 
-  ivory::BackboneInfo info() const override {
-    return {.input = ivory::InputKind::tokens, .level_widths = {}, .strides = {}, .width = width_};
-  }
+  ivory::BackboneInfo info() const override { return {.input = ivory::Input::tokens, .levels = {}, .width = width_}; }
 
   // With axis "embedding" a volume of another number of slices is resampled to F; with "slice" it keeps its own.
   ivory::Features forward(const Tensor& tokens) override {  // [B, F, D]

@@ -120,10 +120,14 @@ class ResNet : public ivory::Backbone {
 
   ivory::BackboneInfo info() const override {
     const int64_t e = expansion;
-    return {.input = ivory::InputKind::image,
-            .level_widths = {64, 64 * e, 128 * e, 256 * e, 512 * e},
-            .strides = {2, 4, 8, 16, 32},
-            .width = 512 * e};
+    return {.input = ivory::Input::image,
+            .levels = {{64, {1, 2, 2}},
+                       {64 * e, {1, 4, 4}},
+                       {128 * e, {1, 8, 8}},
+                       {256 * e, {1, 16, 16}},
+                       {512 * e, {1, 32, 32}}},
+            .width = 512 * e,
+            .token_levels = 4};
   }
 
   ivory::Features forward(const Tensor& images) override {  // [N, 1 or 3, H, W]

@@ -8,6 +8,7 @@
 // rest". A split without a class has no AUC: scores() says which class is missing, and throws.
 
 #include <ivory/metrics.h>
+#include <ivory/nn/eval_mode.h>
 #include <ivory/plugin.h>
 
 #include <algorithm>
@@ -22,11 +23,11 @@ class Classification3d : public Task {
       : classes_(context.classes), volume_names_(context.volume_names) {
     IVORY_CHECK(classes_.size() >= 2,
                 "task classification-3d: at least two classes are needed, the negative one too, got ", classes_.size());
-    IVORY_CHECK(context.model && context.model->has_inter(),
+    IVORY_CHECK(context.model && context.model->width(SampleKind::volume) > 0,
                 "task classification-3d: the model needs a volume backbone, it has none");
     model_ = register_module("model", context.model);
     torch::nn::Sequential head;
-    int64_t width = context.model->token_width();  // D
+    int64_t width = context.model->width(SampleKind::volume);
     for (const int64_t hidden : options.get<std::vector<int64_t>>("hidden")) {
       head->push_back(torch::nn::Linear(width, hidden));
       head->push_back(torch::nn::ReLU());
@@ -36,14 +37,14 @@ class Classification3d : public Task {
     head_ = register_module("head", head);
   }
 
-  TaskNeeds needs() const override { return {.unit = TaskUnit::volume, .masks = false, .balanced = false}; }
+  TaskNeeds needs() const override { return {.unit = SampleKind::volume, .target = Target::label}; }
 
   torch::Tensor loss(const TaskBatch& batch) override {
-    return torch::nn::functional::cross_entropy(logits(batch.images), batch.labels);
+    return torch::nn::functional::cross_entropy(logits(batch.images.pixels), batch.labels);
   }
 
   void evaluate(const TaskBatch& batch) override {
-    probabilities_.push_back(predict(batch.images));
+    probabilities_.push_back(predict(batch.images.pixels));
     labels_.push_back(batch.labels.to(torch::kCPU));
     volumes_.push_back(batch.volume.to(torch::kCPU));
   }
@@ -52,7 +53,7 @@ class Classification3d : public Task {
   std::vector<Picture> pictures(const TaskBatch& batch, int64_t limit) override;
 
  private:
-  // [B, F, 1, S, S] → [B, classes], in fp32 or fp64.
+  // [B, 1, F, H, W] → [B, classes], in fp32 or fp64.
   torch::Tensor logits(const torch::Tensor& volumes) {
     const auto x = head_->forward(model_->embed(volumes).pooled);
     return x.scalar_type() == torch::kFloat64 ? x : x.to(torch::kFloat32);
@@ -61,11 +62,8 @@ class Classification3d : public Task {
   // Softmax on the CPU, in evaluation mode whatever the mode is now.
   torch::Tensor predict(const torch::Tensor& volumes) {
     const torch::NoGradGuard no_grad;
-    const bool training = is_training();
-    eval();
-    const auto result = logits(volumes).to(torch::kCPU, torch::kFloat64).softmax(1);
-    train(training);
-    return result;
+    const nn::EvalMode evaluating(*this);
+    return logits(volumes).to(torch::kCPU, torch::kFloat64).softmax(1);
   }
 
   std::string volume_name(int64_t id) const {
@@ -119,14 +117,14 @@ Scores Classification3d::scores() {
 
 // Five slices of each volume, evenly spaced, side by side.
 std::vector<Picture> Classification3d::pictures(const TaskBatch& batch, int64_t limit) {
-  const auto probabilities = predict(batch.images);
+  const auto probabilities = predict(batch.images.pixels);
   std::vector<Picture> result;
   for (int64_t i = 0; i < std::min(limit, batch.size()); ++i) {
-    const auto volume = batch.images[i].select(1, 0).to(torch::kCPU, torch::kFloat32);  // [F, S, S]
+    const auto volume = batch.images.pixels[i][0].to(torch::kCPU, torch::kFloat32);  // [F, H, W]
     const int64_t frames = volume.size(0), count = std::min<int64_t>(frames, 5);
     std::vector<torch::Tensor> panels;
     for (int64_t k = 0; k < count; ++k) panels.push_back(volume[(2 * k + 1) * frames / (2 * count)]);
-    const auto row = ((torch::cat(panels, 1) * 0.25 + 0.5).clamp(0, 1) * 255).round();  // [S, count · S]
+    const auto row = ((torch::cat(panels, 1) * 0.25 + 0.5).clamp(0, 1) * 255).round();  // [H, count · W]
     const auto predicted = probabilities[i].argmax().item<int64_t>();
     const auto percent = std::lround(100 * probabilities[i][predicted].item<double>());
     result.push_back({volume_name(batch.volume[i].item<int64_t>()) + ": truth " +

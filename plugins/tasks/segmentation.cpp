@@ -9,6 +9,7 @@
 // Scores are on the loader's grid (Context::size squared per slice), summed over all slices of a volume.
 
 #include <ivory/metrics.h>
+#include <ivory/nn/eval_mode.h>
 #include <ivory/nn/unet.h>
 #include <ivory/plugin.h>
 
@@ -76,19 +77,22 @@ class Segmentation : public Task {
         classes_(context.classes),
         volume_names_(context.volume_names) {
     IVORY_CHECK(!classes_.empty(), "task segmentation: at least one class is needed, none is declared");
-    IVORY_CHECK(context.model && context.model->intra, "task segmentation: a slice backbone is needed, there is none");
-    net_ = std::make_unique<nn::UNet>(context.model->intra, options.get<std::vector<int64_t>>("decoder_channels"),
-                                      class_count() + 1);
+    const auto encoder = context.model ? context.model->encoder(SampleKind::slice) : nullptr;
+    IVORY_CHECK(encoder, "task segmentation: a slice backbone is needed, there is none");
+    net_ =
+        std::make_unique<nn::UNet>(encoder, options.get<std::vector<int64_t>>("decoder_channels"), class_count() + 1);
     // The parts themselves are registered, so that the state has the names of segmentation_models_pytorch.
     register_module("encoder", net_->encoder);
     register_module("decoder", net_->decoder);
     register_module("segmentation_head", net_->segmentation_head);
   }
 
-  TaskNeeds needs() const override { return {.unit = TaskUnit::slice, .masks = true, .balanced = balanced_}; }
+  TaskNeeds needs() const override {
+    return {.unit = SampleKind::slice, .target = Target::masks, .balanced = balanced_};
+  }
 
   torch::Tensor loss(const TaskBatch& batch) override {
-    auto logits = net_->forward(batch.images);  // [B, 1 + C, H, W]
+    auto logits = net_->forward(batch.images.pixels);  // [B, 1 + C, H, W]
     if (logits.scalar_type() != torch::kFloat64) logits = logits.to(torch::kFloat32);
     auto total = ce_weight_ * torch::nn::functional::cross_entropy(logits, batch.masks);
     if (dice_weight_ > 0) total = total + dice_weight_ * dice_loss(logits, batch.masks);
@@ -96,8 +100,8 @@ class Segmentation : public Task {
   }
 
   void evaluate(const TaskBatch& batch) override {
-    const auto predicted = predict(batch.images);       // [B, H, W]
-    const auto expected = batch.masks.to(torch::kCPU);  // [B, H, W]
+    const auto predicted = predict(batch.images.pixels);  // [B, H, W]
+    const auto expected = batch.masks.to(torch::kCPU);    // [B, H, W]
     for (int64_t i = 0; i < batch.size(); ++i) {
       auto& overlaps = overlaps_[batch.volume[i].item<int64_t>()];
       overlaps.resize(classes_.size());
@@ -128,11 +132,8 @@ class Segmentation : public Task {
   // Class of every pixel, on the CPU, in evaluation mode whatever the mode is now.
   torch::Tensor predict(const torch::Tensor& images) {
     const torch::NoGradGuard no_grad;
-    const bool training = is_training();
-    eval();
-    const auto classes = net_->forward(images).argmax(1).to(torch::kCPU);
-    train(training);
-    return classes;
+    const nn::EvalMode evaluating(*this);
+    return net_->forward(images).argmax(1).to(torch::kCPU);
   }
 
   std::string volume_name(int64_t id) const {
@@ -177,7 +178,7 @@ Scores Segmentation::scores() {
 
 // The slices with the most target; each as image | truth | prediction.
 std::vector<Picture> Segmentation::pictures(const TaskBatch& batch, int64_t limit) {
-  const auto predicted = predict(batch.images);
+  const auto predicted = predict(batch.images.pixels);
   const auto expected = batch.masks.to(torch::kCPU);
   const auto order = (expected > 0).sum({1, 2}).argsort(/*stable=*/true, /*dim=*/0, /*descending=*/true);
   std::string legend;
@@ -187,7 +188,7 @@ std::vector<Picture> Segmentation::pictures(const TaskBatch& batch, int64_t limi
   std::vector<Picture> result;
   for (int64_t k = 0; k < std::min(limit, batch.size()); ++k) {
     const auto i = order[k].item<int64_t>();
-    const auto image = grey(batch.images[i]);
+    const auto image = grey(batch.images.pixels[i]);
     const auto gap = torch::full({3, image.size(1), 4}, 255.0);
     const auto row = torch::cat(
         {image, gap, overlay(image, expected[i], class_count()), gap, overlay(image, predicted[i], class_count())},
