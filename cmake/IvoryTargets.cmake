@@ -2,7 +2,7 @@ include(IvoryPlugin)  # ivory_add_plugin
 
 # ivory_add_tests(DIRECTORY): tests/DIRECTORY/*_test.cpp -> executables by kind: unit, reference and property tests one per
 # folder; integration and fault tests, which start processes, one per file, so that ctest runs them side by side. The kind
-# and the folder are also the ctest labels. What lies in tests/data is labelled "loader" too. Parser tests of all folders
+# and the folder are also the ctest labels, beside those of IVORY_TEST_LABELS. What lies in tests/data is labelled "loader" too. Parser tests of all folders
 # make one executable, which .ci/run also builds with sanitizers.
 
 function(ivory_add_test_executable target label)
@@ -26,7 +26,7 @@ function(ivory_add_test_executable target label)
 endfunction()
 
 function(ivory_add_tests directory)
-  set(folder_labels ${directory})
+  set(folder_labels ${directory} ${IVORY_TEST_LABELS})
   if(directory STREQUAL data)
     list(APPEND folder_labels loader)
   endif()

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs every command of the docs: the ```sh blocks of a file make one script, run in a scratch folder that looks like the
 # checkout. README's first block (set up, quickstart, all tests) is what .ci/run and the quickstart's own test do. Smoke
-# runs of tables are planned only: tests/experiment/smoke_tables.py runs them.
+# runs of tables are planned only: tests/run/smoke_tables.py runs them.
 set -euo pipefail
 source_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 scratch=$(mktemp -d)

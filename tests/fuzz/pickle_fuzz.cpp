@@ -3,7 +3,7 @@
 
 #include <cstddef>
 
-#include "train/pickle.h"
+#include "weights/pickle.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   try {

@@ -5,7 +5,7 @@
 
 #include "fuzz/memory_file.h"
 #include "fuzz/tensor_bytes.h"
-#include "train/safetensors.h"
+#include "weights/safetensors.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const ivory::fuzz::MemoryFile file(data, size);

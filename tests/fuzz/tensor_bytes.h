@@ -2,7 +2,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "train/safetensors.h"
+#include "weights/safetensors.h"
 
 namespace ivory::fuzz {
 

@@ -3,7 +3,7 @@
 
 #include "fuzz/memory_file.h"
 #include "fuzz/tensor_bytes.h"
-#include "train/weights_file.h"
+#include "weights/weights_file.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const ivory::fuzz::MemoryFile file(data, size);

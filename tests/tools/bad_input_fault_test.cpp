@@ -6,11 +6,11 @@
 #include <sstream>
 
 #include "data/feature_file.h"
-#include "experiment/store.h"
 #include "ingest/volume_files.h"
+#include "plan/store.h"
 #include "support/command.h"
 #include "support/paths.h"
-#include "train/safetensors.h"
+#include "weights/safetensors.h"
 
 namespace ivory::tools {
 namespace {

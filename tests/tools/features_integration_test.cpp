@@ -14,9 +14,9 @@
 #include "support/python.h"
 #include "support/quiet.h"
 #include "train/model_weights.h"
-#include "train/npy.h"
-#include "train/safetensors.h"
 #include "train/trainer.h"
+#include "weights/npy.h"
+#include "weights/safetensors.h"
 
 namespace ivory::tools {
 namespace {

@@ -3,7 +3,7 @@
 
 #include "data/cache_fixtures.h"
 #include "disturbed_run.h"
-#include "train/safetensors.h"
+#include "weights/safetensors.h"
 
 namespace ivory::train {
 namespace {

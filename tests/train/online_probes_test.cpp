@@ -6,8 +6,8 @@
 
 #include "support/errors.h"
 #include "support/paths.h"
-#include "train/safetensors.h"
 #include "train/tiny_stage.h"
+#include "weights/safetensors.h"
 
 namespace ivory::train {
 namespace {

@@ -1,7 +1,7 @@
 #include <ATen/Parallel.h>
 #include <ivory/nn/batch_norm.h>
 
-#include "nn/batch_norm_kernels.h"
+#include "nn/cpu/batch_norm_kernels.h"
 #include "nn/joint_statistics.h"
 #include "nn/parallel.h"
 

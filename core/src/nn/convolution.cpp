@@ -1,7 +1,7 @@
 #include <ATen/autocast_mode.h>
 #include <ivory/nn/convolution.h>
 
-#include "nn/winograd.h"
+#include "nn/cpu/winograd.h"
 
 namespace ivory::nn {
 namespace {

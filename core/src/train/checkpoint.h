@@ -6,7 +6,7 @@
 #include <optional>
 
 #include "train/files.h"
-#include "train/safetensors.h"
+#include "weights/safetensors.h"
 
 namespace ivory::train {
 

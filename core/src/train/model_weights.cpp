@@ -6,7 +6,7 @@
 
 #include "plugin/registry.h"
 #include "train/trainer.h"
-#include "train/weights_file.h"
+#include "weights/weights_file.h"
 
 namespace ivory::train {
 namespace fs = std::filesystem;

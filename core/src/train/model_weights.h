@@ -7,7 +7,7 @@
 #include <string>
 
 #include "train/files.h"
-#include "train/safetensors.h"
+#include "weights/safetensors.h"
 
 namespace ivory::train {
 

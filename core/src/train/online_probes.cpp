@@ -4,7 +4,7 @@
 
 #include <chrono>
 
-#include "train/safetensors.h"
+#include "weights/safetensors.h"
 
 namespace ivory::train {
 

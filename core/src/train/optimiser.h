@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "config/experiment.h"
-#include "train/safetensors.h"
+#include "weights/safetensors.h"
 
 namespace ivory::train {
 

@@ -6,7 +6,7 @@
 #include <memory>
 
 #include "train/launch.h"
-#include "train/safetensors.h"
+#include "weights/safetensors.h"
 
 namespace ivory::train {
 

@@ -10,9 +10,9 @@
 #include "cache_preview.h"
 #include "commands.h"
 #include "config/experiment.h"
-#include "experiment/cache_store.h"
-#include "experiment/log.h"
+#include "plan/cache_store.h"
 #include "plugin/registry.h"
+#include "run/log.h"
 #include "train/trainer.h"
 
 namespace ivory::tools {

@@ -13,10 +13,10 @@
 #include "data/files.h"
 #include "data/fingerprint.h"
 #include "data/manifest.h"
-#include "experiment/cache_store.h"
-#include "experiment/fingerprint_page.h"
-#include "experiment/html.h"
+#include "plan/cache_store.h"
 #include "plugin/registry.h"
+#include "report/fingerprint_page.h"
+#include "report/html.h"
 #include "train/progress.h"
 #include "train/splits.h"
 

@@ -8,10 +8,10 @@
 
 #include "config/experiment.h"
 #include "eval/png.h"
-#include "experiment/cache_store.h"
-#include "experiment/log.h"
-#include "experiment/preview.h"
+#include "plan/cache_store.h"
 #include "plugin/registry.h"
+#include "run/log.h"
+#include "run/preview.h"
 #include "train/trainer.h"
 
 namespace ivory::tools {

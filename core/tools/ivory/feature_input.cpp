@@ -9,8 +9,8 @@
 #include "data/volume_render.h"
 #include "ingest/ingest.h"
 #include "plugin/library.h"
-#include "train/npy.h"
-#include "train/safetensors.h"
+#include "weights/npy.h"
+#include "weights/safetensors.h"
 
 namespace ivory::tools {
 namespace {

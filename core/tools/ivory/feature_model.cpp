@@ -6,11 +6,12 @@
 #include <nlohmann/json.hpp>
 
 #include "config/experiment.h"
-#include "experiment/cache_store.h"
-#include "experiment/run.h"
+#include "plan/cache_store.h"
+#include "plan/data_sets.h"
+#include "plan/store.h"
 #include "train/model_weights.h"
 #include "train/trainer.h"
-#include "train/weights_file.h"
+#include "weights/weights_file.h"
 
 namespace ivory::tools {
 namespace {

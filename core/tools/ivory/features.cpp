@@ -6,11 +6,11 @@
 
 #include "commands.h"
 #include "data/feature_file.h"
-#include "experiment/device.h"
 #include "feature_input.h"
 #include "feature_model.h"
-#include "train/npy.h"
-#include "train/safetensors.h"
+#include "run/device.h"
+#include "weights/npy.h"
+#include "weights/safetensors.h"
 
 namespace ivory::tools {
 namespace {

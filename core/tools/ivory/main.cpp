@@ -2,9 +2,9 @@
 #include <iostream>
 
 #include "commands.h"
-#include "experiment/guarded.h"
-#include "experiment/version.h"
 #include "ivory/options.h"
+#include "plan/version.h"
+#include "run/guarded.h"
 
 namespace {
 

@@ -5,9 +5,9 @@
 
 #include "arguments.h"
 #include "commands.h"
-#include "experiment/page_server.h"
-#include "experiment/run_report.h"
-#include "experiment/store.h"
+#include "plan/store.h"
+#include "report/page_server.h"
+#include "report/run_report.h"
 
 namespace ivory::tools {
 namespace fs = std::filesystem;

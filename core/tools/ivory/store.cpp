@@ -6,7 +6,9 @@
 #include <iostream>
 
 #include "commands.h"
-#include "experiment/store_view.h"
+#include "plan/places.h"
+#include "plan/store_view.h"
+#include "run/queued.h"
 
 namespace ivory::tools {
 namespace {
@@ -128,7 +130,8 @@ int verify(const Request& request) {
 
 int gc(const Request& request) {
   uintmax_t bytes = 0;
-  const auto garbage = experiment::garbage_of(request.output, request.unfinished);
+  const auto garbage = experiment::garbage_of(request.output, request.unfinished,
+                                              experiment::may_be_queued(experiment::store_folder(request.output)));
   for (const auto& one : garbage) {
     std::string what = "would be removed: ";
     if (request.remove) what = experiment::remove_garbage(one) ? "removed: " : "in use by now, kept: ";

@@ -7,8 +7,8 @@
 
 #include "arguments.h"
 #include "commands.h"
-#include "train/torch_file.h"
-#include "train/weights_file.h"
+#include "weights/torch_file.h"
+#include "weights/weights_file.h"
 
 namespace ivory::tools {
 namespace {

@@ -10,19 +10,21 @@
 
 #include "config/experiment.h"
 #include "config/node.h"
-#include "experiment/child.h"
-#include "experiment/device.h"
-#include "experiment/guarded.h"
-#include "experiment/job_end.h"
-#include "experiment/log.h"
-#include "experiment/prepare.h"
-#include "experiment/run.h"
-#include "experiment/run_report.h"
-#include "experiment/shell.h"
-#include "experiment/side_by_side.h"
-#include "experiment/slurm.h"
-#include "experiment/version.h"
+#include "plan/places.h"
+#include "plan/version.h"
 #include "plugin/registry.h"
+#include "report/run_report.h"
+#include "report/write_outcome.h"
+#include "run/child.h"
+#include "run/device.h"
+#include "run/guarded.h"
+#include "run/job_end.h"
+#include "run/log.h"
+#include "run/prepare.h"
+#include "run/run.h"
+#include "run/shell.h"
+#include "run/side_by_side.h"
+#include "run/slurm.h"
 #include "train/process_group.h"
 #include "train/trainer.h"
 
@@ -146,6 +148,11 @@ void worsen(ExitCode& worst, ExitCode code) {
   if (code != ExitCode::done && worst != ExitCode::run_failed) worst = code;
 }
 
+// The run does not know the report.
+ivory::experiment::Conclude with_report(const ivory::plugin::Registry& registry) {
+  return [&](const ivory::experiment::Outcome& outcome) { return write_outcome(outcome, registry); };
+}
+
 // What is wrong with one point or file does not keep the others from running.
 ExitCode told(const std::string& what, bool others, const std::function<ExitCode()>& run) {
   try {
@@ -197,7 +204,8 @@ ExitCode run_in_turn(const std::vector<ivory::config::Experiment>& experiments, 
     for (size_t i = 0; i < points.size(); ++i) {
       if (codes[i] == ExitCode::done) {
         codes[i] = told(name_of(points[i]), others, [&] {
-          return ivory::experiment::run(points[i], registry, request.command, processes, request.jobs.run);
+          return ivory::experiment::run(points[i], registry, request.command, with_report(registry), processes,
+                                        request.jobs.run);
         });
       }
       worsen(worst, codes[i]);
@@ -217,7 +225,7 @@ ExitCode run_jobs(const std::vector<ivory::config::Experiment>& experiments, con
   ExitCode worst = ExitCode::done;
   for (const auto& points : files) {
     const ExitCode code = told(points.front().file.string(), files.size() > 1, [&] {
-      return ivory::experiment::run_side_by_side(points, registry, request.command, jobs);
+      return ivory::experiment::run_side_by_side(points, registry, request.command, with_report(registry), jobs);
     });
     worsen(worst, code);
     if (code != ExitCode::done && jobs.run.fail_fast) break;
@@ -237,7 +245,8 @@ int run_child(const Request& request) {
   registry.discover();
   const auto experiments = ivory::config::load_experiments(file, request.overrides, registry);
   const auto origin =
-      ivory::experiment::read_json(std::filesystem::path(file).parent_path() / "provenance.json").value_or("");
+      ivory::experiment::read_json(std::filesystem::path(file).parent_path() / ivory::experiment::provenance_file)
+          .value_or("");
   const std::string command = origin.is_object() ? origin.value("command", "") : request.command;
   try {
     return static_cast<int>(
@@ -262,7 +271,7 @@ ExitCode look(const std::vector<ivory::config::Experiment>& experiments, ivory::
   for (const auto& experiment : experiments) {
     try {
       if (request.status) std::cout << ivory::experiment::status_text(experiment);
-      if (request.collect) worsen(worst, ivory::experiment::collect(experiment, registry));
+      if (request.collect) worsen(worst, ivory::experiment::collect(experiment, with_report(registry)));
     } catch (const ivory::Error& error) {
       std::cerr << error.what() << "\n";
       worsen(worst, error.code());
@@ -303,7 +312,7 @@ void check_folders(const std::vector<ivory::config::Experiment>& experiments) {
   std::map<std::filesystem::path, std::string> owners;  // of <output>/<name>
   std::set<std::filesystem::path> folders;
   for (const auto& experiment : experiments) {
-    const auto base = std::filesystem::path(experiment.output) / experiment.name;
+    const auto base = ivory::experiment::experiment_folder(experiment);
     const auto owner = owners.try_emplace(base, experiment.file.string()).first;
     IVORY_CHECK(owner->second == experiment.file, "run-experiment: the results of ", experiment.file.string(),
                 " and of ", owner->second, " would both lie in ", base.string(),

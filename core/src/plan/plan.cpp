@@ -1,0 +1,188 @@
+#include "plan/plan.h"
+
+#include <ivory/error.h>
+#include <ivory/random.h>
+
+#include <algorithm>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <tuple>
+
+#include "plan/identity.h"
+#include "train/files.h"
+
+namespace ivory::experiment {
+namespace {
+
+// Weights to begin with are what their file holds, not where it lies. A sweep asks for the same file at every point.
+std::string content_of_weights(const std::string& file) {
+  namespace fs = std::filesystem;
+  if (!fs::exists(file)) throw missing_data("[model] weights: the file ", file, " does not exist");
+  using State = std::tuple<std::string, fs::file_time_type, uintmax_t>;
+  static std::map<State, std::string> known;
+  std::string& hash = known[{file, fs::last_write_time(file), fs::file_size(file)}];
+  if (hash.empty()) hash = train::hash_file(file);
+  return hash;
+}
+
+nlohmann::json model_identity(const config::ModelSpec& spec, const std::string& weights) {
+  nlohmann::json identity = config::identity(spec);
+  identity["weights"] = weights;
+  return identity;
+}
+
+// With the names of labels where the file has them, whose ids only the data set knows.
+nlohmann::json written_identity(const config::TaskSpec& spec) {
+  nlohmann::json identity = config::identity(spec);
+  for (size_t i = 0; i < spec.classes.size(); ++i) {
+    if (spec.classes[i].written_names.empty()) continue;
+    identity["classes"][i] = {{"name", spec.classes[i].name}, {"label_names", spec.classes[i].written_names}};
+  }
+  return identity;
+}
+
+bool starts_from_file(const Node& node) {
+  return node.kind == NodeKind::stage ? node.from.empty() : node.from == "weights";
+}
+
+class Planner {
+ public:
+  Planner(const config::Experiment& experiment, const std::map<std::string, std::string>& content)
+      : experiment_(experiment), content_(content) {
+    if (!experiment.model.weights.empty()) weights_ = content_of_weights(experiment.model.weights);
+  }
+
+  Plan run() {
+    for (const auto& stage : experiment_.stages) add_stage(stage);
+    for (const auto& task : experiment_.tasks) {
+      for (const auto& from : task.from) {
+        const int64_t trials = task.trials > 0 ? task.trials : experiment_.trials;
+        for (int64_t trial = 0; trial < trials; ++trial) add_task(task, from, trial);
+      }
+    }
+    return std::move(plan_);
+  }
+
+ private:
+  size_t add_stage(const config::StageSpec& stage) {
+    if (const auto found = stages_.find(stage.name); found != stages_.end()) return found->second;
+    Node node{.kind = NodeKind::stage, .name = stage.name, .from = stage.from, .seed = experiment_.seed};
+    if (!stage.from.empty()) node.inputs.push_back(add_stage(experiment_.stage(stage.from)));
+    node.data = stage.data;
+    node.stage = &stage;
+    for (const auto& probe : stage.probes) node.probes.push_back(&task_named(probe.task));
+    return stages_[stage.name] = add(std::move(node), config::identity(stage));
+  }
+
+  void add_task(const config::TaskSpec& task, const std::string& from, int64_t trial) {
+    Node node{.kind = NodeKind::task, .name = task.name, .from = from, .trial = trial};
+    node.seed = mix(experiment_.seed, static_cast<uint64_t>(trial) + 1);
+    if (from != "scratch" && from != "weights") node.inputs.push_back(stages_.at(from));
+    node.data = {task.data};
+    node.task = &task;
+    add(std::move(node), config::identity(task));
+  }
+
+  const config::TaskSpec& task_named(const std::string& name) const {
+    for (const auto& task : experiment_.tasks) {
+      if (task.name == name) return task;
+    }
+    throw bad_request("experiment '", experiment_.name, "' has no task '", name, "' to probe with");
+  }
+
+  size_t add(Node node, const nlohmann::json& spec) {
+    node.smoke = experiment_.smoke;
+    node.model = &experiment_.model_of(node.kind == NodeKind::stage ? node.name : node.from);
+    for (const auto& name : node.data) {
+      const auto found = content_.find(name);
+      node.content.push_back(found == content_.end() ? "" : found->second);
+    }
+    node.identity = identify(node, spec);
+    plan_.nodes.push_back(std::move(node));
+    return plan_.nodes.size() - 1;
+  }
+
+  std::string weights_of(const Node& node) const {
+    if (!starts_from_file(node) || node.model->weights.empty()) return "";
+    return node.model->weights == experiment_.model.weights ? weights_ : content_of_weights(node.model->weights);
+  }
+
+  std::string identify(const Node& node, const nlohmann::json& spec) const {
+    nlohmann::json whole = {{"kind", node.kind == NodeKind::stage ? "stage" : "task"},
+                            {"spec", spec},
+                            {"model", model_identity(*node.model, weights_of(node))},
+                            {"seed", node.seed},
+                            {"data", nlohmann::json::array()},
+                            {"inputs", nlohmann::json::array()}};
+    if (node.smoke) whole["smoke"] = true;
+    for (const auto& content : node.content) {
+      if (content.empty()) return "";
+      whole["data"].push_back(content);
+    }
+    for (const size_t input : node.inputs) {
+      if (plan_.nodes[input].identity.empty()) return "";
+      whole["inputs"].push_back(plan_.nodes[input].identity);
+    }
+    return hash_of(whole);
+  }
+
+  const config::Experiment& experiment_;
+  const std::map<std::string, std::string>& content_;
+  std::string weights_;  // hash of the file of [model] weights, or empty
+  std::map<std::string, size_t> stages_;
+  Plan plan_;
+};
+
+}  // namespace
+
+bool has_unknown(const Plan& plan) {
+  return std::ranges::any_of(plan.nodes, [](const Node& node) { return node.identity.empty(); });
+}
+
+std::vector<std::string> hashed_settings(const Plan& plan, const config::Experiment& experiment) {
+  std::map<const void*, std::string> hashes;  // of stages, tasks and models: the trials of a task have them in common
+  const auto hash = [&](const void* spec, const auto& identity) -> const std::string& {
+    std::string& known = hashes[spec];
+    if (known.empty()) known = hash_of(identity());
+    return known;
+  };
+  std::vector<std::string> all;
+  for (const Node& node : plan.nodes) {
+    const std::string& spec = node.stage ? hash(node.stage, [&] { return config::identity(*node.stage); })
+                                         : hash(node.task, [&] { return written_identity(*node.task); });
+    const bool weights = starts_from_file(node) && !node.model->weights.empty();
+    nlohmann::json whole = {spec,
+                            hash(node.model, [&] { return model_identity(*node.model, ""); }),
+                            weights ? content_of_weights(node.model->weights) : "",
+                            node.from,
+                            node.seed,
+                            node.smoke};
+    for (const auto& name : node.data) {
+      const config::DataSpec& data = experiment.data_set(name);
+      whole.push_back(hash(&data, [&] { return config::identity(data); }));
+    }
+    for (const size_t input : node.inputs) whole.push_back(all[input]);
+    all.push_back(hash_of(whole));
+  }
+  return all;
+}
+
+std::string Node::title() const {
+  return (kind == NodeKind::stage ? "stage " : "task ") + name;
+}
+
+std::string Node::label() const {
+  if (kind == NodeKind::stage) return title();
+  return title() + (from == "scratch" ? ", from scratch" : ", from " + from) + ", trial " + std::to_string(trial + 1);
+}
+
+std::string Node::folder_name() const {
+  const std::string prefix = smoke ? "smoke-" : "";
+  return prefix + (kind == NodeKind::stage ? "stage-" : "task-") + name + "-" + identity.substr(0, 12);
+}
+
+Plan make_plan(const config::Experiment& experiment, const std::map<std::string, std::string>& content) {
+  return Planner(experiment, content).run();
+}
+
+}  // namespace ivory::experiment

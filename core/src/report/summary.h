@@ -1,0 +1,30 @@
+#pragma once
+// What a run leaves for its reader: table.md, .json, .csv and .tex, report.html, and what the console prints at the
+// end.
+
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "plan/data_sets.h"
+#include "plan/plan.h"
+#include "plan/store.h"
+#include "table/table.h"
+
+namespace ivory::experiment {
+
+struct RunState {
+  const config::Experiment& experiment;
+  const Plan& plan;
+  const Store& store;
+  const OpenData& data;
+  const std::map<std::string, std::string>& failures;  // node → reason
+  const nlohmann::json& provenance;
+  Table table;
+};
+
+void write_summary(const RunState& state, const std::filesystem::path& folder);
+std::string console_summary(const RunState& state);
+
+}  // namespace ivory::experiment

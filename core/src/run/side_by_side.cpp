@@ -1,0 +1,404 @@
+#include "run/side_by_side.h"
+
+#include <spdlog/spdlog.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <iostream>
+#include <list>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <thread>
+
+#include "plan/estimate.h"
+#include "plan/places.h"
+#include "plan/provenance.h"
+#include "plan/recall.h"
+#include "run/child.h"
+#include "run/device.h"
+#include "run/halving.h"
+#include "run/job_end.h"
+#include "run/job_queue.h"
+#include "run/log.h"
+#include "run/prepare.h"
+
+namespace ivory::experiment {
+namespace fs = std::filesystem;
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using nlohmann::json;
+
+// One point of the sweep.
+struct Point {
+  const config::Experiment& experiment;
+  fs::path folder;
+  Plan plan = {};
+  std::map<std::string, std::string> missing = {};  // data, as of OpenData
+  std::vector<size_t> jobs = {};                    // of every node
+  ExitCode refused = ExitCode::done;                // what was wrong with it before anything ran
+};
+
+struct Running {
+  size_t job, slot;
+  Child child;
+};
+
+class SideBySide {
+ public:
+  SideBySide(const std::vector<config::Experiment>& points, const plugin::Registry& registry,
+             const std::string& command, const Conclude& conclude, const JobOptions& options)
+      : registry_(registry),
+        command_(command),
+        conclude_(conclude),
+        options_(options),
+        program_(fs::read_symlink("/proc/self/exe")) {
+    for (const auto& experiment : points) points_.push_back({experiment, run_folder(experiment)});
+    const auto& first = points.front();
+    base_ = experiment_folder(first);
+    const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+    for (size_t slot = 0; slot < static_cast<size_t>(options.jobs); ++slot) {
+      free_slots_.insert(slot);
+      gpus_.push_back(first.device == "cpu" ? "" : gpu_of(slot, visible, gpus_on_machine()));
+    }
+  }
+
+  ExitCode run() {
+    make_writable(store_folder(points_.front().experiment.output));
+    open_log(base_ / "log.txt");
+    train::install_signal_handlers();
+    origin_ = provenance(command_, gpus_.front().empty() ? "cpu" : "cuda", points_.front().experiment.smoke);
+    for (Point& point : points_) prepare(point);
+    spdlog::info("{}: {} parts, {} side by side with {} threads each; the log of each is log.txt in its folder of {}",
+                 points_.front().experiment.name, queue_.size(), options_.jobs, threads(points_.front().experiment),
+                 store_folder(points_.front().experiment.output).string());
+    prepare_halving();
+    run_parts();
+    if (const size_t left = queue_.count(JobState::left)) spdlog::warn("{} parts were not run", left);
+    for (Point& point : points_) conclude(point);
+    if (halving_) spdlog::info("{}", halving_->summary());
+    if (broken_) std::rethrow_exception(broken_);
+    if (train::stop_requested()) {
+      throw train::Interrupted("interrupted: " + std::to_string(queue_.count(JobState::done)) + " of " +
+                               std::to_string(queue_.size()) +
+                               " done, the others have saved\nTo continue: " + command_);
+    }
+    return worst_;
+  }
+
+ private:
+  // What this process cannot go on after lets the parts that run save; the tables then tell of what is done.
+  void run_parts() {
+    const auto pause = [] { std::this_thread::sleep_for(std::chrono::milliseconds(20)); };
+    for (bool ended = false; !ended;) {
+      try {
+        while (step()) pause();
+        ended = true;
+      } catch (const std::exception& error) {
+        if (!broken_) spdlog::error("nothing more is begun: {}", error.what());
+        if (!broken_) broken_ = std::current_exception();
+        stopping_ = true;
+      }
+    }
+  }
+
+  void prepare(Point& point) {
+    try {
+      if (train::stop_requested()) throw train::Interrupted("interrupted before anything ran");
+      PreparedPoint prepared = prepare_point(point.experiment, registry_, origin_, checked_);
+      point.missing = std::move(prepared.data.missing);
+      point.plan = std::move(prepared.plan);
+      add_jobs(point);
+      if (has_unknown(point.plan)) worsen(ExitCode::missing_data);
+    } catch (const train::Interrupted& stop) {
+      throw train::Interrupted(stop.what() + ("\nTo continue: " + command_));
+    } catch (const Error& error) {
+      if (points_.size() == 1) throw;
+      std::cerr << point.experiment.sweep_point << ": " << error.what() << "\n";
+      point.refused = error.code();
+      worsen(error.code());
+      stopping_ = stopping_ || options_.run.fail_fast;
+    }
+  }
+
+  void add_jobs(Point& point) {
+    const Store store(point.experiment.output);
+    const auto reasons = left_alone(point.plan, store, options_.run.retry);
+    for (size_t i = 0; i < point.plan.nodes.size(); ++i) {
+      const Node& node = point.plan.nodes[i];
+      const auto number = static_cast<size_t>(&point - points_.data());
+      Job job{.point = number, .node = i, .kind = node.label().substr(0, node.label().find(','))};
+      for (const size_t input : node.inputs) job.inputs.push_back(point.jobs[input]);
+      const std::string key =
+          node.identity.empty() ? std::to_string(number) + "/" + std::to_string(i) : store.folder(node).string();
+      const size_t before = queue_.size(), added = queue_.add(key, std::move(job));
+      point.jobs.push_back(added);
+      if (added < before) continue;
+      if (node.identity.empty()) {
+        leave(added, "its data are missing");
+      } else if (store.record(node)) {
+        queue_.finish(added, 0);
+      } else if (!reasons[i].empty()) {
+        leave(added, reasons[i]);
+      }
+    }
+  }
+
+  void prepare_halving() {
+    const auto& spec = points_.front().experiment.halving;
+    if (!spec) return;
+    std::vector<HalvingPoint> points;
+    for (const Point& point : points_) {
+      points.push_back({.name = point.experiment.sweep_point, .compared = {}, .jobs = point.jobs});
+      for (size_t i = 0; i < point.jobs.size(); ++i) {
+        const Node& node = point.plan.nodes[i];
+        const bool stage = node.kind == NodeKind::stage;
+        if (node.name == (stage ? spec->stage : spec->task)) points.back().compared.push_back(point.jobs[i]);
+      }
+    }
+    halving_.emplace(*spec, queue_, std::move(points),
+                     [this](size_t job) { return Store(experiment_of(job).output).folder(node_of(job)); });
+  }
+
+  // Points whose trials have all come to the rung.
+  void decide() {
+    if (!halving_ || !halving_->decide()) return;
+    changed_ = true;
+    for (const auto& [job, reason] : halving_->take_stopped()) {
+      spdlog::info("{}{} {}", progress(), name_of(job), reason);
+      const Store store(experiment_of(job).output);
+      const auto known = store.stopped(node_of(job));
+      try {
+        if (!known || known->value("reason", "") != reason) store.write_stopped(node_of(job), reason);
+      } catch (const Error& error) {  // the metrics say the same to the next run
+        spdlog::warn("{}: {}", name_of(job), error.what());
+      }
+    }
+    json record = halving_->record();
+    if (points_.front().experiment.smoke) record["smoke"] = true;
+    write_file(base_ / "halving.json", record.dump(1) + "\n");
+  }
+
+  // False when nothing runs any more and nothing can.
+  bool step() {
+    for (auto one = running_.begin(); one != running_.end();) {
+      const auto current = one++;
+      if (const auto end = current->child.poll()) ended(current, *end);
+    }
+    if (train::stop_requested() || stopping_) {
+      if (!std::exchange(told_to_stop_, true)) stop_children();
+      return !running_.empty();
+    }
+    const auto now = Clock::now();
+    const bool look = changed_ || now - looked_ > std::chrono::milliseconds(500);
+    if (look && !free_slots_.empty()) {
+      looked_ = now;
+      changed_ = false;
+      waits_for_others_ = false;
+      start_what_can();
+      decide();
+    }
+    return !running_.empty() || waits_for_others_ || changed_;
+  }
+
+  void start_what_can() {
+    for (const size_t job : queue_.ready()) {
+      if (stopping_ || free_slots_.empty()) return;
+      if (halving_ && !halving_->may_start(job)) continue;
+      const Store store(experiment_of(job).output);
+      if (store.record(node_of(job))) {
+        finished(job, 0, " by another process");
+      } else if (!halving_ || !halving_->pause_if_there(job)) {
+        start_or_wait(job, store);
+      }
+    }
+  }
+
+  // A part that cannot even be started, its folder being no folder or its disk full, is one that failed.
+  void start_or_wait(size_t job, const Store& store) {
+    const fs::path folder = store.folder(node_of(job));
+    try {
+      if (!taken(folder)) return start(job, store);
+      waits_for_others_ = true;
+      if (told_waiting_.insert(job).second) {
+        spdlog::info("{} is being run by another process{}; its result will be used", name_of(job),
+                     FolderLock::owner(folder).text());
+      }
+    } catch (const Error& error) {
+      note(node_of(job), store, error.what());
+      failed(job, error.what(), /*began=*/false);
+    }
+  }
+
+  static bool taken(const fs::path& folder) {
+    make_writable(folder);
+    return in_use(folder);
+  }
+
+  void start(size_t job, const Store& store) {
+    const auto& experiment = experiment_of(job);
+    const size_t slot = *free_slots_.begin();
+    std::map<std::string, std::string> environment;
+    if (!gpus_[slot].empty()) environment["CUDA_VISIBLE_DEVICES"] = gpus_[slot];
+    const Node& node = node_of(job);
+    std::vector<std::string> arguments = {
+        program_.string(), (points_[queue_[job].point].folder / experiment_file).string(),
+        "--set",           "experiment.threads=" + std::to_string(threads(experiment)),
+        "--node",          node.folder_name(),
+        "--parent",        std::to_string(getpid())};
+    const int64_t until = halving_ ? halving_->until_epoch(job) : 0;
+    forget_end(node, store);
+    std::error_code ignored;
+    fs::create_directories(store.folder(node) / "checkpoints", ignored);  // begun, whatever becomes of it
+    if (until > 0) arguments.insert(arguments.end(), {"--until", std::to_string(until)});
+    running_.push_back({job, slot, Child(arguments, environment, store.folder(node) / "log.txt")});
+    free_slots_.erase(slot);
+    queue_.start(job);
+  }
+
+  int64_t threads(const config::Experiment& experiment) const {
+    if (experiment.threads > 0) return experiment.threads;
+    return std::max<int64_t>(1, static_cast<int64_t>(std::thread::hardware_concurrency()) / options_.jobs);
+  }
+
+  void ended(std::list<Running>::iterator one, const ChildEnd& end) {
+    const size_t job = one->job;
+    free_slots_.insert(one->slot);
+    running_.erase(one);
+    changed_ = true;
+    const Store store(experiment_of(job).output);
+    const Node& node = node_of(job);
+    if (store.record(node)) return finished(job, end.seconds, "");
+    if (WIFEXITED(end.status) && WEXITSTATUS(end.status) == paused_exit) return paused(job);
+    const std::string death = death_of(end);
+    const bool saved = WIFEXITED(end.status) && WEXITSTATUS(end.status) == interrupted_exit;
+    const bool stopped = saved || death.starts_with("stopped by");
+    if (stopped && told_to_stop_) return queue_.end(job, JobState::left, "interrupted");
+    if (stopped) return failed(job, (saved ? "was told to stop by another process" : death) + "; it goes on next time");
+    if (!death.empty()) note(node, store, death);
+    const auto failure = store.failure(node);
+    failed(job, failure ? failure->value("reason", "") : last_line(store.folder(node) / "log.txt"));
+  }
+
+  void paused(size_t job) {
+    const int64_t epoch = halving_->until_epoch(job);
+    queue_.resume(job);
+    if (halving_->pause_if_there(job)) {
+      spdlog::info("{}{} has come to epoch {}", progress(), name_of(job), epoch);
+    } else {
+      failed(job, "it says that it has come to epoch " + std::to_string(epoch) + ", and its metrics do not");
+    }
+  }
+
+  // The failure of a child that could not write it itself.
+  static void note(const Node& node, const Store& store, const std::string& death) {
+    try {
+      store.write_failure(node, death, ExitCode::run_failed);
+    } catch (const Error& error) {
+      spdlog::warn("{}: {}", node.label(), error.what());
+    }
+  }
+
+  void finished(size_t job, double seconds, const std::string& how) {
+    queue_.finish(job, seconds);
+    changed_ = true;
+    std::string line = progress() + name_of(job) + " done" + how;
+    if (seconds > 0) line += " in " + duration_text(seconds);
+    const auto left = queue_.seconds_left(static_cast<size_t>(options_.jobs));
+    if (left && *left > 0 && !halving_) line += "; about " + duration_text(*left) + " left";
+    spdlog::info("{}", line);
+  }
+
+  void failed(size_t job, const std::string& reason, bool began = true) {
+    queue_.end(job, JobState::failed, reason);
+    changed_ = true;
+    worsen(ExitCode::run_failed);
+    const Store store(experiment_of(job).output);
+    const std::string log = " (" + (store.folder(node_of(job)) / "log.txt").string() + ")";
+    spdlog::error("{}{} failed: {}{}", progress(), name_of(job), reason, began ? log : "");
+    if (options_.run.fail_fast) stopping_ = true;
+  }
+
+  void leave(size_t job, const std::string& reason) {
+    const bool failed_before = Store(experiment_of(job).output).failure(node_of(job)).has_value();
+    queue_.end(job, failed_before ? JobState::failed : JobState::left, reason);
+    if (failed_before) worsen(ExitCode::run_failed);
+    spdlog::warn("{}: not run, {}", name_of(job), reason);
+  }
+
+  void stop_children() {
+    if (!running_.empty()) spdlog::info("stopping: {} running, which save first", running_.size());
+    for (const Running& one : running_) one.child.signal(SIGTERM);
+  }
+
+  // "[3 of 12] "
+  std::string progress() const {
+    const size_t ended =
+        queue_.count(JobState::done) + queue_.count(JobState::failed) + queue_.count(JobState::stopped);
+    return "[" + std::to_string(ended) + " of " + std::to_string(queue_.size()) + "] ";
+  }
+
+  // A table that cannot be written does not keep the others from being.
+  void conclude(Point& point) {
+    if (point.refused != ExitCode::done) return;
+    try {
+      write_results(point);
+    } catch (const std::exception& error) {
+      spdlog::error("{}: no tables: {}", point.folder.string(), error.what());
+      worsen(ExitCode::run_failed);
+    }
+  }
+
+  void write_results(Point& point) {
+    std::map<std::string, std::string> failures;
+    for (size_t i = 0; i < point.plan.nodes.size(); ++i) {
+      const Job& job = queue_[point.jobs[i]];
+      if (job.state == JobState::failed) failures[point.plan.nodes[i].label()] = job.reason;
+    }
+    const OpenData data = open_data(point.experiment, /*build=*/false);
+    const std::string text = conclude_({point.folder, point.experiment, point.plan, data, failures, origin_});
+    if (train::stop_requested()) return;
+    if (points_.size() > 1) std::cout << "\n" << point.experiment.sweep_point << "\n";
+    std::cout << "\n" << text << "\n";
+    for (const auto& [name, sentence] : point.missing) std::cerr << sentence << "\n";
+  }
+
+  const config::Experiment& experiment_of(size_t job) const { return points_[queue_[job].point].experiment; }
+  const Node& node_of(size_t job) const { return points_[queue_[job].point].plan.nodes[queue_[job].node]; }
+  std::string name_of(size_t job) const {
+    const std::string point = experiment_of(job).sweep_point;
+    return node_of(job).label() + (point.empty() ? "" : " (" + point + ")");
+  }
+  void worsen(ExitCode code) {
+    if (code != ExitCode::done && worst_ != ExitCode::run_failed) worst_ = code;
+  }
+
+  const plugin::Registry& registry_;
+  const std::string command_;
+  const Conclude& conclude_;
+  const JobOptions options_;
+  const fs::path program_;
+  fs::path base_;  // holds the log and all run folders
+  json origin_;
+  std::vector<Point> points_;
+  JobQueue queue_;
+  std::optional<Halving> halving_;
+  std::vector<std::string> gpus_;  // of every slot; empty: none
+  std::set<size_t> free_slots_, told_waiting_;
+  std::set<std::string> checked_;
+  std::list<Running> running_;
+  Clock::time_point looked_ = {};
+  bool changed_ = true, waits_for_others_ = false, stopping_ = false, told_to_stop_ = false;
+  std::exception_ptr broken_;  // why nothing more was begun
+  ExitCode worst_ = ExitCode::done;
+};
+
+}  // namespace
+
+ExitCode run_side_by_side(const std::vector<config::Experiment>& points, const plugin::Registry& registry,
+                          const std::string& command, const Conclude& conclude, const JobOptions& options) {
+  return SideBySide(points, registry, command, conclude, options).run();
+}
+
+}  // namespace ivory::experiment

@@ -1,0 +1,14 @@
+#pragma once
+// [table] kind = "parameters": how many parameters a row's model has. Needs no data and trains nothing.
+
+#include "table/table.h"
+
+namespace ivory::plugin {
+class Registry;
+}
+
+namespace ivory::experiment {
+
+Table make_parameter_table(const config::Experiment& experiment, const plugin::Registry& registry);
+
+}  // namespace ivory::experiment

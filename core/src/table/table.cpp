@@ -1,0 +1,233 @@
+#include "table/table.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "table/table_text.h"
+
+namespace ivory::experiment {
+namespace {
+
+constexpr const char* not_finished = "not finished";
+
+// The score a column wants of one record; the first (primary) one when it names none. Of NaN the record holds null.
+std::optional<double> score_of(const nlohmann::json& record, const std::string& name) {
+  for (const auto& score : record.at("test")) {
+    if (!name.empty() && score.at("name") != name) continue;
+    const auto& value = score.at("value");
+    return value.is_number() ? value.get<double>() : std::nan("");
+  }
+  return {};
+}
+
+std::string names_of_scores(const nlohmann::json& record) {
+  std::string names;
+  for (const auto& score : record.at("test")) {
+    names += (names.empty() ? "" : ", ") + score.at("name").get<std::string>();
+  }
+  return names;
+}
+
+bool belongs(const Node& node, const config::TableRow& row, const config::TableColumn& column) {
+  if (node.kind != NodeKind::task || node.from != row.from) return false;
+  return node.name == column.task || std::count(column.others.begin(), column.others.end(), node.name) > 0;
+}
+
+// A trial whose score is not a number leaves the others theirs.
+void add_trial(Cell& cell, const Node& node, double score, bool several_tasks) {
+  if (!std::isnan(score)) {
+    cell.trials.push_back(score);
+    cell.pairs.emplace_back(node.name, node.trial);
+    return;
+  }
+  const std::string trial =
+      (several_tasks ? "task " + node.name + ", trial " : "trial ") + std::to_string(node.trial + 1);
+  cell.reason += (cell.reason.empty() ? "" : "; ") + ("the score of " + trial + " is not a number");
+}
+
+void fill(Cell& cell, const config::TableRow& row, const config::TableColumn& column, const Plan& plan,
+          const Store& store) {
+  bool planned = false;
+  for (const auto& node : plan.nodes) {
+    if (!belongs(node, row, column)) continue;
+    planned = true;
+    if (const auto record = store.record(node)) {
+      if (const auto score = score_of(*record, column.score)) {
+        add_trial(cell, node, *score, !column.others.empty());
+      } else {
+        cell.reason = "the task reports no score '" + column.score + "', only " + names_of_scores(*record);
+      }
+    } else if (node.identity.empty()) {
+      cell.reason = "its data set is missing";
+    }
+  }
+  if (!planned) cell.reason = "no task of this column begins from this row";
+  if (cell.trials.empty() && cell.reason.empty()) cell.reason = not_finished;
+}
+
+Cell empty_cell(const config::TableRow& row, const config::TableColumn& column, const config::TableSpec& spec) {
+  Cell cell;
+  cell.reason = row.missing.empty() ? column.missing : row.missing;
+  cell.absent = !cell.reason.empty();
+  if (const auto found = spec.paper.find(row.reference); found != spec.paper.end()) {
+    if (const auto figure = found->second.find(column.reference); figure != found->second.end()) {
+      cell.paper = figure->second;
+    }
+  }
+  return cell;
+}
+
+// Of a point of a sweep that halving stopped.
+std::string stopped_early(const config::Experiment& experiment, const Plan& plan, const Store& store) {
+  for (const auto& node : plan.nodes) {
+    const auto stopped = experiment.halving ? store.stopped(node) : std::nullopt;
+    if (stopped) return stopped->value("reason", "stopped early");
+  }
+  return "";
+}
+
+// Over the trials of one number, which share their splits, their decoder's first weights and the order of their data.
+std::optional<eval::PairedTest> test_against(const Cell& cell, const Cell& baseline) {
+  std::vector<double> here, there;
+  for (size_t i = 0; i < cell.trials.size(); ++i) {
+    const auto same = std::find(baseline.pairs.begin(), baseline.pairs.end(), cell.pairs[i]);
+    if (same == baseline.pairs.end()) continue;
+    const double other = baseline.trials[static_cast<size_t>(same - baseline.pairs.begin())];
+    if (!std::isfinite(cell.trials[i]) || !std::isfinite(other)) continue;
+    here.push_back(cell.trials[i]);
+    there.push_back(other);
+  }
+  if (here.size() < 2) return {};
+  return eval::paired_t_test(here, there);
+}
+
+void compare_rows(Table& table, const config::TableSpec& spec) {
+  if (spec.compare.empty()) return;
+  const auto row =
+      std::find_if(spec.rows.begin(), spec.rows.end(), [&](const auto& r) { return r.from == spec.compare; });
+  if (row == spec.rows.end()) return;
+  const auto baseline = static_cast<size_t>(row - spec.rows.begin());
+  table.compared = row->label;
+  for (size_t r = 0; r < table.rows.size(); ++r) {
+    if (r == baseline) continue;
+    for (size_t c = 0; c < table.columns.size(); ++c) {
+      table.cells[r][c].against = test_against(table.cells[r][c], table.cells[baseline][c]);
+    }
+  }
+}
+
+}  // namespace
+
+void rank_cells(Table& table) {
+  for (size_t column = 0; column < table.columns.size(); ++column) {
+    std::vector<double> means;
+    for (const auto& row : table.cells) {
+      if (!row[column].trials.empty()) means.push_back(row[column].mean());
+    }
+    if (means.size() < 2) continue;
+    std::sort(means.rbegin(), means.rend());
+    const auto second = std::find_if(means.begin(), means.end(), [&](double mean) { return mean < means.front(); });
+    for (auto& row : table.cells) {
+      if (row[column].trials.empty()) continue;
+      const double mean = row[column].mean();
+      row[column].rank = mean == means.front() ? 1 : second != means.end() && mean == *second ? 2 : 0;
+    }
+  }
+}
+
+double Cell::mean() const {
+  return std::accumulate(trials.begin(), trials.end(), 0.0) / static_cast<double>(trials.size());
+}
+
+double Cell::deviation() const {
+  if (trials.size() < 2) return 0;
+  double squares = 0;
+  for (const double value : trials) squares += (value - mean()) * (value - mean());
+  return std::sqrt(squares / static_cast<double>(trials.size() - 1));
+}
+
+Table empty_table(const config::Experiment& experiment) {
+  const config::TableSpec& spec = experiment.table;
+  Table table{.caption = spec.caption, .source = spec.source, .smoke = experiment.smoke};
+  if (table.smoke) {
+    table.caption = "SMOKE RUN, no result" + (table.caption.empty() ? "" : ": " + table.caption);
+    table.notes.push_back(
+        "Smoke run: a few steps at a tiny size on generated volumes. It shows that every cell runs; its numbers say "
+        "nothing about any method.");
+  }
+  if (!experiment.note.empty()) table.notes.push_back(experiment.note);
+  for (const auto& data : experiment.data) {
+    if (data.layout == "phantom" && !table.smoke) {
+      table.notes.push_back("Data set " + data.name + " is the embedded phantom: generated volumes, not real scans.");
+    }
+  }
+  for (const auto& column : spec.columns) table.columns.push_back(column.label);
+  const bool grouped =
+      std::any_of(spec.rows.begin(), spec.rows.end(), [](const auto& row) { return !row.group.empty(); });
+  for (const auto& row : spec.rows) {
+    table.rows.push_back(row.label);
+    if (grouped) table.groups.push_back(row.group);
+    table.cells.emplace_back();
+    for (const auto& column : spec.columns) table.cells.back().push_back(empty_cell(row, column, spec));
+  }
+  return table;
+}
+
+Table make_table(const config::Experiment& experiment, const Plan& plan, const Store& store) {
+  const config::TableSpec& spec = experiment.table;
+  Table table = empty_table(experiment);
+  const std::string stopped = stopped_early(experiment, plan, store);
+  if (!stopped.empty()) table.notes.push_back("This trial of the sweep was " + stopped + ".");
+  for (size_t row = 0; row < table.rows.size(); ++row) {
+    for (size_t column = 0; column < table.columns.size(); ++column) {
+      Cell& cell = table.cells[row][column];
+      if (!cell.absent) fill(cell, spec.rows[row], spec.columns[column], plan, store);
+      if (!stopped.empty() && cell.reason == not_finished) cell.reason = "stopped early";
+    }
+  }
+  compare_rows(table, spec);
+  rank_cells(table);
+  return table;
+}
+
+std::string to_text(const Cell& cell, Unit unit) {
+  if (cell.trials.empty()) return cell.absent ? cell.reason : "–";
+  char text[64];
+  if (unit == Unit::millions) {
+    std::snprintf(text, sizeof text, "%.2f", shown(cell.mean(), unit));
+  } else if (cell.trials.size() == 1) {
+    std::snprintf(text, sizeof text, "%.2f (1)", 100 * cell.mean());
+  } else {
+    std::snprintf(text, sizeof text, "%.2f ± %.2f (%zu)", 100 * cell.mean(), 100 * cell.deviation(),
+                  cell.trials.size());
+  }
+  return cell.against ? std::string(text) + ", " + to_text(*cell.against) : text;
+}
+
+std::string to_text(const eval::PairedTest& test) {
+  char text[64];
+  const char* format = test.p < 0.001 ? "%+.2f, p < 0.001" : "%+.2f, p %.3f";
+  std::snprintf(text, sizeof text, format, 100 * test.difference, test.p);
+  return text;
+}
+
+std::string legend(const Table& table, const std::string& best, const std::string& second) {
+  std::string text =
+      table.unit == Unit::millions ? "Millions of parameters" : "Percent, mean ± standard deviation (number of trials)";
+  if (!table.compared.empty()) {
+    text += ", mean difference from '" + table.compared +
+            "' in percentage points, p of a two-sided paired t-test over the trials that both have, not corrected for "
+            "the number of tests";
+  }
+  const auto ranked = [](const Cell& cell) { return cell.rank > 0; };
+  const bool ranks = std::any_of(table.cells.begin(), table.cells.end(),
+                                 [&](const auto& row) { return std::any_of(row.begin(), row.end(), ranked); });
+  if (ranks) text += "; best measured of the column " + best + ", second best " + second;
+  if (!table.source.empty()) text += "; paper: " + table.source + "; difference: measured less paper";
+  return text;
+}
+
+}  // namespace ivory::experiment

@@ -1,0 +1,106 @@
+#include "weights/npy.h"
+
+#include <ivory/error.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <fstream>
+#include <regex>
+
+#include "train/files.h"
+
+namespace ivory::train {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr std::string_view magic("\x93NUMPY", 6);
+constexpr uint32_t max_header = 65536;
+
+struct Dtype {
+  const char* name;
+  torch::ScalarType type;
+};
+constexpr Dtype dtypes[] = {{"<f4", torch::kFloat32}, {"<f8", torch::kFloat64}, {"<f2", torch::kFloat16},
+                            {"<i8", torch::kInt64},   {"<i4", torch::kInt32},   {"<i2", torch::kInt16},
+                            {"|i1", torch::kInt8},    {"|u1", torch::kUInt8},   {"<u2", torch::kUInt16}};
+
+// The first group of a pattern, in the header that Python would evaluate and this does not.
+std::string field(const std::string& header, const char* pattern, const std::string& where) {
+  std::smatch match;
+  IVORY_CHECK(std::regex_search(header, match, std::regex(pattern)), where, "its header is malformed");
+  return match[1];
+}
+
+std::vector<int64_t> parse_shape(const std::string& text, const std::string& where) {
+  std::vector<int64_t> shape;
+  for (size_t at = 0; at < text.size();) {
+    const size_t digits = text.find_first_of("0123456789", at);
+    if (digits == std::string::npos) break;
+    size_t length = 0;
+    IVORY_CHECK(text.find_first_not_of("0123456789", digits) - digits < 16 || text.size() - digits < 16, where,
+                "a size is beyond 10^15");
+    shape.push_back(std::stoll(text.substr(digits), &length));
+    at = digits + length;
+  }
+  return shape;
+}
+
+}  // namespace
+
+torch::Tensor load_npy(const fs::path& file) {
+  if (!fs::is_regular_file(file)) throw missing_data("array file ", file.string(), " does not exist");
+  const std::string where = "array file " + file.string() + ": ";
+  std::ifstream in(file, std::ios::binary);
+  char start[8] = {};
+  in.read(start, sizeof start);
+  IVORY_CHECK(in && std::string_view(start, magic.size()) == magic, where, "it is not a .npy file");
+  const std::streamsize width = start[6] == 1 ? 2 : 4;
+  uint32_t length = 0;
+  in.read(reinterpret_cast<char*>(&length), width);
+  IVORY_CHECK(in && length <= max_header, where, "its header claims ", length, " bytes, at most ", max_header,
+              " are read");
+  std::string header(length, '\0');
+  in.read(header.data(), length);
+  IVORY_CHECK(in, where, "it is truncated");
+  const std::string name = field(header, "'descr': *'([^']*)'", where);
+  const auto* dtype =
+      std::find_if(std::begin(dtypes), std::end(dtypes), [&](const Dtype& d) { return name == d.name; });
+  IVORY_CHECK(dtype != std::end(dtypes), where, "its type '", name.substr(0, 20), "' is none of f4, f8, f2, i8 … u1");
+  IVORY_CHECK(field(header, "'fortran_order': *(True|False)", where) == "False", where,
+              "it is in Fortran order; in NumPy: numpy.ascontiguousarray");
+  const auto shape = parse_shape(field(header, "'shape': *\\(([0-9, ]*)\\)", where), where);
+  const uint64_t left = fs::file_size(file) - static_cast<uint64_t>(in.tellg());
+  uint64_t bytes = torch::elementSize(dtype->type);
+  for (const int64_t size : shape) {
+    IVORY_CHECK(!__builtin_mul_overflow(bytes, static_cast<uint64_t>(size), &bytes), where, "its shape overflows");
+  }
+  IVORY_CHECK(bytes == left, where, "its shape needs ", bytes, " bytes, the file has ", left);
+  torch::Tensor tensor = torch::empty(shape, dtype->type);
+  in.read(static_cast<char*>(tensor.data_ptr()), static_cast<std::streamsize>(bytes));
+  IVORY_CHECK(in, where, "it cannot be read");
+  return tensor;
+}
+
+void save_npy(const fs::path& file, const torch::Tensor& given) {
+  const torch::Tensor tensor = given.detach().to(torch::kCPU).contiguous();
+  const auto* dtype = std::find_if(std::begin(dtypes), std::end(dtypes),
+                                   [&](const Dtype& d) { return tensor.scalar_type() == d.type; });
+  IVORY_CHECK(dtype != std::end(dtypes), "a tensor of type ", tensor.scalar_type(), " has no place in a .npy file");
+  std::string header = std::string("{'descr': '") + dtype->name + "', 'fortran_order': False, 'shape': (";
+  for (const int64_t size : tensor.sizes()) header += std::to_string(size) + ",";
+  header += ")}";
+  header.resize((header.size() + 1 + 10 + 63) / 64 * 64 - 10 - 1, ' ');
+  header += '\n';
+  const auto length = static_cast<uint16_t>(header.size());
+  const fs::path temporary = file.string() + ".tmp-" + std::to_string(::getpid());
+  DurableFile out(temporary);
+  out.write(magic.data(), magic.size());
+  out.write("\x01\x00", 2);
+  out.write(&length, sizeof length);
+  out.write(header.data(), header.size());
+  out.write(tensor.const_data_ptr(), tensor.nbytes());
+  out.close();
+  rename_durable(temporary, file);
+}
+
+}  // namespace ivory::train

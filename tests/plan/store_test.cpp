@@ -1,0 +1,239 @@
+// Terminal records and locks.
+#include "plan/store.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <ivory/error.h>
+#include <sys/file.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "plan/small_experiment.h"
+#include "table/table.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+using namespace ivory::experiment;
+using ivory::test::small_experiment;
+using nlohmann::json;
+
+class StoreTest : public testing::Test {
+ protected:
+  StoreTest() : folder_(fs::temp_directory_path() / ("ivory-store-" + std::to_string(getpid()))) {
+    fs::create_directories(folder_);
+  }
+  ~StoreTest() override { fs::remove_all(folder_); }
+
+  void finish(const Store& store, const Node& node, double iou) {
+    fs::create_directories(store.folder(node));
+    store.write_record(node, {{"identity", node.identity}, {"test", json::array({{{"name", "iou"}, {"value", iou}}})}});
+  }
+
+  fs::path folder_;
+  const ivory::config::Experiment experiment_ = small_experiment();
+  const Plan plan_ = make_plan(experiment_, {{"scans", "abc"}});
+};
+
+TEST_F(StoreTest, ANodeIsDoneOnlyWithItsRecord) {
+  const Store store(folder_);
+  const Node& node = plan_.nodes[0];
+  EXPECT_FALSE(store.record(node));
+  fs::create_directories(store.folder(node));
+  std::ofstream(store.folder(node) / "metrics.jsonl") << "{}\n";
+  EXPECT_FALSE(store.record(node)) << "a log is not a record";
+  store.write_record(node, {{"identity", node.identity}});
+  EXPECT_TRUE(store.record(node));
+}
+
+TEST_F(StoreTest, AHalfWrittenOrForeignRecordIsNone) {
+  const Store store(folder_);
+  const Node& node = plan_.nodes[0];
+  fs::create_directories(store.folder(node));
+  std::ofstream(store.folder(node) / "done.json") << "{\"identity\": \"" << node.identity.substr(0, 5);
+  EXPECT_FALSE(store.record(node));
+  store.write_record(node, {{"identity", "another"}});
+  EXPECT_FALSE(store.record(node));
+}
+
+TEST_F(StoreTest, WriteFileLeavesTheOldTextWhenTheFolderIsGone) {
+  write_file(folder_ / "a.txt", "one");
+  write_file(folder_ / "a.txt", "two");
+  std::string text;
+  std::getline(std::ifstream(folder_ / "a.txt"), text);
+  EXPECT_EQ(text, "two");
+  EXPECT_THROW(write_file(folder_ / "absent" / "a.txt", "three"), ivory::Error);
+}
+
+TEST_F(StoreTest, ASecondProcessIsTurnedAwayByName) {
+  const FolderLock lock(folder_);
+  const pid_t child = fork();
+  if (child == 0) {
+    try {
+      const FolderLock second(folder_);
+      _exit(0);
+    } catch (const ivory::Error& error) {
+      const bool named = std::string(error.what()).find("pid " + std::to_string(getppid())) != std::string::npos;
+      _exit(named ? static_cast<int>(error.code()) : 99);
+    }
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  EXPECT_EQ(WEXITSTATUS(status), static_cast<int>(ivory::ExitCode::bad_request));
+}
+
+TEST_F(StoreTest, AnUnwritableRunDirectoryIsOneSentence) {
+  std::ofstream(folder_ / "file") << "not a folder";
+  try {
+    make_writable(folder_ / "file" / "run");
+    FAIL() << "a file was taken for a folder";
+  } catch (const ivory::Error& error) {
+    EXPECT_EQ(error.code(), ivory::ExitCode::bad_request);
+    EXPECT_THAT(error.what(), testing::HasSubstr("file/run"));
+  }
+}
+
+TEST_F(StoreTest, TableHoldsMeasuredTrialsAndSaysWhyACellIsEmpty) {
+  const Store store(folder_);
+  finish(store, plan_.nodes[2], 0.5);
+  finish(store, plan_.nodes[3], 0.7);
+  const Table table = make_table(experiment_, plan_, store);
+  EXPECT_EQ(to_text(table.cells[0][0]), "60.00 ± 14.14 (2)");  // sample deviation of 0.5 and 0.7: 0.1·√2
+  EXPECT_EQ(to_text(table.cells[1][0]), "–");
+  const std::string markdown = to_markdown(table);
+  EXPECT_THAT(markdown, testing::HasSubstr("| Pre-trained | 60.00 ± 14.14 (2) |"));
+  EXPECT_THAT(markdown, testing::HasSubstr("From scratch, IoU: not finished"));
+}
+
+// Task nodes: trials 1 and 2 from volumes, then from scratch.
+TEST_F(StoreTest, ComparedRowsAreTestedOverTheTrialsThatBothHave) {
+  auto experiment = experiment_;
+  experiment.trials = 4;
+  experiment.table.compare = "scratch";
+  const Plan plan = make_plan(experiment, {{"scans", "abc"}});
+  const Store store(folder_);
+  const std::vector<double> pre = {0.5, 0.7, 0.9}, scratch = {0.4, 0.5};  // differences of trials 1 and 2: 0.1, 0.2
+  for (size_t i = 0; i < pre.size(); ++i) finish(store, plan.nodes[2 + i], pre[i]);
+  for (size_t i = 0; i < scratch.size(); ++i) finish(store, plan.nodes[6 + i], scratch[i]);
+  const Table table = make_table(experiment, plan, store);
+  EXPECT_EQ(table.compared, "From scratch");
+  ASSERT_TRUE(table.cells[0][0].against);
+  EXPECT_NEAR(table.cells[0][0].against->difference, 0.15, 1e-12);
+  EXPECT_NEAR(table.cells[0][0].against->t, 3, 1e-9);  // 0.15 / (0.1 / √2 / √2)
+  EXPECT_FALSE(table.cells[1][0].against) << "the row itself";
+}
+
+TEST_F(StoreTest, OneCommonTrialIsNoTest) {
+  auto experiment = experiment_;
+  experiment.table.compare = "scratch";
+  const Store store(folder_);
+  for (const size_t node : {2u, 3u, 5u}) finish(store, plan_.nodes[node], 0.5);
+  EXPECT_FALSE(make_table(experiment, plan_, store).cells[0][0].against);
+}
+
+TEST_F(StoreTest, TableMarksGeneratedDataAndMissingOnes) {
+  auto experiment = experiment_;
+  experiment.data[0].layout = "phantom";
+  const Plan plan = make_plan(experiment, {});
+  const Table table = make_table(experiment, plan, Store(folder_));
+  EXPECT_THAT(to_console(table), testing::HasSubstr("not real scans"));
+  EXPECT_EQ(table.cells[0][0].reason, "its data set is missing");
+}
+
+// A score of NaN is written as null.
+TEST_F(StoreTest, ATrialWhoseScoreIsNotANumberLeavesTheOthersTheirTable) {
+  const Store store(folder_);
+  finish(store, plan_.nodes[2], 0.5);
+  finish(store, plan_.nodes[3], std::nan(""));
+  finish(store, plan_.nodes[4], std::nan(""));
+  const Table table = make_table(experiment_, plan_, store);
+  EXPECT_EQ(to_text(table.cells[0][0]), "50.00 (1)");
+  EXPECT_EQ(table.cells[0][0].reason, "the score of trial 2 is not a number");
+  EXPECT_EQ(to_text(table.cells[1][0]), "–");
+  EXPECT_EQ(table.cells[1][0].reason, "the score of trial 1 is not a number");
+  EXPECT_THAT(to_console(table), testing::HasSubstr("Pre-trained, IoU: the score of trial 2 is not a number"));
+}
+
+// Sweeps of ablations need no caption of their own.
+TEST(EmptyTable, ASmokeRunSaysSoWithAndWithoutACaption) {
+  ivory::config::Experiment experiment;
+  experiment.smoke = true;
+  EXPECT_EQ(empty_table(experiment).caption, "SMOKE RUN, no result");
+  experiment.table.caption = "Ours";
+  EXPECT_EQ(empty_table(experiment).caption, "SMOKE RUN, no result: Ours");
+}
+
+TEST_F(StoreTest, RecordsOfAnEarlierConfigurationGiveTheRate) {
+  const Store store(folder_);
+  finish(store, plan_.nodes[0], 0);
+  const Plan other = make_plan(experiment_, {{"scans", "changed"}});
+  const auto records_of = [&](const Node& node) {
+    size_t found = 0;
+    store.visit_records(node, [&](const auto&) { return ++found > 0; });
+    return found;
+  };
+  EXPECT_EQ(records_of(other.nodes[0]), 1u);
+  EXPECT_EQ(records_of(other.nodes[1]), 0u) << "another stage";
+}
+
+TEST_F(StoreTest, AStoppedNodeIsNotDoneUntilItIsRunAgain) {
+  const Store store(folder_);
+  const Node& node = plan_.nodes[0];
+  std::filesystem::create_directories(store.folder(node));
+  store.write_stopped(node, "stopped early at epoch 2");
+  EXPECT_FALSE(store.record(node));
+  EXPECT_FALSE(store.failure(node));
+  EXPECT_EQ(store.stopped(node)->at("reason"), "stopped early at epoch 2");
+  EXPECT_FALSE(store.stopped(plan_.nodes[1]));
+  store.forget_failure(node);
+  EXPECT_FALSE(store.stopped(node));
+}
+
+// This process's host and id; the job as Slurm names it.
+TEST_F(StoreTest, ALockNamesWhoHasItUntilItLetsGo) {
+  const char* const job[] = {"SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"};
+  for (const char* name : job) unsetenv(name);  // this test may itself run in one
+  char host[256] = {};
+  gethostname(host, sizeof host - 1);
+  const std::string process = " (pid " + std::to_string(getpid()) + " on " + host;
+  {
+    const FolderLock lock(folder_);
+    EXPECT_EQ(FolderLock::owner(folder_).text(), process + ")");
+  }
+  EXPECT_EQ(FolderLock::owner(folder_).text(), "");
+  setenv("SLURM_JOB_ID", "12", 1);
+  EXPECT_EQ((FolderLock(folder_), FolderLock::owner(folder_).text()), process + ", Slurm job 12)");
+  setenv("SLURM_ARRAY_JOB_ID", "9", 1);
+  setenv("SLURM_ARRAY_TASK_ID", "3", 1);
+  EXPECT_EQ((FolderLock(folder_), FolderLock::owner(folder_).text()), process + ", Slurm job 9_3)");
+  for (const char* name : job) unsetenv(name);
+}
+
+// Of two that look at the same time neither takes the other for who runs the part.
+TEST_F(StoreTest, WhoOnlyLooksAtAFolderIsNotSeenToUseIt) {
+  { const FolderLock lock(folder_); }
+  const int other = open((folder_ / ".lock").c_str(), O_RDONLY | O_CLOEXEC);
+  ASSERT_EQ(flock(other, LOCK_SH | LOCK_NB), 0);
+  EXPECT_FALSE(in_use(folder_));
+  close(other);
+  const FolderLock lock(folder_);
+  EXPECT_TRUE(in_use(folder_));
+}
+
+TEST_F(StoreTest, WhoIsKilledLeavesItsNameAndNoLock) {
+  const pid_t killed = fork();
+  if (killed == 0) {
+    const FolderLock lock(folder_);
+    raise(SIGKILL);
+  }
+  waitpid(killed, nullptr, 0);
+  EXPECT_FALSE(in_use(folder_));
+  EXPECT_EQ(FolderLock::owner(folder_).pid, std::to_string(killed)) << "looking at it changes nothing";
+}
+
+}  // namespace
