@@ -99,8 +99,8 @@ class MaskedEmbedding : public ivory::Objective {
   // neighbour_error: interpolating its nearest unmasked target tokens. Both in the units of the loss; ratio: loss /
   // mean_token_error. Of this process's last batch.
   std::vector<ivory::Measure> measures() const override {
-    return {{.name = "mean_token_error", .value = mean_error_},
-            {.name = "neighbour_error", .value = neighbour_error_},
+    return {{.name = "mean_token_error", .value = mean_error_, .unit = "loss"},
+            {.name = "neighbour_error", .value = neighbour_error_, .unit = "loss"},
             {.name = "ratio",
              .value = mean_error_ > 0 ? loss_ / mean_error_ : 0,
              .compare = 1,

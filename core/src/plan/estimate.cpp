@@ -10,14 +10,13 @@ namespace ivory::experiment {
 namespace {
 
 bool uses(const config::StageSpec& stage, SampleKind kind) {
-  return std::any_of(stage.objectives.begin(), stage.objectives.end(),
-                     [&](const auto& use) { return use.kind == kind; });
+  return std::any_of(stage.objectives.begin(), stage.objectives.end(), [&](const auto& use) { return use.on == kind; });
 }
 
 double pixels_per_sample(const config::StageSpec& stage, SampleKind kind) {
   if (kind == SampleKind::volume) {
     const auto& views = stage.volume_views;
-    return static_cast<double>(views.count * views.frames * views.size * views.size);
+    return static_cast<double>(views.count * views.size[0] * views.size[1] * views.size[2]);
   }
   double pixels = 0;
   for (const auto& crop : stage.slice_views.crops) pixels += static_cast<double>(crop.count * crop.size * crop.size);

@@ -25,7 +25,7 @@ std::map<std::string, std::string> learned_from(const Plan& plan, const Node& no
 // Source files of the test split; generated volumes have none. Of splits that cannot be made others tell.
 std::set<std::string> test_files(const config::TaskSpec& task, const data::SliceCache& cache) try {
   std::set<std::string> files;
-  const auto splits = train::make_splits(task.splits, cache.volumes(), TaskUnit::slice, 0);
+  const auto splits = train::make_splits(task.splits, cache.volumes(), SampleKind::slice, 0);
   for (const int32_t volume : splits.test.volumes)
     files.insert(cache.volumes()[static_cast<size_t>(volume)].source_file);
   files.erase("");

@@ -15,20 +15,23 @@ using c10::str;
 using html::number;
 using nlohmann::json;
 
-// Diagnostics of this ending are in the units of the loss: baselines, drawn beside it.
-constexpr std::string_view baseline = "_error";
-
 // An objective of the stage as the record names it. Where a stage has several, their values are logged as
 // "objective/name".
 struct Learned {
   std::string name;
-  double plateau = 0;  // ln H, or 0
+  double chance = 0;               // what a term costs while nothing is learnt, or 0
+  json measures = json::object();  // by the logged name: unit, and what it is compared with
+
+  // In the units of the loss: a baseline, drawn beside it.
+  bool is_baseline(const std::string& logged) const {
+    return measures.contains(logged) && measures[logged].value("unit", "") == "loss";
+  }
 };
 
 std::vector<Learned> objectives_of(const json& record) {
   std::vector<Learned> objectives;
   for (const auto& one : record.value("objectives", json::array())) {
-    objectives.push_back({one.at("name"), one.at("plateau")});
+    objectives.push_back({one.at("name"), one.at("plateau"), one.value("measures", json::object())});
   }
   if (objectives.empty()) objectives.push_back({});
   return objectives;
@@ -57,17 +60,13 @@ std::map<std::string, Series> series_of(const std::vector<json>& steps, const ch
   return by_name;
 }
 
-LineChart diagnostic_chart(Series series, double plateau) {
+LineChart measure_chart(Series series, const json& measure) {
   LineChart chart{
       .title = heading(series.name), .x_label = "step", .y_label = "value", .from_zero = true, .small = true};
-  if (series.name.ends_with("code_entropy")) {
-    chart.y_label = "nats";
-    if (plateau > 0) chart.references = {{"uniform, ln H =", plateau}};
-  } else if (series.name.ends_with("perplexity")) {
-    chart.y_label = "prototypes in use";
-    if (plateau > 0) chart.references = {{"all, H =", std::round(std::exp(plateau))}};
-  } else if (series.name.ends_with("effective_rank")) {
-    chart.y_label = "dimensions";
+  if (const std::string unit = measure.value("unit", ""); !unit.empty()) chart.y_label = unit;
+  if (measure.contains("compare")) {
+    const json& compare = measure["compare"];
+    chart.references = {{str(compare.at("label").get<std::string>(), " ="), compare.at("value")}};
   }
   chart.series = {std::move(series)};
   return chart;
@@ -80,18 +79,18 @@ void add_curves(ReportSection& section, const json& record, const std::vector<js
   for (const auto& objective : objectives) {
     LineChart loss{.title = str("Loss", objective.name.empty() ? "" : ": ", objective.name),
                    .x_label = "step",
-                   .y_label = objective.plateau > 0 ? "nats" : "loss"};
-    if (objective.plateau > 0) loss.references = {{"no better than a guess, ln H =", objective.plateau}};
+                   .y_label = objective.chance > 0 ? "nats" : "loss"};
+    if (objective.chance > 0) loss.references = {{"no better than a guess =", objective.chance}};
     for (const auto& [name, series] : terms) {
       if (belongs(name, objective, objectives.size())) loss.series.push_back(series);
     }
     for (const auto& [name, series] : diagnostics) {
       if (!belongs(name, objective, objectives.size())) continue;
-      if (name.ends_with(baseline)) {
+      if (objective.is_baseline(name)) {
         loss.series.push_back(series);
         loss.series.back().name = str("baseline: ", series.name);
       } else {
-        section.diagnostics.push_back(diagnostic_chart(series, objective.plateau));
+        section.diagnostics.push_back(measure_chart(series, objective.measures.value(name, json::object())));
       }
     }
     section.curves.push_back(std::move(loss));
@@ -114,14 +113,15 @@ std::vector<Remark> findings_of(const json& record, const std::vector<json>& ste
     const double loss = last[term];
     for (const auto& objective : objectives) {
       if (!belongs(term, objective, objectives.size())) continue;
-      if (objective.plateau > 0) {
-        const double below = objective.plateau - loss;
-        remarks.push_back({str("The loss ", bare(term), " was ", number(loss), " in the last epoch, ",
-                               number(std::abs(below)), below >= 0 ? " below" : " above", " ln H = ",
-                               number(objective.plateau), ", what a uniform guess over the prototypes costs.")});
+      if (objective.chance > 0) {
+        const double below = objective.chance - loss;
+        remarks.push_back(
+            {str("The loss ", bare(term), " was ", number(loss), " in the last epoch, ", number(std::abs(below)),
+                 below >= 0 ? " below " : " above ", number(objective.chance), ", what a uniform guess costs.")});
       }
       for (const auto& [name, value] : last.items()) {
-        if (!name.ends_with(baseline) || !value.is_number() || !belongs(name, objective, objectives.size())) continue;
+        if (!objective.is_baseline(name) || !value.is_number() || !belongs(name, objective, objectives.size()))
+          continue;
         remarks.push_back({str("The loss ", bare(term), " was ", number(loss), " in the last epoch, ",
                                relation(loss, value), " the baseline ", bare(name), " (", number(value), ").")});
       }

@@ -8,6 +8,7 @@
 #include "plan/node_state.h"
 #include "plan/recall.h"
 #include "plan/seen_patients.h"
+#include "plugin/registry.h"
 #include "run/lint.h"
 #include "run/run.h"
 #include "train/trainer.h"
@@ -66,13 +67,14 @@ std::string text_of(const Estimate& cost) {
 }
 
 // What a stage's settings say about its method, and a task's splits about its stages; what is done is left alone.
-std::vector<std::string> warnings_of(const Plan& plan, const Node& node, const OpenData& data) {
+std::vector<std::string> warnings_of(const Plan& plan, const Node& node, const OpenData& data,
+                                     const plugin::Registry& registry) {
   if (node.kind == NodeKind::task) {
     const std::string sentence = node.trial == 0 ? seen_in_pretraining(plan, node, data) : "";
     return sentence.empty() ? std::vector<std::string>() : std::vector{sentence};
   }
   const auto set = data_set_of(node, data);
-  return lint(*node.stage, *node.model, [&](SampleKind kind) { return set ? set->samples(kind) : 0; });
+  return lint(*node.stage, *node.model, registry, [&](SampleKind kind) { return set ? set->samples(kind) : 0; });
 }
 
 // Of a data set without a cache: what will be read, or what is missing.
@@ -191,7 +193,7 @@ std::vector<std::pair<size_t, size_t>> in_tree(const Plan& plan) {
 
 class DryRun {
  public:
-  explicit DryRun(const plugin::Registry& registry) : models_(registry) {}
+  explicit DryRun(const plugin::Registry& registry) : registry_(registry), models_(registry) {}
 
   // Of the points of a sweep the first is told in full, of the others how far they are and what is new of their data.
   std::string describe(const config::Experiment& experiment) {
@@ -255,7 +257,7 @@ class DryRun {
       const std::string indent(2 * depth + 2, ' ');
       text += indent + lines[index].text + "\n";
       if (lines[index].done) continue;
-      for (const auto& sentence : warnings_of(plan, plan.nodes[index], data)) {
+      for (const auto& sentence : warnings_of(plan, plan.nodes[index], data, registry_)) {
         text += indent + "  warning: " + sentence + "\n";
       }
     }
@@ -289,6 +291,7 @@ class DryRun {
     }
   }
 
+  const plugin::Registry& registry_;
   Models models_;
   Costs costs_;
   std::set<std::string> different_, begun_, told_;

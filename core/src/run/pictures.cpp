@@ -42,10 +42,10 @@ Tensor whole_slice(const data::DataSet& data, int64_t volume, int64_t slice, int
   return resized(image, size, size).squeeze(0).clamp(0, 1);
 }
 
-// The volumes one by one, [1, F, 1, S, S] normalised, until `visit` says stop (false).
-void for_each_volume(const PictureRequest& request, int64_t frames, int64_t most,
+// The volumes one by one, [1, 1, D, H, W] normalised, until `visit` says stop (false).
+void for_each_volume(const PictureRequest& request, int64_t most,
                      const std::function<bool(const std::string& name, const Tensor& volume)>& visit) {
-  data::LabelledSamples chosen{.unit = TaskUnit::volume, .size = request.volume_size, .frames = frames};
+  data::LabelledSamples chosen{.unit = SampleKind::volume, .size = request.volume_size};
   for (const int64_t sample : evenly(request.data.samples(SampleKind::volume), most)) {
     chosen.volumes.push_back(request.data.stacks[static_cast<size_t>(sample)]);
     chosen.volume_labels.push_back(0);
@@ -56,11 +56,11 @@ void for_each_volume(const PictureRequest& request, int64_t frames, int64_t most
   loader->start(0, 0);
   for (const int32_t volume : chosen.volumes) {
     const auto batch = loader->next();
-    if (!batch || !visit(request.data.info(volume).name, batch->images)) return;
+    if (!batch || !visit(request.data.info(volume).name, batch->images.pixels)) return;
   }
 }
 
-Scored score_slices(Objective& objective, Model& model, const PictureRequest& request, torch::Device device) {
+Scored score_slices(ClusterView& clusters, Model& model, const PictureRequest& request, torch::Device device) {
   Scored result;
   std::vector<Tensor> pictures, scores;
   for (const int64_t id : evenly(static_cast<int64_t>(request.data.slices.size()), most_slices)) {
@@ -70,22 +70,18 @@ Scored score_slices(Objective& objective, Model& model, const PictureRequest& re
   }
   result.pictures = torch::cat(pictures);
   for (const auto& part : result.pictures.unsqueeze(1).split(32)) {
-    const Tensor score = objective.prototype_scores(model, ((part - 0.5) / 0.25).to(device));
-    if (!score.defined()) return result;
-    scores.push_back(score.to(torch::kCPU, torch::kFloat));
+    scores.push_back(clusters.scores(model, ((part - 0.5) / 0.25).to(device)).to(torch::kCPU, torch::kFloat));
   }
   result.scores = torch::cat(scores);
   return result;
 }
 
-Scored score_volumes(Objective& objective, Model& model, const PictureRequest& request, torch::Device device) {
+Scored score_volumes(ClusterView& clusters, Model& model, const PictureRequest& request, torch::Device device) {
   Scored result;
   std::vector<Tensor> pictures, scores;
-  for_each_volume(request, model.frames(), most_volumes, [&](const std::string& name, const Tensor& volume) {
-    const Tensor score = objective.prototype_scores(model, volume.to(device));
-    if (!score.defined()) return false;
-    scores.push_back(score.to(torch::kCPU, torch::kFloat));
-    pictures.push_back(as_grey(volume.select(1, volume.size(1) / 2).squeeze(1)));
+  for_each_volume(request, most_volumes, [&](const std::string& name, const Tensor& volume) {
+    scores.push_back(clusters.scores(model, volume.to(device)).to(torch::kCPU, torch::kFloat));
+    pictures.push_back(as_grey(volume.select(2, volume.size(2) / 2).squeeze(1)));
     result.names.push_back(name);
     return true;
   });
@@ -123,15 +119,15 @@ std::vector<PrototypePicture> draw_prototypes(const Scored& samples, const std::
 // Attention over the first volume; nothing when the backbone does not tell where it looked.
 std::optional<AttentionPicture> draw_attention(Model& model, const PictureRequest& request, const fs::path& folder,
                                                torch::Device device) {
-  Tensor volume;  // [1, F, 1, S, S]
+  Tensor volume;  // [1, 1, F, H, W]
   AttentionPicture picture;
-  for_each_volume(request, model.frames(), 1, [&](const std::string& name, const Tensor& first) {
+  for_each_volume(request, 1, [&](const std::string& name, const Tensor& first) {
     picture.volume = name;
     volume = first;
     return true;
   });
   model.embed(volume.to(device));
-  const SampledPositions sampled = model.inter->sampled_positions();
+  const SampledPositions sampled = model.encoder(SampleKind::volume)->sampled_positions();
   if (sampled.layers.empty()) return {};
   picture.of_slices = sampled.axis == SampledPositions::Axis::slice;
   picture.length = sampled.length;
@@ -144,7 +140,8 @@ std::optional<AttentionPicture> draw_attention(Model& model, const PictureReques
     }
   }
   if (picture.of_slices) {
-    const Tensor slices = resized(as_grey(volume[0]), thumbnail, thumbnail).clamp(0, 1);  // [F, 1, T, T]
+    const Tensor slices =
+        resized(as_grey(volume[0].transpose(0, 1)), thumbnail, thumbnail).clamp(0, 1);  // [F, 1, T, T]
     picture.file = "attended-volume.png";
     eval::write_png(folder / picture.file, contact_sheet(slices.squeeze(1), slices.size(0)));
   }
@@ -177,27 +174,29 @@ Tensor contact_sheet(const Tensor& slices, int64_t columns) {
   return sheet.unsqueeze(0).expand({3, -1, -1}).contiguous();
 }
 
-StagePictures draw_stage(Model& model, const NamedObjectives& objectives, const PictureRequest& request,
-                         torch::Device device) {
+StagePictures draw_stage(Model& model, const std::vector<train::TrainedObjective>& objectives,
+                         const PictureRequest& request, torch::Device device) {
   const torch::NoGradGuard no_grad;
   const fs::path folder = request.folder / "pictures";
   fs::remove_all(folder);
   fs::create_directories(folder);
   model.eval();
   StagePictures pictures;
-  bool trains_inter = false;
-  for (const auto& [name, objective] : objectives) {
+  bool of_volumes = false;
+  for (const auto& [name, on, objective, measures] : objectives) {
     objective->eval();
-    trains_inter |= objective->trains().inter;
-    const bool of_slices = objective->kind() == SampleKind::slice;
-    const Scored samples = of_slices ? score_slices(*objective, model, request, device)
-                                     : score_volumes(*objective, model, request, device);
+    const bool of_slices = on == SampleKind::slice;
+    of_volumes |= !of_slices;
+    ClusterView* clusters = objective->clusters();
+    if (!clusters) continue;
+    const Scored samples =
+        of_slices ? score_slices(*clusters, model, request, device) : score_volumes(*clusters, model, request, device);
     if (!samples.scores.defined()) continue;
     for (auto& drawn : draw_prototypes(samples, name, of_slices ? "slices" : "volumes", folder)) {
       pictures.prototypes.push_back(std::move(drawn));
     }
   }
-  if (trains_inter && model.has_inter()) {
+  if (of_volumes && model.encoder(SampleKind::volume)) {
     pictures.attention = draw_attention(model, request, folder, device);
   }
   return pictures;

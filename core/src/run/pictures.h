@@ -4,6 +4,7 @@
 
 #include <ivory/objective.h>
 
+#include <array>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -12,14 +13,15 @@
 #include <vector>
 
 #include "data/loader.h"
+#include "train/trainer.h"
 
 namespace ivory::experiment {
 
 struct PictureRequest {
   const data::DataSet& data;
-  std::filesystem::path folder;  // <folder>/pictures/*.png, made anew
-  int64_t slice_size = 64;       // pixels of a slice that slice objectives see
-  int64_t volume_size = 64;      // likewise in volumes
+  std::filesystem::path folder;                       // <folder>/pictures/*.png, made anew
+  int64_t slice_size = 64;                            // pixels of a slice that slice objectives see
+  std::array<int64_t, 3> volume_size = {64, 64, 64};  // voxels of a volume that volume objectives see
 };
 
 // One prototype: the samples that match no other one better, nearest first, side by side.
@@ -44,12 +46,10 @@ struct StagePictures {
   std::optional<AttentionPicture> attention;
 };
 
-using NamedObjectives = std::vector<std::pair<std::string, std::shared_ptr<Objective>>>;
-
-// Puts the model and the objectives into eval mode. Prototypes of every objective that has some, those in use by most
-// samples first; attention where an objective trains the token backbone.
-StagePictures draw_stage(Model& model, const NamedObjectives& objectives, const PictureRequest& request,
-                         torch::Device device);
+// Puts the model and the objectives into eval mode. Prototypes of every objective that clusters, those in use by most
+// samples first; attention where an objective on volumes trains a backbone that tells where it looked.
+StagePictures draw_stage(Model& model, const std::vector<train::TrainedObjective>& objectives,
+                         const PictureRequest& request, torch::Device device);
 
 // The loaders' normalisation undone: x · 0.25 + 0.5, clamped to [0, 1].
 torch::Tensor as_grey(const torch::Tensor& normalised);

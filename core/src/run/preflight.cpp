@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "plugin/registry.h"
 #include "run/lint.h"
 #include "run/run.h"
 #include "train/stage_batch.h"
@@ -16,16 +17,17 @@ namespace {
 // Images are volumes of one slice: the objectives on volumes leave them out.
 void tell_of_images(const Node& node, const data::DataSet& set) {
   const auto& uses = node.stage->objectives;
-  const bool volumes = std::ranges::any_of(uses, [](const auto& use) { return use.kind == SampleKind::volume; });
+  const bool volumes = std::ranges::any_of(uses, [](const auto& use) { return use.on == SampleKind::volume; });
   const size_t images = set.volumes.size() - set.stacks.size();
   if (!volumes || images == 0 || set.stacks.empty()) return;
   spdlog::info("{}: its objectives on volumes use the {} volumes of its data, not the {} images of one slice",
                node.label(), set.stacks.size(), images);
 }
 
-void warn(const Node& node, const data::DataSet& set, bool probes_missing) {
+void warn(const Node& node, const data::DataSet& set, const plugin::Registry& registry, bool probes_missing) {
   const auto samples = [&](SampleKind kind) { return set.samples(kind); };
-  for (const auto& sentence : lint(*node.stage, *node.model, samples)) spdlog::warn("{}: {}", node.label(), sentence);
+  for (const auto& sentence : lint(*node.stage, *node.model, registry, samples))
+    spdlog::warn("{}: {}", node.label(), sentence);
   tell_of_images(node, set);
   if (probes_missing) spdlog::warn("{}: no probe whose data are missing", node.label());
 }
@@ -36,9 +38,9 @@ void check(const Node& node, const OpenData& data, const plugin::Registry& regis
     train::check_task(*node.task, *node.model, set, registry);
     return;
   }
-  for (const auto& use : node.stage->objectives) train::check_batch(*node.stage, use.kind, processes, node.label());
+  for (const auto& use : node.stage->objectives) train::check_batch(*node.stage, use.on, processes, node.label());
   const auto probes = probes_of(node, data);
-  if (!quiet) warn(node, *set, probes.size() < node.probes.size());
+  if (!quiet) warn(node, *set, registry, probes.size() < node.probes.size());
   train::check_stage(*node.stage, *node.model, set, registry, probes);
 }
 

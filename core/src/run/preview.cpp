@@ -30,7 +30,7 @@ Tensor untouched(const data::DataSet& data, int64_t volume, int64_t slice, int64
   return centred(resized(whole, shrunk(info.rows), shrunk(info.columns))[0][0].clamp(0, 1), size);
 }
 
-// What a row shows of one view [S, S] or [F, S, S].
+// What a row shows of one view [H, W] or [D, H, W].
 void add_view(std::vector<Tensor>& cells, const Tensor& view, int64_t size) {
   if (view.dim() == 2) return cells.push_back(centred(as_grey(view), size));
   for (int64_t i = 0; i < frames_shown; ++i)
@@ -56,14 +56,14 @@ Tensor preview_sheet(std::shared_ptr<const data::DataSet> data, const config::St
   const bool slices = request.kind == SampleKind::slice;
   const Batch batch = first_batch(data, stage, request);
   int64_t size = 0;
-  for (const Tensor& view : batch.views) size = std::max(size, view.size(-1));
+  for (const View& view : batch.views) size = std::max({size, view.pixels.size(-1), view.pixels.size(-2)});
   std::vector<Tensor> cells;
   for (int64_t i = 0; i < batch.size(); ++i) {
     const auto id = static_cast<size_t>(batch.index[i].item<int64_t>());
     const int32_t volume = slices ? data->slices[id][0] : data->stacks[id];
     const int64_t slice = slices ? data->slices[id][1] : data->info(volume).slices / 2;
     cells.push_back(untouched(*data, volume, slice, size));
-    for (const Tensor& view : batch.views) add_view(cells, view[i].squeeze(slices ? 0 : 1), size);
+    for (const View& view : batch.views) add_view(cells, view.pixels[i].squeeze(0), size);
   }
   return contact_sheet(torch::stack(cells), static_cast<int64_t>(cells.size()) / batch.size());
 }

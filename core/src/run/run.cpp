@@ -52,6 +52,17 @@ json to_json(const train::HashedFile& weights) {
   return {{"bytes", fs::file_size(weights.path)}, {"xxh3", weights.xxh3}};
 }
 
+// What the report needs beside the numbers: the loss of a guess, and what each measure is compared with.
+json to_json(const train::TrainedObjective& trained) {
+  json measures = json::object();
+  for (const auto& [name, measure] : trained.measures) {
+    json one = {{"unit", measure.unit}};
+    if (measure.compare) one["compare"] = {{"label", measure.compare_label}, {"value", *measure.compare}};
+    measures[name] = std::move(one);
+  }
+  return {{"name", trained.name}, {"plateau", trained.objective->chance_loss()}, {"measures", measures}};
+}
+
 // A GPU's has a type of its own, the processor's only its words.
 bool is_lack_of_memory(const c10::Error& error) {
   return dynamic_cast<const c10::OutOfMemoryError*>(&error) ||
@@ -287,10 +298,8 @@ class Runner {
   json train_stage(const Node& node) {
     const auto data = data_set_of(node, data_);
     json objectives = json::array(), pictures = json::object();
-    const auto visit = [&](Model& model, const NamedObjectives& trained) {
-      for (const auto& [name, objective] : trained) {
-        objectives.push_back({{"name", name}, {"plateau", objective->plateau()}});
-      }
+    const auto visit = [&](Model& model, const std::vector<train::TrainedObjective>& trained) {
+      for (const auto& one : trained) objectives.push_back(to_json(one));
       pictures = draw_pictures(node, *data, model, trained);
     };
     const auto result = train::train_stage(*node.stage, *node.model, initial_weights(node), data, registry_,
@@ -302,7 +311,8 @@ class Runner {
   }
 
   // A stage whose pictures cannot be drawn is done all the same.
-  json draw_pictures(const Node& node, const data::DataSet& data, Model& model, const NamedObjectives& trained) const {
+  json draw_pictures(const Node& node, const data::DataSet& data, Model& model,
+                     const std::vector<train::TrainedObjective>& trained) const {
     const auto& crops = node.stage->slice_views.crops;
     PictureRequest request{.data = data, .folder = store_.folder(node), .volume_size = node.stage->volume_views.size};
     if (!crops.empty()) request.slice_size = crops.front().size;

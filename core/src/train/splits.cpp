@@ -70,14 +70,14 @@ std::vector<Range> parse_entry(const std::string& entry, const Volumes& volumes,
   return {range};
 }
 
-Split parse_list(const std::vector<std::string>& entries, const Volumes& volumes, TaskUnit unit,
+Split parse_list(const std::vector<std::string>& entries, const Volumes& volumes, SampleKind unit,
                  const std::string& name) {
   Split split;
   for (const std::string& entry : entries) {
     for (const Range& range : parse_entry(entry, volumes, name)) {
       IVORY_CHECK(volumes[range.volume].has_labels, "split '", name, "': volume '", volumes[range.volume].name,
                   "' has no labels");
-      IVORY_CHECK(unit == TaskUnit::slice || range.whole, "split '", name, "': '", entry,
+      IVORY_CHECK(unit == SampleKind::slice || range.whole, "split '", name, "': '", entry,
                   "' is a range of slices, but this task takes whole volumes");
       split.volumes.push_back(range.volume);
       for (int64_t slice = range.first; slice <= range.last; ++slice) {
@@ -146,7 +146,7 @@ Split volumes_of(const std::vector<std::string>& patients, const Volumes& volume
 
 }  // namespace
 
-Splits make_splits(const config::SplitSpec& spec, const Volumes& volumes, TaskUnit unit, uint64_t trial_seed) {
+Splits make_splits(const config::SplitSpec& spec, const Volumes& volumes, SampleKind unit, uint64_t trial_seed) {
   Splits splits;
   const std::array<NamedSplit, 3> named = {
       {{"train", &splits.train}, {"validation", &splits.validation}, {"test", &splits.test}}};

@@ -110,11 +110,10 @@ config::PluginUse named_backbone(const Arguments& arguments, const plugin::Regis
 std::shared_ptr<Backbone> make_backbone(const Arguments& arguments, const std::string& command) {
   const plugin::Registry registry = loaded(arguments);
   const auto use = named_backbone(arguments, registry, "backbone", "option", command);
-  const config::ModelSpec usual;  // so that one of tokens can be made, and refused for what it is
   const auto backbone =
-      registry.find<Backbone>(use.name).create(use.options, {.token_width = usual.token_width, .frames = usual.frames});
-  IVORY_CHECK(backbone->info().input == InputKind::image, command, ": backbone '", use.name,
-              "' works on tokens, not on images");
+      // With sizes, so that one of tokens can be made, and refused for what it is.
+      registry.find<Backbone>(use.name).create(use.options, {.size = {64, 0, 0}, .token_width = 640});
+  IVORY_CHECK(backbone->info().input == Input::image, command, ": backbone '", use.name, "' does not work on images");
   return backbone;
 }
 

@@ -112,7 +112,7 @@ void add_task_splits(Fingerprint& fingerprint, const std::vector<config::TaskSpe
     auto spec = task.splits;
     spec.allow_shared_patients = true;  // here they are found, not refused
     try {
-      const auto made = train::make_splits(spec, fingerprint.infos(), TaskUnit::slice, 0);
+      const auto made = train::make_splits(spec, fingerprint.infos(), SampleKind::slice, 0);
       data::add_splits(
           fingerprint, "task " + task.name,
           {{"train", made.train.volumes}, {"validation", made.validation.volumes}, {"test", made.test.volumes}},

@@ -94,7 +94,7 @@ std::shared_ptr<const data::DataSet> opened(const std::vector<fs::path>& folders
 }
 
 bool learns_from_slices(const config::StageSpec& stage) {
-  return std::ranges::any_of(stage.objectives, [](const auto& use) { return use.kind == SampleKind::slice; });
+  return std::ranges::any_of(stage.objectives, [](const auto& use) { return use.on == SampleKind::slice; });
 }
 
 }  // namespace

@@ -28,11 +28,11 @@ torch::Tensor resized(data::RowReader read, int64_t rows, int64_t columns, int64
   return normalised(out);
 }
 
-// As the volume loaders of tasks make it: [frames, 1, size, size].
+// As the volume loaders of tasks make it: [1, frames, size, size].
 torch::Tensor rendered(const data::GreyVolume& volume, const InputShape& shape) {
-  torch::Tensor out = torch::empty({shape.frames, 1, shape.size, shape.size});
+  torch::Tensor out = torch::empty({1, shape.frames, shape.size, shape.size});
   CounterRandom unused(0, 0, 0, 0);
-  data::render_volume(volume, {}, shape.frames, shape.size, unused,
+  data::render_volume(volume, {}, {shape.frames, shape.size, shape.size}, unused,
                       {out.data_ptr<float>(), static_cast<size_t>(out.numel())});
   return out;
 }
@@ -145,9 +145,9 @@ FeatureInput of_tensor(torch::Tensor tensor, const std::string& file, const Inpu
                 ": expected images [N, 1 or 3, H, W], [N, H, W] or [H, W], got ", c10::IntArrayRef(given));
   } else {
     if (tensor.dim() == 3) tensor = tensor.unsqueeze(0);
-    if (tensor.dim() == 4) tensor = tensor.unsqueeze(2);
-    IVORY_CHECK(tensor.dim() == 5 && tensor.size(2) == 1 && tensor.size(1) == shape.frames, "ivory features: ", file,
-                ": expected volumes [N, F, 1, H, W], [N, F, H, W] or [F, H, W] with F = ", shape.frames,
+    if (tensor.dim() == 4) tensor = tensor.unsqueeze(1);
+    IVORY_CHECK(tensor.dim() == 5 && tensor.size(1) == 1 && tensor.size(2) == shape.frames, "ivory features: ", file,
+                ": expected volumes [N, 1, F, H, W], [N, F, H, W] or [F, H, W] with F = ", shape.frames,
                 " as in [model], got ", c10::IntArrayRef(given));
   }
   IVORY_CHECK(tensor.numel() > 0, "ivory features: ", file, ": the tensor is empty");

@@ -9,7 +9,7 @@
 
 namespace ivory::tools {
 
-// Slices [1 or 3, H, W] or volumes [F, 1, H, W], normalised as in training, made when they are asked for.
+// Slices [1 or 3, H, W] or volumes [1, F, H, W], normalised as in training, made when they are asked for.
 struct FeatureInput {
   int64_t count = 0;
   std::function<torch::Tensor(int64_t index)> sample;

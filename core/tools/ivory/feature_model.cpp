@@ -37,9 +37,12 @@ FeatureModel of_backbone(const Arguments& arguments) {
   return result;
 }
 
-std::shared_ptr<Model> loaded_model(const Arguments& arguments, const config::ModelSpec& spec,
-                                    const plugin::Registry& registry, uint64_t seed, const fs::path& weights) {
-  auto model = train::build_model(spec, registry, seed);
+std::shared_ptr<ImageVolumeModel> loaded_model(const Arguments& arguments, const config::ModelSpec& spec,
+                                               const plugin::Registry& registry, uint64_t seed,
+                                               const fs::path& weights) {
+  const auto any = train::build_model(spec, registry, seed);
+  const auto model = std::dynamic_pointer_cast<ImageVolumeModel>(any);
+  IVORY_CHECK(model, command, " works on the model 'image-volume', but [model] is '", spec.composition.name, "'");
   if (weights.empty()) {
     warn_of_random_weights();
     return model;
@@ -58,18 +61,21 @@ std::shared_ptr<Model> loaded_model(const Arguments& arguments, const config::Mo
 
 // What [model] says of an experiment, on the command line.
 config::ModelSpec named_model(const Arguments& arguments, const plugin::Registry& registry) {
-  config::ModelSpec spec{
-      .slice_backbone = named_backbone(arguments, registry, "backbone", "option", command),
-      .volume_backbone = named_backbone(arguments, registry, "volume-backbone", "volume-option", command),
-      .weights = arguments.has("weights") ? arguments.get("weights") : "",
-      .where = {}};
-  for (const auto& [option, value] : {std::pair("token-width", &spec.token_width), std::pair("frames", &spec.frames)}) {
-    if (arguments.has(option)) *value = arguments.get<int64_t>(option);
-    IVORY_CHECK(*value >= 1, command, ": --", option, " is at least 1, got ", *value);
+  const PluginInfo& info = registry.info(plugin::Kind::model, ImageVolumeModel::plugin_name);
+  config::ModelSpec spec;
+  spec.composition = {.name = info.name, .options = Options(info.options), .where = {}};
+  spec.backbones = {
+      {"slice_backbone", named_backbone(arguments, registry, "backbone", "option", command)},
+      {"volume_backbone", named_backbone(arguments, registry, "volume-backbone", "volume-option", command)}};
+  if (arguments.has("weights")) spec.weights = arguments.get("weights");
+  try {
+    if (arguments.has("token-width"))
+      spec.composition.options.set("token_width", arguments.get<int64_t>("token-width"));
+    if (arguments.has("frames")) spec.composition.options.set("frames", arguments.get<int64_t>("frames"));
+    if (arguments.has("levels")) spec.composition.options.set("levels", arguments.get("levels"));
+  } catch (const Error& error) {
+    throw bad_request(command, ": ", error.what());
   }
-  const std::string levels = arguments.has("levels") ? arguments.get("levels") : "all";
-  IVORY_CHECK(levels == "all" || levels == "last", command, ": --levels is all or last, got '", levels, "'");
-  spec.levels = levels == "all" ? LevelUse::all : LevelUse::last;
   return spec;
 }
 
@@ -89,7 +95,7 @@ config::Experiment read_experiment(const Arguments& arguments, plugin::Registry&
   auto points = config::load_experiments(arguments.get("experiment"), overrides, registry);
   IVORY_CHECK(points.size() == 1, command, ": ", arguments.get("experiment"), " is a sweep of ", points.size(),
               " points, expected one experiment");
-  IVORY_CHECK(!points.front().model.slice_backbone.name.empty(), command, ": ", arguments.get("experiment"),
+  IVORY_CHECK(!points.front().model.composition.name.empty(), command, ": ", arguments.get("experiment"),
               " has no [model]");
   return std::move(points.front());
 }

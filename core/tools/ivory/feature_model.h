@@ -1,7 +1,7 @@
 #pragma once
 // The network that `ivory features` runs: a backbone by name, a model of two by their names, or that of an experiment.
 
-#include <ivory/model.h>
+#include <ivory/image_volume.h>
 
 #include <filesystem>
 #include <memory>
@@ -12,8 +12,8 @@ namespace ivory::tools {
 
 struct FeatureModel {
   std::shared_ptr<Backbone> slices;
-  std::shared_ptr<Model> model;  // null where a slice backbone alone is named
-  std::filesystem::path input;   // what INPUT means: where it names a data set of the experiment, its cache
+  std::shared_ptr<ImageVolumeModel> model;  // null where a slice backbone alone is named
+  std::filesystem::path input;              // what INPUT means: where it names a data set of the experiment, its cache
 };
 
 // --backbone, --option, --load, --volume-backbone and what belongs to it, --experiment, --stage, --set, --weights and

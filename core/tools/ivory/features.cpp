@@ -43,10 +43,10 @@ NamedTensors of_slices(Backbone& backbone, const torch::Tensor& images, const st
   return chosen;
 }
 
-// Of one volume [F, 1, H, W], `batch` slices at once: tokens [1, F, D] or the holistic feature [1, D].
-NamedTensors of_volume(Model& model, const torch::Tensor& volume, const std::string& kind, int64_t batch) {
+// Of one volume [1, F, H, W], `batch` slices at once: tokens [1, F, D] or the holistic feature [1, D].
+NamedTensors of_volume(ImageVolumeModel& model, const torch::Tensor& volume, const std::string& kind, int64_t batch) {
   std::vector<torch::Tensor> slices;  // each [1, ≤ batch, sum of widths]
-  for (const auto& part : volume.split(batch)) slices.push_back(model.slice_features(part.unsqueeze(0)));
+  for (const auto& part : volume.split(batch, 1)) slices.push_back(model.slice_features(part.unsqueeze(0)));
   const Features features = model.volumes(model.project(torch::cat(slices, 1)));
   if (kind == "tokens") return {{"tokens", features.tokens}};
   return {{"holistic", features.pooled}};
