@@ -14,14 +14,17 @@ using test::bad_request_of;
 
 constexpr int64_t width = 8, frames = 4;
 
-std::shared_ptr<Model> tiny_model(bool with_inter = true) {
-  return std::make_shared<Model>(std::make_shared<test::TinyImage>(),
-                                 with_inter ? std::make_shared<test::TinyTokens>(width) : nullptr, LevelUse::all, width,
-                                 frames);
+std::shared_ptr<ImageVolumeModel> tiny_model(bool with_inter = true) {
+  return std::make_shared<ImageVolumeModel>(std::make_shared<test::TinyImage>(),
+                                            with_inter ? std::make_shared<test::TinyTokens>(width) : nullptr,
+                                            LevelUse::all, width, frames);
 }
 
 Task::Context context_of(std::shared_ptr<Model> model, std::vector<std::string> classes = {"benign", "malignant"}) {
-  return {.model = std::move(model), .classes = std::move(classes), .volume_names = {"a", "b", "c", "d"}, .size = 32};
+  return {.model = std::move(model),
+          .classes = std::move(classes),
+          .volume_names = {"a", "b", "c", "d"},
+          .size = {1, 32, 32}};
 }
 
 std::shared_ptr<Task> tiny_task(std::vector<std::string> classes, std::vector<int64_t> hidden = {16, 8}) {
@@ -31,7 +34,7 @@ std::shared_ptr<Task> tiny_task(std::vector<std::string> classes, std::vector<in
 TaskBatch batch_of(const std::vector<int64_t>& labels) {
   TaskBatch batch;
   const auto count = static_cast<int64_t>(labels.size());
-  batch.images = torch::randn({count, frames, 1, 32, 32});
+  batch.images.pixels = torch::randn({count, 1, frames, 32, 32});
   batch.labels = torch::tensor(labels, torch::kInt64);
   batch.volume = torch::arange(count);
   batch.position = torch::zeros({count}, torch::kInt64);
@@ -53,8 +56,8 @@ TEST(Classification3d, HeadIsTheMethods) {
   EXPECT_EQ(parameters["head.2.weight"].sizes(), torch::IntArrayRef({252, 640}));
   EXPECT_EQ(parameters["head.4.weight"].sizes(), torch::IntArrayRef({2, 252}));
   const auto needs = task->needs();
-  EXPECT_EQ(needs.unit, TaskUnit::volume);
-  EXPECT_FALSE(needs.masks);
+  EXPECT_EQ(needs.unit, SampleKind::volume);
+  EXPECT_EQ(needs.target, Target::label);
 }
 
 TEST(Classification3d, LossByHand) {
@@ -69,7 +72,7 @@ TEST(Classification3d, NumericalGradient) {
   const auto task = tiny_task({"benign", "malignant", "other"});
   task->to(torch::kFloat64);
   auto batch = batch_of({0, 1, 2});
-  batch.images = batch.images.to(torch::kFloat64);
+  batch.images.pixels = batch.images.pixels.to(torch::kFloat64);
   for (const auto& parameter : task->named_parameters()) {
     const auto loss = [&] { return task->loss(batch); };
     EXPECT_LT(test::gradient_error(loss, parameter.value(), /*entries=*/20), 1e-5) << parameter.key();
@@ -80,7 +83,7 @@ TEST(Classification3d, LearnsBrightFromDarkVolumes) {
   torch::manual_seed(2);
   const auto task = tiny_task({"dark", "bright"});
   auto batch = batch_of({0, 1, 1, 0});
-  batch.images += 2 * batch.labels.view({-1, 1, 1, 1, 1}) - 1;
+  batch.images.pixels += 2 * batch.labels.view({-1, 1, 1, 1, 1}) - 1;
   torch::optim::Adam optimiser(task->parameters(), 0.01);
   for (int step = 0; step < 60; ++step) {
     optimiser.zero_grad();
@@ -144,7 +147,7 @@ TEST(Classification3dPictures, SlicesOfTheVolumeSideBySide) {
   const auto task = tiny_task({"benign", "malignant"});
   set_probabilities(*task, "head.4", {0.75, 0.25});
   auto batch = batch_of({1, 0});
-  batch.images = torch::zeros_like(batch.images);  // mid-grey
+  batch.images.pixels = torch::zeros_like(batch.images.pixels);  // mid-grey
   const auto pictures = task->pictures(batch, 1);
   ASSERT_EQ(pictures.size(), 1u);
   EXPECT_EQ(pictures[0].title, "a: truth malignant, prediction benign (75 %)");

@@ -20,7 +20,7 @@ TEST_P(TransformerGradient, IsTheNumericalOne) {
   const auto& [settings, frames, width] = GetParam();
   torch::manual_seed(4);
   auto inter =
-      ivory::test::make<Backbone>("deformable-transformer", settings, {.token_width = width, .frames = frames});
+      ivory::test::make<Backbone>("deformable-transformer", settings, {.size = {frames, 0, 0}, .token_width = width});
   inter->to(torch::kDouble);
   auto x = fill({2, frames, width}, 1).requires_grad_();
   const auto f = [&] {

@@ -27,7 +27,7 @@ class DeformableTransformerReference : public testing::TestWithParam<Golden> {
     const auto& [name, settings, frames, width, volumes] = GetParam();
     const auto golden = ivory::test::golden("attention")[name];
     auto inter =
-        ivory::test::make<Backbone>("deformable-transformer", settings, {.token_width = width, .frames = frames});
+        ivory::test::make<Backbone>("deformable-transformer", settings, {.size = {frames, 0, 0}, .token_width = width});
     inter->to(torch::kDouble);
     ivory::test::fill_by_name(*inter);
     inter->to(dtype);

@@ -16,7 +16,8 @@ using torch::Tensor;
 
 std::shared_ptr<Backbone> transformer(const Settings& settings, int64_t width = 640, int64_t frames = 64) {
   torch::manual_seed(4);
-  return ivory::test::make<Backbone>("deformable-transformer", settings, {.token_width = width, .frames = frames});
+  return ivory::test::make<Backbone>("deformable-transformer", settings,
+                                     {.size = {frames, 0, 0}, .token_width = width});
 }
 
 Settings small(const std::string& axis, Settings more = {}) {
@@ -34,7 +35,7 @@ Settings small(const std::string& axis, Settings more = {}) {
 TEST(DeformableTransformer, AuthorsReleaseWithResNet50Has31162884Parameters) {
   const auto inter = transformer({{"preset", std::string("authors-release")}});
   const auto intra = ivory::test::make<Backbone>("resnet", {{"depth", int64_t{50}}}, {});
-  const ivory::Model model(intra, inter, ivory::LevelUse::all, 640, 64);
+  const ivory::ImageVolumeModel model(intra, inter, ivory::LevelUse::all, 640, 64);
   EXPECT_EQ(parameter_count(*intra), 23'508'032);
   EXPECT_EQ(parameter_count(*model.projection), 3'768'960);
   for (int64_t layer = 0; layer < 4; ++layer) {

@@ -14,12 +14,8 @@ namespace {
 class FirstPixels : public Backbone {
  public:
   explicit FirstPixels(int64_t width) : width_(width) {}
-  BackboneInfo info() const override {
-    return {.input = InputKind::image, .level_widths = {}, .strides = {}, .width = width_};
-  }
-  Features forward(const torch::Tensor& input) override {
-    return {.levels = {}, .pooled = input.flatten(1).narrow(1, 0, width_), .tokens = {}};
-  }
+  BackboneInfo info() const override { return {.input = Input::image, .width = width_}; }
+  Features forward(const torch::Tensor& input) override { return {.pooled = input.flatten(1).narrow(1, 0, width_)}; }
 
  private:
   int64_t width_;
@@ -27,19 +23,20 @@ class FirstPixels : public Backbone {
 
 std::shared_ptr<Task> knn_of_pixels(int64_t width, const test::Settings& settings,
                                     const std::vector<std::string>& classes) {
-  const auto model = std::make_shared<Model>(std::make_shared<FirstPixels>(width), nullptr, LevelUse::last, 8, 4);
-  return test::make<Task>("knn", settings, {.model = model, .classes = classes, .volume_names = {}, .size = 2});
+  const auto model =
+      std::make_shared<ImageVolumeModel>(std::make_shared<FirstPixels>(width), nullptr, LevelUse::last, 8, 4);
+  return test::make<Task>("knn", settings, {.model = model, .classes = classes, .volume_names = {}, .size = {1, 2, 2}});
 }
 
 // Slices of 2 × 2 pixels with features at these angles (degrees) and of any length.
 TaskBatch slices_at(const std::vector<double>& degrees, const std::vector<int64_t>& has_class) {
   const auto count = static_cast<int64_t>(degrees.size());
   TaskBatch batch;
-  batch.images = torch::zeros({count, 1, 2, 2}, torch::kFloat64);
+  batch.images.pixels = torch::zeros({count, 1, 2, 2}, torch::kFloat64);
   batch.masks = torch::zeros({count, 2, 2}, torch::kInt64);
   for (int64_t i = 0; i < count; ++i) {
     const double angle = degrees[i] / 180 * M_PI, length = 1.0 + static_cast<double>(i);
-    batch.images[i][0][0] = torch::tensor({length * std::cos(angle), length * std::sin(angle)}, torch::kFloat64);
+    batch.images.pixels[i][0][0] = torch::tensor({length * std::cos(angle), length * std::sin(angle)}, torch::kFloat64);
     batch.masks[i][1][1] = has_class[i];
   }
   batch.volume = batch.position = torch::zeros({count}, torch::kInt64);
@@ -91,7 +88,7 @@ TEST(Knn, AgreesWithSortingEverySlice) {
   torch::manual_seed(3);
   const auto draw = [](int64_t count) {
     TaskBatch batch;
-    batch.images = torch::randn({count, 1, 2, 4}, torch::kFloat64);
+    batch.images.pixels = torch::randn({count, 1, 2, 4}, torch::kFloat64);
     batch.masks =
         torch::randint(0, 3, {count, 2, 4}, torch::kInt64) * torch::randint(0, 2, {count, 1, 1}, torch::kInt64);
     batch.volume = batch.position = torch::zeros({count}, torch::kInt64);
@@ -104,9 +101,9 @@ TEST(Knn, AgreesWithSortingEverySlice) {
   const TaskBatch first = draw(20), second = draw(13), queries = draw(30);
   task->loss(first);
   task->loss(second);
-  const auto bank = torch::cat({first.images, second.images}).flatten(1);
+  const auto bank = torch::cat({first.images.pixels, second.images.pixels}).flatten(1);
   const auto votes =
-      votes_by_sorting(bank, torch::cat({present(first), present(second)}), queries.images.flatten(1), 7, 0.2);
+      votes_by_sorting(bank, torch::cat({present(first), present(second)}), queries.images.pixels.flatten(1), 7, 0.2);
   for (int again = 0; again < 2; ++again) {  // validation, then test: the neighbours stay
     task->evaluate(queries);
     const Scores scores = task->scores();
@@ -127,15 +124,17 @@ TEST(Knn, AgreesWithSortingEverySlice) {
 std::shared_ptr<Task> knn_of_volumes(const std::string& features, bool with_inter = true) {
   torch::manual_seed(1);
   const auto inter = with_inter ? std::make_shared<test::TinyTokens>(8) : nullptr;
-  const auto model = std::make_shared<Model>(std::make_shared<test::TinyImage>(), inter, LevelUse::all, 8, 4);
-  return test::make<Task>("knn", {{"k", int64_t{1}}, {"features", features}},
-                          {.model = model, .classes = {"benign", "malignant"}, .volume_names = {}, .size = 32});
+  const auto model =
+      std::make_shared<ImageVolumeModel>(std::make_shared<test::TinyImage>(), inter, LevelUse::all, 8, 4);
+  return test::make<Task>(
+      "knn", {{"k", int64_t{1}}, {"features", features}},
+      {.model = model, .classes = {"benign", "malignant"}, .volume_names = {}, .size = {1, 32, 32}});
 }
 
 TaskBatch volumes(int64_t count) {
   torch::manual_seed(2);
   TaskBatch batch;
-  batch.images = torch::randn({count, 4, 1, 32, 32});
+  batch.images.pixels = torch::randn({count, 1, 4, 32, 32});
   batch.volume = torch::arange(count);
   batch.position = torch::zeros({count}, torch::kInt64);
   return batch;
@@ -143,8 +142,8 @@ TaskBatch volumes(int64_t count) {
 
 TEST(Knn, WholeVolumesByTheirLabels) {
   const auto task = knn_of_volumes("holistic");
-  EXPECT_EQ(task->needs().unit, TaskUnit::volume);
-  EXPECT_FALSE(task->needs().masks);
+  EXPECT_EQ(task->needs().unit, SampleKind::volume);
+  EXPECT_EQ(task->needs().target, Target::label);
   TaskBatch batch = volumes(4);
   batch.labels = torch::tensor({0, 1, 1, 0});
   task->loss(batch);
@@ -159,8 +158,8 @@ TEST(Knn, WholeVolumesByTheirLabels) {
 
 TEST(Knn, TokensAreClassifiedFrameByFrame) {
   const auto task = knn_of_volumes("tokens");
-  EXPECT_EQ(task->needs().unit, TaskUnit::volume);
-  EXPECT_TRUE(task->needs().masks);
+  EXPECT_EQ(task->needs().unit, SampleKind::volume);
+  EXPECT_EQ(task->needs().target, Target::masks);
   TaskBatch batch = volumes(2);
   batch.masks = torch::zeros({2, 4, 32, 32}, torch::kInt64);
   batch.masks[0][1][0][0] = batch.masks[1][3][0][0] = batch.masks[1][2][5][5] = 1;

@@ -13,20 +13,21 @@ std::shared_ptr<Task> probe(int64_t min_pixels = 1, const std::string& features 
                             bool normalise = true) {
   torch::manual_seed(1);
   const auto inter = volumes ? std::make_shared<test::TinyTokens>(8) : nullptr;
-  const auto model = std::make_shared<Model>(std::make_shared<test::TinyImage>(), inter, LevelUse::all, 8, 4);
+  const auto model =
+      std::make_shared<ImageVolumeModel>(std::make_shared<test::TinyImage>(), inter, LevelUse::all, 8, 4);
   return test::make<Task>("linear-probe",
                           {{"min_pixels", min_pixels}, {"features", features}, {"normalise", normalise}},
-                          {.model = model, .classes = {"a", "b"}, .volume_names = {}, .size = 32});
+                          {.model = model, .classes = {"a", "b"}, .volume_names = {}, .size = {1, 32, 32}});
 }
 
 // Slices 0, 2, … are bright and hold class 1; none holds class 2.
 TaskBatch batch_of(int64_t count) {
   torch::manual_seed(2);
   TaskBatch batch;
-  batch.images = torch::randn({count, 1, 32, 32});
+  batch.images.pixels = torch::randn({count, 1, 32, 32});
   batch.masks = torch::zeros({count, 32, 32}, torch::kInt64);
   for (int64_t i = 0; i < count; i += 2) {
-    batch.images[i] += 1;
+    batch.images.pixels[i] += 1;
     batch.masks[i].slice(0, 0, 2).fill_(1);  // 64 pixels
   }
   batch.volume = batch.position = torch::zeros({count}, torch::kInt64);
@@ -65,8 +66,8 @@ TEST(LinearProbe, NormalisesFeatures) {
   task->named_parameters()["head.bias"].zero_();
   const double loss = task->loss(batch).item<double>();
 
-  const auto model = std::dynamic_pointer_cast<Model>(task->named_children()["model"]);
-  const auto features = model->slice_features(batch.images.unsqueeze(1)).squeeze(1);  // [6, D]
+  const auto model = std::dynamic_pointer_cast<ImageVolumeModel>(task->named_children()["model"]);
+  const auto features = model->slice_features(batch.images.pixels.unsqueeze(2)).squeeze(1);  // [6, D]
   const auto mean = features.mean(0), deviation = (features.var(0, /*unbiased=*/false) + 1e-5).sqrt();
   const auto logits = ((features - mean) / deviation).narrow(1, 0, 2);
   const auto present = torch::tensor({{1., 0.}, {0., 0.}, {1., 0.}, {0., 0.}, {1., 0.}, {0., 0.}}).to(logits.dtype());
@@ -109,10 +110,10 @@ TEST(LinearProbe, SeparatesBrightFromDarkSlices) {
 // A volume of four frames, of which 0 and 2 are bright, is scored frame by frame.
 TEST(LinearProbe, TokensAreClassifiedFrameByFrame) {
   const auto task = probe(1, "tokens", /*volumes=*/true);
-  EXPECT_EQ(task->needs().unit, TaskUnit::volume);
-  EXPECT_TRUE(task->needs().masks);
+  EXPECT_EQ(task->needs().unit, SampleKind::volume);
+  EXPECT_EQ(task->needs().target, Target::masks);
   TaskBatch batch = batch_of(8);
-  batch.images = batch.images.view({2, 4, 1, 32, 32});
+  batch.images.pixels = batch.images.pixels.view({2, 1, 4, 32, 32});
   batch.masks = batch.masks.view({2, 4, 32, 32});
   batch.volume = batch.position = torch::zeros({2}, torch::kInt64);
   learn(*task, batch, 400);
@@ -125,7 +126,7 @@ TEST(LinearProbe, TokensAreClassifiedFrameByFrame) {
 TaskBatch whole_volumes() {
   torch::manual_seed(2);
   TaskBatch batch;
-  batch.images = torch::randn({6, 4, 1, 32, 32});
+  batch.images.pixels = torch::randn({6, 1, 4, 32, 32});
   batch.labels = torch::tensor({0, 1, 1, 0, 1, 0});
   batch.volume = torch::arange(6);
   batch.position = torch::zeros({6}, torch::kInt64);
@@ -134,8 +135,9 @@ TaskBatch whole_volumes() {
 
 TEST(LinearProbe, WholeVolumesByTheirLabels) {
   const auto task = probe(1, "holistic", /*volumes=*/true);
-  EXPECT_EQ(task->needs().unit, TaskUnit::volume);
-  EXPECT_FALSE(task->needs().masks || task->needs().balanced);
+  EXPECT_EQ(task->needs().unit, SampleKind::volume);
+  EXPECT_EQ(task->needs().target, Target::label);
+  EXPECT_FALSE(task->needs().balanced);
   TaskBatch batch = whole_volumes();
   learn(*task, batch, 400);
   task->evaluate(batch);
@@ -161,8 +163,8 @@ TEST(LinearProbe, TheHolisticFeatureIsTheVolumeBackbones) {
   weight[0][0] = weight[1][1] = 1;
   task->named_parameters()["head.bias"].zero_();
   const TaskBatch batch = whole_volumes();
-  const auto model = std::dynamic_pointer_cast<Model>(task->named_children()["model"]);
-  const auto logits = model->embed(batch.images).pooled.narrow(1, 0, 2);
+  const auto model = std::dynamic_pointer_cast<ImageVolumeModel>(task->named_children()["model"]);
+  const auto logits = model->embed(batch.images.pixels).pooled.narrow(1, 0, 2);
   const auto present = torch::one_hot(batch.labels, 2).to(logits.dtype());
   EXPECT_NEAR(task->loss(batch).item<double>(), torch::binary_cross_entropy_with_logits(logits, present).item<double>(),
               1e-6);
@@ -176,11 +178,11 @@ TEST(LinearProbe, SaysWhatItNeeds) {
   EXPECT_EQ(test::bad_request_of([] {
               test::make<Task>(
                   "linear-probe", {{"features", std::string("holistic")}},
-                  {.model = std::make_shared<Model>(std::make_shared<test::TinyImage>(),
-                                                    std::make_shared<test::TinyTokens>(8), LevelUse::all, 8, 4),
+                  {.model = std::make_shared<ImageVolumeModel>(
+                       std::make_shared<test::TinyImage>(), std::make_shared<test::TinyTokens>(8), LevelUse::all, 8, 4),
                    .classes = {"a"},
                    .volume_names = {},
-                   .size = 32});
+                   .size = {1, 32, 32}});
             }),
             "task linear-probe: whole volumes need at least two classes, the negative one too, got 1");
 }

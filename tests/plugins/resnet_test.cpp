@@ -28,17 +28,17 @@ TEST(ResNet, LevelsHaveTheDeclaredWidthsAndStrides) {
     auto net = resnet(depth);
     const auto info = net->info();
     const auto features = net->forward(torch::rand({1, 1, 64, 96}));
-    ASSERT_EQ(features.levels.size(), info.level_widths.size());
+    ASSERT_EQ(features.levels.size(), info.levels.size());
     for (size_t l = 0; l < features.levels.size(); ++l) {
-      EXPECT_EQ(features.levels[l].sizes(),
-                (std::vector<int64_t>{1, info.level_widths[l], 64 / info.strides[l], 96 / info.strides[l]}));
+      const auto& [width, stride] = info.levels[l];
+      EXPECT_EQ(features.levels[l].sizes(), (std::vector<int64_t>{1, width, 64 / stride[1], 96 / stride[2]}));
     }
     EXPECT_EQ(features.pooled.sizes(), (std::vector<int64_t>{1, info.width}));
   }
 }
 
 TEST(ResNet, TokensOfAResNet50Have5888Features) {
-  const ivory::Model model(resnet(50), nullptr, ivory::LevelUse::all, 640, 64);
+  const ivory::ImageVolumeModel model(resnet(50), nullptr, ivory::LevelUse::all, 640, 64);
   EXPECT_EQ(model.feature_width(), 5888);
   EXPECT_EQ(ivory::test::parameter_count(*model.projection), 3'768'960);
 }

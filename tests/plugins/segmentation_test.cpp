@@ -18,12 +18,12 @@ using test::TinyImage;
 
 const std::vector<int64_t> small_decoder = {16, 16, 8, 8, 8};
 
-std::shared_ptr<Model> tiny_model() {
-  return std::make_shared<Model>(std::make_shared<TinyImage>(), nullptr, LevelUse::all, 16, 4);
+std::shared_ptr<ImageVolumeModel> tiny_model() {
+  return std::make_shared<ImageVolumeModel>(std::make_shared<TinyImage>(), nullptr, LevelUse::all, 16, 4);
 }
 
 Task::Context context_of(std::shared_ptr<Model> model, std::vector<std::string> classes = {"one", "two"}) {
-  return {.model = std::move(model), .classes = std::move(classes), .volume_names = {"a", "b"}, .size = 32};
+  return {.model = std::move(model), .classes = std::move(classes), .volume_names = {"a", "b"}, .size = {1, 32, 32}};
 }
 
 std::shared_ptr<Task> tiny_task(std::vector<std::pair<std::string, OptionValue>> options = {},
@@ -34,7 +34,7 @@ std::shared_ptr<Task> tiny_task(std::vector<std::pair<std::string, OptionValue>>
 
 TaskBatch batch_of(torch::Tensor masks, std::vector<int64_t> volumes) {
   TaskBatch batch;
-  batch.images = torch::randn({masks.size(0), 1, masks.size(1), masks.size(2)});
+  batch.images.pixels = torch::randn({masks.size(0), 1, masks.size(1), masks.size(2)});
   batch.masks = std::move(masks);
   batch.volume = torch::tensor(volumes, torch::kInt64);
   batch.position = torch::arange(batch.masks.size(0));
@@ -73,7 +73,7 @@ class AgainstSmp : public ::testing::TestWithParam<int64_t> {};
 TEST_P(AgainstSmp, NamesShapesAndLogits) {
   const auto reference = test::golden("unet_resnet" + std::to_string(GetParam()));
   const auto resnet = test::make<Backbone>("resnet", {{"depth", GetParam()}}, {});
-  const auto model = std::make_shared<Model>(resnet, nullptr, LevelUse::all, 16, 4);
+  const auto model = std::make_shared<ImageVolumeModel>(resnet, nullptr, LevelUse::all, 16, 4);
   const auto task = test::make<Task>("segmentation", {}, context_of(model));
   std::map<std::string, std::vector<int64_t>> expected, got;
   for (const auto& item : reference["tensors"]) expected[item[0]] = item[1].get<std::vector<int64_t>>();
@@ -115,7 +115,7 @@ TEST(UNet, AnySizeIsPaddedByTheLastRowAndColumnAndCropped) {
 class OddStrides : public TinyImage {
   BackboneInfo info() const override {
     auto result = TinyImage::info();
-    result.strides[0] = 4;
+    result.levels[0].stride = {1, 4, 3};
     return result;
   }
 };
@@ -126,9 +126,9 @@ TEST(UNet, SaysWhatDoesNotFit) {
             }),
             "U-Net: the encoder has 5 levels, so the decoder needs 5 widths, got 2");
   EXPECT_EQ(bad_request_of([] { nn::UNet(std::make_shared<OddStrides>(), small_decoder, 2); }),
-            "U-Net: level 0 of the encoder must have stride 2, it has 4");
+            "U-Net: level 1 of the encoder has stride 1 × 4 × 4, which is no multiple of the 1 × 4 × 3 of level 0");
   EXPECT_EQ(bad_request_of([] { nn::UNet(std::make_shared<test::TinyTokens>(8), small_decoder, 2); }),
-            "U-Net: the encoder must be an image backbone with levels");
+            "U-Net: the encoder must be a backbone of images or volumes that has levels");
 }
 
 // --- Loss --------------------------------------------------------------------------------------------------------
@@ -163,10 +163,10 @@ TEST(SegmentationLoss, PermutationOfTheBatchChangesNothing) {
   const auto task = tiny_task();
   task->to(torch::kFloat64);
   auto batch = batch_of(torch::randint(3, {3, 32, 32}), {0, 0, 1});
-  batch.images = batch.images.to(torch::kFloat64);
+  batch.images.pixels = batch.images.pixels.to(torch::kFloat64);
   const double value = task->loss(batch).item<double>();
   const auto order = torch::tensor({2, 0, 1});
-  batch.images = batch.images.index_select(0, order);
+  batch.images.pixels = batch.images.pixels.index_select(0, order);
   batch.masks = batch.masks.index_select(0, order);
   EXPECT_NEAR(task->loss(batch).item<double>(), value, 1e-10);
 }
@@ -177,7 +177,7 @@ TEST(SegmentationLoss, NumericalGradient) {
                                      context_of(tiny_model()));
   task->to(torch::kFloat64);
   auto batch = batch_of(torch::randint(3, {2, 32, 32}), {0, 0});
-  batch.images = batch.images.to(torch::kFloat64);
+  batch.images.pixels = batch.images.pixels.to(torch::kFloat64);
   // The decoder's ReLUs have kinks; none lies within the step of 1e-6 for this seed.
   for (const auto& parameter : task->named_parameters()) {
     const auto loss = [&] { return task->loss(batch); };
@@ -193,7 +193,7 @@ TEST(SegmentationLoss, Bf16AutocastAndChannelsLast) {
   for (auto& parameter : task->parameters()) {
     if (parameter.dim() == 4) parameter.set_data(parameter.contiguous(torch::MemoryFormat::ChannelsLast));
   }
-  batch.images = batch.images.contiguous(torch::MemoryFormat::ChannelsLast);
+  batch.images.pixels = batch.images.pixels.contiguous(torch::MemoryFormat::ChannelsLast);
   EXPECT_NEAR(task->loss(batch).item<double>(), full, 1e-5);
   at::autocast::set_autocast_enabled(at::kCPU, true);
   at::autocast::set_autocast_dtype(at::kCPU, at::kBFloat16);
@@ -218,7 +218,8 @@ TaskBatch two_slices() {
     masks[i].narrow(0, 38, 18).narrow(1, 30 + 6 * i, 20) = 2;
   }
   auto batch = batch_of(masks, {0, 0});
-  batch.images = (masks == 1).unsqueeze(1) * 1.5 - (masks == 2).unsqueeze(1) * 1.5 + 0.2 * torch::randn({2, 1, 64, 64});
+  batch.images.pixels =
+      (masks == 1).unsqueeze(1) * 1.5 - (masks == 2).unsqueeze(1) * 1.5 + 0.2 * torch::randn({2, 1, 64, 64});
   return batch;
 }
 
@@ -317,9 +318,8 @@ TEST(SegmentationScores, OrderAndSizeOfBatchesDoNotMatter) {
   task->evaluate(batch);
   const auto whole = task->scores();
   for (const int64_t i : {3, 1, 0, 2}) {
-    task->evaluate({.images = batch.images.narrow(0, i, 1),
+    task->evaluate({.images = {batch.images.pixels.narrow(0, i, 1)},
                     .masks = batch.masks.narrow(0, i, 1),
-                    .labels = {},
                     .volume = batch.volume.narrow(0, i, 1),
                     .position = batch.position.narrow(0, i, 1)});
   }
@@ -335,7 +335,7 @@ TEST(SegmentationPictures, ImageTruthAndPredictionSideBySide) {
   auto masks = torch::zeros({3, 32, 32}, torch::kInt64);
   masks[1].narrow(0, 8, 8) = 1;
   auto batch = batch_of(masks, {0, 1, 0});
-  batch.images = torch::full_like(batch.images, -2.0);  // black
+  batch.images.pixels = torch::full_like(batch.images.pixels, -2.0);  // black
   const auto pictures = task->pictures(batch, 2);
   ASSERT_EQ(pictures.size(), 2u);
   EXPECT_EQ(pictures[0].title, "b, slice 1: image, truth, prediction (liver orange, spleen sky blue)")

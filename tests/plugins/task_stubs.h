@@ -1,6 +1,6 @@
 #pragma once
 // Small backbones for the tests of downstream tasks.
-#include <ivory/model.h>
+#include <ivory/image_volume.h>
 
 #include <memory>
 #include <string>
@@ -21,7 +21,9 @@ class TinyImage : public Backbone {
     }
   }
   BackboneInfo info() const override {
-    return {.input = InputKind::image, .level_widths = widths_, .strides = {2, 4, 8, 16, 32}, .width = widths_.back()};
+    BackboneInfo info{.input = Input::image, .width = widths_.back(), .token_levels = 4};
+    for (int64_t l = 0; l < 5; ++l) info.levels.push_back({widths_[l], {1, int64_t{2} << l, int64_t{2} << l}});
+    return info;
   }
   Features forward(const torch::Tensor& input) override {
     auto x = input.size(1) == 1 ? input.expand({-1, 3, -1, -1}) : input;
@@ -42,9 +44,7 @@ class TinyTokens : public Backbone {
   explicit TinyTokens(int64_t width) : width_(width) {
     linear_ = register_module("linear", torch::nn::Linear(width, width));
   }
-  BackboneInfo info() const override {
-    return {.input = InputKind::tokens, .level_widths = {}, .strides = {}, .width = width_};
-  }
+  BackboneInfo info() const override { return {.input = Input::tokens, .width = width_}; }
   Features forward(const torch::Tensor& input) override {
     Features features;
     features.tokens = linear_->forward(input);

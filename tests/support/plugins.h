@@ -1,6 +1,7 @@
 #pragma once
 // Plugins of the build tree, made as the program makes them.
 #include <gtest/gtest.h>
+#include <ivory/image_volume.h>
 
 #include <algorithm>
 #include <memory>
@@ -43,7 +44,8 @@ inline int64_t parameter_count(const torch::nn::Module& module) {
 }
 
 // ResNet-18 and one small deformable layer without dropout, in the precision asked for.
-inline std::shared_ptr<Model> small_model(int64_t frames = 8, int64_t width = 16, torch::Dtype dtype = torch::kDouble) {
+inline std::shared_ptr<ImageVolumeModel> small_model(int64_t frames = 8, int64_t width = 16,
+                                                     torch::Dtype dtype = torch::kDouble) {
   torch::manual_seed(1);
   auto intra = make<Backbone>("resnet", {{"depth", int64_t{18}}}, {});
   auto inter = make<Backbone>("deformable-transformer",
@@ -54,8 +56,8 @@ inline std::shared_ptr<Model> small_model(int64_t frames = 8, int64_t width = 16
                                {"kernel", int64_t{4}},
                                {"ffn", int64_t{8}},
                                {"dropout", 0.0}},
-                              {.token_width = width, .frames = frames});
-  auto model = std::make_shared<Model>(intra, inter, LevelUse::all, width, frames);
+                              {.size = {frames, 0, 0}, .token_width = width});
+  auto model = std::make_shared<ImageVolumeModel>(intra, inter, LevelUse::all, width, frames);
   model->to(dtype);
   return model;
 }
