@@ -50,7 +50,7 @@ using namespace testing;
 
 struct Case {
   const char* name;
-  bool volumes;
+  std::optional<VolumeViewSpec> volumes;  // none: slices
   torch::ScalarType type;
 };
 
@@ -60,9 +60,8 @@ class LoaderAllocations : public ::testing::TestWithParam<Case> {};
 int64_t allocations_of_a_batch(const Case& test, const std::shared_ptr<const DataSet>& data, int64_t batch_size) {
   const LoaderOptions options{.batch_size = batch_size, .workers = 0, .type = test.type};
   const SliceViewSpec slices{.crops = {{2, 24, 0.3, 1}, {2, 16, 0.05, 0.3}}};
-  const VolumeViewSpec volumes{.frames = 6, .size = 16, .anisotropy = 0.5};
   const auto loader =
-      test.volumes ? make_volume_loader(data, volumes, options) : make_slice_loader(data, slices, options);
+      test.volumes ? make_volume_loader(data, *test.volumes, options) : make_slice_loader(data, slices, options);
   for (int64_t epoch = 0; epoch < 12; ++epoch) {
     loader->start(epoch, 0);
     while (loader->next()) continue;
@@ -86,11 +85,15 @@ TEST_P(LoaderAllocations, DoNotDependOnTheNumberOfSamples) {
   EXPECT_EQ(few, many);
 }
 
+const VolumeViewSpec whole{.size = {6, 16, 16}, .anisotropy = 0.5};
+const VolumeViewSpec cubes{.extent = VolumeViewSpec::Extent::cube, .size = {2, 16, 12}, .most_air = 0.9, .rotation = 0};
+
 INSTANTIATE_TEST_SUITE_P(Loaders, LoaderAllocations,
-                         ::testing::Values(Case{"slices", false, torch::kFloat32},
-                                           Case{"slices_bf16", false, torch::kBFloat16},
-                                           Case{"volumes", true, torch::kFloat32},
-                                           Case{"volumes_bf16", true, torch::kBFloat16}),
+                         ::testing::Values(Case{"slices", {}, torch::kFloat32},
+                                           Case{"slices_bf16", {}, torch::kBFloat16},
+                                           Case{"volumes", whole, torch::kFloat32},
+                                           Case{"volumes_bf16", whole, torch::kBFloat16},
+                                           Case{"cubes", cubes, torch::kFloat32}),
                          [](const auto& test) { return test.param.name; });
 
 }  // namespace

@@ -25,7 +25,11 @@ class DeviceViews : public ::testing::Test {
                                  make_volume("c", {3, 33, 90}, "float32"), make_volume("d", {1, 50, 41}, "uint16")});
     data_ = open_data_set(folder_.path());
     slices_ = {.crops = {{2, 24, 0.3, 1}, {2, 17, 0.05, 0.3}}, .blur = 0.7};
-    volumes_ = {.frames = 7, .size = 19, .anisotropy = 0.6, .noise = 0.6, .blur = 0.6, .bias_field = 0.6, .gamma = 0.6};
+    volumes_ = {.size = {7, 19, 23}, .anisotropy = 0.6, .noise = 0.6, .blur = 0.6, .bias_field = 0.6, .gamma = 0.6};
+    cubes_ = volumes_;
+    cubes_.extent = VolumeViewSpec::Extent::cube;
+    cubes_.spacing = {0, 0.9, 0};
+    cubes_.most_air = 0.5;
   }
 
   static void expect_same_views(BatchSource<Batch>& expected, BatchSource<Batch>& got, double limit) {
@@ -40,12 +44,13 @@ class DeviceViews : public ::testing::Test {
         ASSERT_EQ(batch->views.size(), same->views.size());
         EXPECT_TRUE(torch::equal(batch->index, same->index));
         for (size_t v = 0; v < batch->views.size(); ++v, ++views) {
-          const Tensor &a = batch->views[v], b = same->views[v].cpu();
+          const Tensor &a = batch->views[v].pixels, b = same->views[v].pixels.cpu();
           ASSERT_EQ(a.sizes(), b.sizes());
           ASSERT_EQ(a.scalar_type(), b.scalar_type());
           EXPECT_LE((a.to(torch::kFloat32) - b.to(torch::kFloat32)).abs().max().item<double>(), limit)
               << "epoch " << epoch << ", view " << v;
           EXPECT_GT(b.to(torch::kFloat32).std().item<double>(), 0.05) << "a flat view shows nothing";
+          if (batch->kind == SampleKind::volume) EXPECT_TRUE(torch::equal(batch->views[v].place, same->views[v].place));
         }
       }
       EXPECT_FALSE(got.next());
@@ -64,8 +69,9 @@ class DeviceViews : public ::testing::Test {
         expect_same_views(*make_slice_loader(data_, slices_, on_cpu, sampling),
                           *make_device_slice_loader(data_, slices_, options, sampling, kernels), limit);
       }
-      expect_same_views(*make_volume_loader(data_, volumes_, on_cpu),
-                        *make_device_volume_loader(data_, volumes_, options, kernels), limit);
+      for (const VolumeViewSpec& views : {volumes_, cubes_})
+        expect_same_views(*make_volume_loader(data_, views, on_cpu),
+                          *make_device_volume_loader(data_, views, options, kernels), limit);
     }
   }
 
@@ -73,7 +79,7 @@ class DeviceViews : public ::testing::Test {
   TemporaryFolder folder_;
   std::shared_ptr<const DataSet> data_;
   SliceViewSpec slices_;
-  VolumeViewSpec volumes_;
+  VolumeViewSpec volumes_, cubes_;
 };
 
 TEST_F(DeviceViews, TheKernelsBodiesMakeTheViewsOfTheCpu) {
@@ -107,17 +113,19 @@ TEST_F(DeviceViews, WhatIsHalfAsPreciseIsTheFloatRounded) {
         return AnyLoader(make_slice_loader(data_, slices_, options)).epoch(1);
       case 1:
         return AnyLoader(make_volume_loader(data_, volumes_, options)).epoch(1);
+      case 4:
+        return AnyLoader(make_volume_loader(data_, cubes_, options)).epoch(1);
       case 2:
         return AnyLoader(make_device_slice_loader(data_, slices_, options, {}, loop_kernels())).epoch(1);
       default:
         return AnyLoader(make_device_volume_loader(data_, volumes_, options, loop_kernels())).epoch(1);
     }
   };
-  for (const int kind : {0, 1, 2, 3}) {
+  for (const int kind : {0, 1, 2, 3, 4}) {
     auto whole = views(torch::kFloat32, kind);
     for (Tensors& batch : whole)
       for (Tensor& part : batch)
-        if (part.is_floating_point()) part = part.to(torch::kBFloat16);
+        if (part.scalar_type() == torch::kFloat32) part = part.to(torch::kBFloat16);
     EXPECT_TRUE(same(whole, views(torch::kBFloat16, kind))) << "loader " << kind;
   }
 }

@@ -9,15 +9,19 @@ namespace ivory::data::testing {
 
 using Tensors = std::vector<torch::Tensor>;
 
+// The views' pixels, their places where they have any, and last the samples.
 inline Tensors tensors_of(const Batch& batch) {
-  Tensors all = batch.views;
+  Tensors all = pixels_of(batch);
+  for (const View& view : batch.views)
+    if (view.place.defined()) all.push_back(view.place);
   all.push_back(batch.index);
   return all;
 }
 
 inline Tensors tensors_of(const TaskBatch& batch) {
   Tensors all;
-  for (const torch::Tensor& part : {batch.images, batch.masks, batch.labels, batch.volume, batch.position})
+  for (const torch::Tensor& part :
+       {batch.images.pixels, batch.images.place, batch.masks, batch.labels, batch.volume, batch.position})
     if (part.defined()) all.push_back(part);
   return all;
 }
@@ -85,22 +89,32 @@ inline void write_small_cache(const std::filesystem::path& folder) {
   write_cache(folder, {make_volume("a", {5, 12, 10}), make_volume("b", {4, 14, 14}), make_volume("c", {3, 9, 16})});
 }
 
-enum class Kind { slices, volumes, labelled_slices, labelled_volumes };
+enum class Kind { slices, volumes, cubes, labelled_slices, labelled_volumes, labelled_cubes };
 
 inline AnyLoader make_loader(Kind kind, const std::shared_ptr<const DataSet>& data, const LoaderOptions& options) {
   const SliceViewSpec slices{.crops = {{2, 8, 0.3, 1}, {1, 5, 0.1, 0.3}}};
-  const VolumeViewSpec volumes{.frames = 4, .size = 8};
-  LabelledSamples samples{.classes = {{1, 2}, {3}}, .augment = true, .size = 8, .frames = 4};
+  const VolumeViewSpec volumes{.size = {4, 8, 8}};
+  const VolumeViewSpec cubes{
+      .extent = VolumeViewSpec::Extent::cube, .size = {3, 6, 5}, .overlap = 0.3, .most_air = 0.9};
+  LabelledSamples samples{.classes = {{1, 2}, {3}}, .augment = true, .size = {4, 8, 8}};
   switch (kind) {
     case Kind::slices:
       return AnyLoader(make_slice_loader(data, slices, options));
     case Kind::volumes:
       return AnyLoader(make_volume_loader(data, volumes, options));
+    case Kind::cubes:
+      return AnyLoader(make_volume_loader(data, cubes, options));
     case Kind::labelled_slices:
       samples.slices = data->slices;
       return AnyLoader(make_task_loader(data, samples, options));
+    case Kind::labelled_cubes:
+      samples.unit = SampleKind::volume;
+      samples.balanced = true;
+      samples.cubes = cubes;
+      for (size_t i = 0; i < data->volumes.size(); ++i) samples.volumes.push_back(static_cast<int32_t>(i));
+      return AnyLoader(make_task_loader(data, samples, options));
     default:
-      samples.unit = TaskUnit::volume;
+      samples.unit = SampleKind::volume;
       samples.classes.clear();  // a label for each volume; with masks of their frames volumes are not augmented
       for (size_t i = 0; i < data->volumes.size(); ++i) {
         samples.volumes.push_back(static_cast<int32_t>(i));

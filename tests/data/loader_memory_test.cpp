@@ -10,7 +10,7 @@
 
 #include "data/loader_fixtures.h"
 #include "data/sampler.h"
-#include "data/volume_render.h"
+#include "data/volume_cache.h"
 
 namespace ivory::data {
 namespace {
@@ -40,7 +40,7 @@ int64_t bound(const DataSet& data, const LoaderOptions& options, int64_t batch_b
 
 // Of a loader of volumes: also the volumes that are kept, and the one that each thread works on.
 int64_t volume_bound(const DataSet& data, const LoaderOptions& options, const VolumeViewSpec& views) {
-  int64_t volume = 0, plane = views.size * views.size * 4;
+  int64_t volume = 0, plane = views.size[1] * views.size[2] * 4;
   for (const auto& cache : data.caches) {
     for (const VolumeInfo& info : cache->volumes()) {
       const auto extent = shrunk_extent(info, views.size);
@@ -48,7 +48,7 @@ int64_t volume_bound(const DataSet& data, const LoaderOptions& options, const Vo
       plane = std::max(plane, info.rows * info.columns * 4);
     }
   }
-  const int64_t batch_bytes = options.batch_size * views.count * views.frames * views.size * views.size * 4;
+  const int64_t batch_bytes = options.batch_size * views.count * views.size[0] * views.size[1] * views.size[2] * 4;
   return common_bound(options, batch_bytes, plane, data.samples(SampleKind::volume)) +
          (options.volume_cache_mib << 20) + std::max<int64_t>(1, options.workers) * volume;
 }
@@ -128,7 +128,7 @@ TEST(LoaderMemory, OfVolumesStaysWithinItsFormulaOver20000Batches) {
   write_cache(folder.path(), volumes);
   volumes.clear();
   const auto data = open_data_set(folder.path());
-  const VolumeViewSpec views{.frames = 4, .size = 24};
+  const VolumeViewSpec views{.size = {4, 24, 24}};
   const LoaderOptions options{.batch_size = 2, .workers = 2, .prefetch_mib = 1, .volume_cache_mib = 1};
   AnyLoader(make_volume_loader(data, views, options)).epoch(0);  // the code itself is in memory now
   const int64_t before = resident_bytes();
@@ -149,7 +149,7 @@ TEST(LoaderMemory, OfVolumesGrowsToTheVolumesThatAreKept) {
   write_cache(folder.path(), volumes);
   volumes.clear();
   const auto data = open_data_set(folder.path());
-  const VolumeViewSpec views{.frames = 8, .size = 96};
+  const VolumeViewSpec views{.size = {8, 96, 96}};
   AnyLoader(make_volume_loader(data, views, {.batch_size = 2, .workers = 2, .volume_cache_mib = 1})).epoch(0);
   std::vector<int64_t> grown;
   for (const int64_t kept : {4, 12}) {

@@ -19,7 +19,8 @@ class Loader : public ::testing::TestWithParam<Kind> {
   AnyLoader loader(const LoaderOptions& options) const { return make_loader(GetParam(), data_, options); }
   int64_t samples() const {
     const bool slices = GetParam() == Kind::slices || GetParam() == Kind::labelled_slices;
-    return data_->samples(slices ? SampleKind::slice : SampleKind::volume);
+    const int64_t cubes = GetParam() == Kind::labelled_cubes ? 2 : 1;  // of a volume in an epoch
+    return cubes * data_->samples(slices ? SampleKind::slice : SampleKind::volume);
   }
 
   TemporaryFolder folder_;
@@ -28,7 +29,7 @@ class Loader : public ::testing::TestWithParam<Kind> {
 
 TEST_P(Loader, GivesTheSameBatchesWithAnyNumberOfWorkers) {
   const AnyLoader alone = loader({.batch_size = 2, .workers = 0, .drop_last = false});
-  for (const int64_t workers : {1, 4}) {
+  for (const int64_t workers : {1, 2, 4}) {
     const AnyLoader parallel = loader({.batch_size = 2, .workers = workers, .drop_last = false});
     for (const int64_t epoch : {0, 1, 7}) {
       const auto batches = alone.epoch(epoch);
@@ -39,20 +40,22 @@ TEST_P(Loader, GivesTheSameBatchesWithAnyNumberOfWorkers) {
 }
 
 TEST_P(Loader, ProcessesWithAPartOfTheBatchEachSeeOneProcesssBatches) {
-  const bool whole_epoch[] = {true, false};
-  for (const bool drop_last : whole_epoch) {
-    const auto one = loader({.batch_size = 2, .seed = 9, .drop_last = drop_last}).epoch(3);
-    std::vector<std::vector<Tensors>> parts;
-    for (const int64_t rank : {0, 1})
-      parts.push_back(
-          loader({.batch_size = 1, .seed = 9, .rank = rank, .world_size = 2, .drop_last = drop_last}).epoch(3));
-    ASSERT_EQ(parts[0].size(), one.size());
-    for (size_t i = 0; i < one.size(); ++i) {
-      std::vector<Tensors> pieces = {parts[0][i]};
-      if (i < parts[1].size()) pieces.push_back(parts[1][i]);
-      EXPECT_TRUE(same(joined(pieces), one[i])) << "batch " << i;
+  for (const int64_t processes : {2, 4})
+    for (const bool drop_last : {true, false}) {
+      const auto one = loader({.batch_size = processes, .seed = 9, .drop_last = drop_last}).epoch(3);
+      std::vector<std::vector<Tensors>> parts;
+      for (int64_t rank = 0; rank < processes; ++rank)
+        parts.push_back(
+            loader({.batch_size = 1, .seed = 9, .rank = rank, .world_size = processes, .drop_last = drop_last})
+                .epoch(3));
+      ASSERT_EQ(parts[0].size(), one.size());
+      for (size_t i = 0; i < one.size(); ++i) {
+        std::vector<Tensors> pieces;
+        for (const auto& part : parts)
+          if (i < part.size()) pieces.push_back(part[i]);
+        EXPECT_TRUE(same(joined(pieces), one[i])) << processes << " processes, batch " << i;
+      }
     }
-  }
 }
 
 // As banks are filled: every process gets as many batches, all of them full.
@@ -61,7 +64,7 @@ TEST_P(Loader, TheLastBatchIsFilledUpWithTheFirstSamples) {
   const LoaderOptions options{.batch_size = batch, .shuffle = false, .drop_last = false, .fill_last = true};
   const auto one = loader(options).epoch(0);
   ASSERT_EQ(static_cast<int64_t>(one.size()), full);
-  if (GetParam() == Kind::slices || GetParam() == Kind::volumes) {
+  if (GetParam() == Kind::slices || GetParam() == Kind::volumes || GetParam() == Kind::cubes) {
     std::vector<int64_t> expected;
     for (int64_t i = 0; i < full * batch; ++i) expected.push_back(i % samples());
     EXPECT_EQ(indices(one), expected);
@@ -117,7 +120,8 @@ TEST_P(Loader, NothingIsReadFromAFreshLoaderTwice) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, Loader,
-                         ::testing::Values(Kind::slices, Kind::volumes, Kind::labelled_slices, Kind::labelled_volumes));
+                         ::testing::Values(Kind::slices, Kind::volumes, Kind::cubes, Kind::labelled_slices,
+                                           Kind::labelled_volumes, Kind::labelled_cubes));
 
 std::vector<int64_t> up_to(int64_t count) {
   std::vector<int64_t> all(static_cast<size_t>(count));
@@ -160,7 +164,7 @@ TEST_P(ViewLoader, ASmallDataSetIsRepeatedToFillABatchWithOtherViews) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, ViewLoader, ::testing::Values(Kind::slices, Kind::volumes));
+INSTANTIATE_TEST_SUITE_P(Kinds, ViewLoader, ::testing::Values(Kind::slices, Kind::volumes, Kind::cubes));
 
 TEST(Sampler, PermutationsMixEveryPlace) {
   constexpr int64_t count = 10, epochs = 2000;

@@ -141,14 +141,14 @@ TEST_F(Mixture, ImagesAreSlicesAmongOthers) {
   const auto loader = make_slice_loader(data, views, {.batch_size = 22, .shuffle = false});
   const auto batch = loader->next();
   ASSERT_TRUE(batch);
-  EXPECT_EQ(batch->views[0].sizes(), (std::vector<int64_t>{22, 1, 16, 16}));
+  EXPECT_EQ(batch->views[0].pixels.sizes(), (std::vector<int64_t>{22, 1, 16, 16}));
   for (int64_t id = 0; id < 22; ++id) {
     const auto [volume, slice] = data->slices[static_cast<size_t>(id)];
     const VolumeInfo& info = data->info(volume);
     torch::Tensor whole = torch::empty({info.rows, info.columns});
     data->cache(volume).read_slice(data->volumes[static_cast<size_t>(volume)].volume, slice,
                                    {whole.data_ptr<float>(), static_cast<size_t>(whole.numel())});
-    const double mean = (batch->views[0][id].mean() * 0.25 + 0.5).item<double>();
+    const double mean = (batch->views[0].pixels[id].mean() * 0.25 + 0.5).item<double>();
     // Nearly the whole slice, of any size and type: the crop's border and resampling move the mean by less.
     EXPECT_NEAR(mean, whole.mean().item<double>(), 0.06) << info.name << " " << info.dtype;
   }

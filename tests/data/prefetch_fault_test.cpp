@@ -94,7 +94,7 @@ TEST_F(Prefetch, OneBatchIsAlwaysAllowed) {
 }
 
 TEST_F(Prefetch, AVolumeCacheKeepsToItsLimit) {
-  const VolumeViewSpec views{.frames = 4, .size = 8};
+  const VolumeViewSpec views{.size = {4, 8, 8}};
   const LoaderOptions kept{.batch_size = 1, .workers = 1}, none{.batch_size = 1, .workers = 1, .volume_cache_mib = 0};
   EXPECT_TRUE(same(AnyLoader(make_volume_loader(data_, views, none)).epoch(0),
                    AnyLoader(make_volume_loader(data_, views, kept)).epoch(0)));

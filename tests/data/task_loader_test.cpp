@@ -122,24 +122,26 @@ TEST(TaskLoaderAugmentations, AreDrawnInTheirRanges) {
 
 TEST_F(TaskLoader, SamplesAreAugmentedWhereAskedOnly) {
   store({make_volume("a", {6, 20, 30})});
-  LabelledSamples samples{.slices = data_->slices, .classes = {{3}}, .size = 16};
+  LabelledSamples samples{.slices = data_->slices, .classes = {{3}}, .size = {1, 16, 16}};
   const LoaderOptions options{.batch_size = 6, .shuffle = false};
   const auto plain = make_task_loader(data_, samples, options)->next();
   for (int64_t slice = 0; slice < 6; ++slice) {
     const auto [image, mask] = rendered(slice, {{3}}, {}, 16);
-    EXPECT_TRUE(torch::allclose(plain->images[slice][0] * normal_deviation + normal_mean, image, 0, 1e-6));
+    EXPECT_TRUE(torch::allclose(plain->images.pixels[slice][0] * normal_deviation + normal_mean, image, 0, 1e-6));
     EXPECT_TRUE(torch::equal(plain->masks[slice], mask));
   }
   samples.augment = true;
   const auto augmented = make_task_loader(data_, samples, options)->next();
   for (int64_t slice = 0; slice < 6; ++slice) {
-    EXPECT_FALSE(torch::allclose(plain->images[slice], augmented->images[slice], 0, 1e-3)) << "slice " << slice;
+    EXPECT_FALSE(torch::allclose(plain->images.pixels[slice], augmented->images.pixels[slice], 0, 1e-3))
+        << "slice " << slice;
   }
 }
 
 TEST_F(TaskLoader, SamplesInOrderForScoring) {
   store({make_volume("a", {3, 12, 10}), make_volume("b", {2, 9, 9})});
-  const LabelledSamples samples{.slices = {{1, 1}, {0, 2}, {0, 0}, {1, 0}, {0, 1}}, .classes = {{1}}, .size = 8};
+  const LabelledSamples samples{
+      .slices = {{1, 1}, {0, 2}, {0, 0}, {1, 0}, {0, 1}}, .classes = {{1}}, .size = {1, 8, 8}};
   const auto loader =
       make_task_loader(data_, samples, {.batch_size = 2, .workers = 2, .shuffle = false, .drop_last = false});
   std::vector<std::array<int32_t, 2>> seen;
@@ -151,7 +153,7 @@ TEST_F(TaskLoader, SamplesInOrderForScoring) {
 
 TEST_F(TaskLoader, BalancedTrainingSeesAsManySlicesWithTargetAsWithout) {
   store({make_volume("a", {9, 12, 10})});  // slices 1, 3, 5, 7 have labels
-  LabelledSamples samples{.slices = data_->slices, .classes = {{3}}, .balanced = true, .size = 8};
+  LabelledSamples samples{.slices = data_->slices, .classes = {{3}}, .balanced = true, .size = {1, 8, 8}};
   const auto loader = make_task_loader(data_, samples, {.batch_size = 4});
   EXPECT_EQ(loader->batches(), 2);
   std::multiset<int64_t> with;
@@ -167,14 +169,14 @@ TEST_F(TaskLoader, BalancedTrainingSeesAsManySlicesWithTargetAsWithout) {
 TEST_F(TaskLoader, VolumesComeWithTheirClass) {
   store({make_volume("a", {3, 8, 8}), make_volume("b", {5, 8, 8})});
   const LabelledSamples samples{
-      .unit = TaskUnit::volume, .volumes = {1, 0}, .volume_labels = {4, 2}, .size = 8, .frames = 5};
+      .unit = SampleKind::volume, .volumes = {1, 0}, .volume_labels = {4, 2}, .size = {5, 8, 8}};
   const auto batch = make_task_loader(data_, samples, {.batch_size = 2, .shuffle = false})->next();
   ASSERT_TRUE(batch);
   EXPECT_TRUE(torch::equal(batch->labels, torch::tensor({4, 2})));
   EXPECT_TRUE(torch::equal(batch->volume, torch::tensor({1, 0})));
-  EXPECT_EQ(batch->images.sizes(), (std::vector<int64_t>{2, 5, 1, 8, 8}));
+  EXPECT_EQ(batch->images.pixels.sizes(), (std::vector<int64_t>{2, 1, 5, 8, 8}));
   const Tensor whole = expected_pixels(make_volume("b", {5, 8, 8}));  // five frames of five slices: nothing resampled
-  EXPECT_TRUE(torch::allclose(batch->images[0].squeeze(1) * normal_deviation + normal_mean, whole, 0, 1e-5));
+  EXPECT_TRUE(torch::allclose(batch->images.pixels[0][0] * normal_deviation + normal_mean, whole, 0, 1e-5));
 }
 
 // Three frames of nine slices are the slices 1, 4 and 7; as many frames as slices are the slices themselves.
@@ -182,26 +184,26 @@ TEST_F(TaskLoader, VolumesComeWithAMaskOfEachFrame) {
   const auto volume = make_volume("a", {9, 8, 8});
   store({volume});
   LabelledSamples samples{
-      .unit = TaskUnit::volume, .volumes = {0}, .classes = {{3}}, .augment = true, .size = 8, .frames = 9};
+      .unit = SampleKind::volume, .volumes = {0}, .classes = {{3}}, .augment = true, .size = {9, 8, 8}};
   const auto all = make_task_loader(data_, samples, {.batch_size = 1})->next();
   ASSERT_TRUE(all);
   EXPECT_FALSE(all->labels.defined());
   ASSERT_EQ(all->masks.sizes(), (std::vector<int64_t>{1, 9, 8, 8}));
   EXPECT_TRUE(
-      torch::allclose(all->images[0].squeeze(1) * normal_deviation + normal_mean, expected_pixels(volume), 0, 1e-5))
+      torch::allclose(all->images.pixels[0][0] * normal_deviation + normal_mean, expected_pixels(volume), 0, 1e-5))
       << "augmented, though the mask is not";
-  LabelledSamples slices{.slices = data_->slices, .classes = {{3}}, .size = 8};
+  LabelledSamples slices{.slices = data_->slices, .classes = {{3}}, .size = {1, 8, 8}};
   const auto by_slice = make_task_loader(data_, slices, {.batch_size = 9, .shuffle = false})->next();
   EXPECT_TRUE(torch::equal(all->masks[0], by_slice->masks));
   EXPECT_TRUE(all->masks.any().item<bool>());
-  samples.frames = 3;
+  samples.size[0] = 3;
   const auto few = make_task_loader(data_, samples, {.batch_size = 1})->next();
   EXPECT_TRUE(torch::equal(few->masks[0], by_slice->masks.index_select(0, torch::tensor({1, 4, 7}))));
 }
 
 TEST_F(TaskLoader, MasksOfVolumesNeedLabels) {
   store({make_volume("a", {3, 8, 8}, "int16", /*with_labels=*/false)});
-  const LabelledSamples samples{.unit = TaskUnit::volume, .volumes = {0}, .classes = {{3}}, .size = 8, .frames = 3};
+  const LabelledSamples samples{.unit = SampleKind::volume, .volumes = {0}, .classes = {{3}}, .size = {3, 8, 8}};
   EXPECT_THROW(make_task_loader(data_, samples, {.batch_size = 1}), Error);
 }
 

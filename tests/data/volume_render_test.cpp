@@ -7,6 +7,7 @@
 #include "data/cache_fixtures.h"
 #include "data/intensity.h"
 #include "data/resample.h"
+#include "data/volume_cache.h"
 
 namespace ivory::data {
 namespace {
@@ -35,7 +36,8 @@ Tensor rendered(const GreyVolume& volume, const VolumeTransform& transform, int6
                 uint64_t stream = 0) {
   Tensor out = torch::empty({frames, size, size});
   CounterRandom random(1, 0, 0, stream);
-  render_volume(volume, transform, frames, size, random, {out.data_ptr<float>(), static_cast<size_t>(out.numel())});
+  render_volume(volume, transform, {frames, size, size}, random,
+                {out.data_ptr<float>(), static_cast<size_t>(out.numel())});
   return out * normal_deviation + normal_mean;
 }
 
@@ -244,7 +246,7 @@ TEST(VolumeCache, HoldsTheVolumesUsedLastWithinItsLimit) {
   write_cache(folder.path(), {a, b});
   const auto data = open_data_set(folder.path());
   constexpr int64_t one = 4 * 16 * 16 * 4;  // bytes
-  VolumeCache cache(data, 16, one);
+  VolumeCache cache(data, {4, 16, 16}, one);
   const auto first = cache.get(0);
   EXPECT_EQ(cache.get(0), first);
   EXPECT_EQ(cache.bytes(), one);
@@ -260,7 +262,7 @@ TEST(VolumeCache, LargePlanesAreShrunkByAWholeFactor) {
   const TemporaryFolder folder;
   const VolumeData a = make_volume("a", {2, 25, 31});
   write_cache(folder.path(), {a});
-  const GreyVolume small = decode_volume(*open_data_set(folder.path()), 0, 8);
+  const GreyVolume small = decode_volume(*open_data_set(folder.path()), 0, {2, 8, 8});
   EXPECT_EQ(small.extent, (std::array<int64_t, 3>{2, 8, 10}));
   EXPECT_DOUBLE_EQ(small.spacing[1] * 8, a.info.spacing[1] * 25);
   EXPECT_DOUBLE_EQ(small.spacing[2] * 10, a.info.spacing[2] * 31);

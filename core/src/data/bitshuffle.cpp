@@ -82,6 +82,8 @@ IVORY_VECTORISED void split_bits(const uint8_t* in, size_t stride, size_t groups
 
 namespace {
 
+constexpr size_t header_bytes = 12;
+
 // Bit i of byte k <-> bit k of byte i.
 uint64_t transposed(uint64_t x) {
   uint64_t t = (x ^ (x >> 7)) & 0x00AA00AA00AA00AA;
@@ -161,29 +163,63 @@ std::span<const uint8_t> BitshuffleEncoder::encode(std::span<const uint8_t> valu
 
 Planes BitshuffleDecoder::open(std::span<const uint8_t> chunk, size_t width, size_t count) {
   const size_t total = width * count;
-  const uint64_t declared = chunk.size() < 12 ? 0 : big_endian(chunk.data(), 8);
-  const size_t block = chunk.size() < 12 ? 0 : big_endian(chunk.data() + 8, 4);
+  const bool headed = chunk.size() >= header_bytes;
+  const uint64_t declared = headed ? big_endian(chunk.data(), 8) : 0;
+  const size_t block = headed ? big_endian(chunk.data() + 8, 4) : 0;
   IVORY_CHECK(declared == total && block > 0 && block % (8 * width) == 0, "damaged Bitshuffle header: ", declared,
               " bytes in blocks of ", block, ", expected ", total);
+  chunk_ = chunk;
   width_ = width, count_ = count, length_ = block / width;
-  ready_ = ready_end_ = 0;
-  blocks_.clear();
-  std::span<const uint8_t> rest = chunk.subspan(12);
-  for (size_t first = 0; count - first >= 8; first += std::min(length_, (count - first) / 8 * 8)) {
+  return find_blocks(chunk.subspan(header_bytes), 0, /*whole=*/true);
+}
+
+Planes BitshuffleDecoder::open_part(std::span<const uint8_t> part, const BlockMarks& marks, size_t first, size_t width,
+                                    size_t count) {
+  chunk_ = {};
+  width_ = width, count_ = count, length_ = marks.length;
+  return find_blocks(part, first, /*whole=*/false);
+}
+
+// `rest` begins with block `begin`; a part may end before the last block.
+Planes BitshuffleDecoder::find_blocks(std::span<const uint8_t> rest, size_t begin, bool whole) {
+  ready_ = ready_end_ = begin * length_;
+  blocks_.assign(begin, {});
+  for (size_t first = ready_; count_ - first >= 8; first += std::min(length_, (count_ - first) / 8 * 8)) {
+    if (!whole && rest.empty()) break;
     const size_t stored = rest.size() < 4 ? 0 : big_endian(rest.data(), 4);
     IVORY_CHECK(stored > 0 && stored <= rest.size() - 4, "damaged Bitshuffle block of ", stored,
                 " bytes, expected 1 to ", rest.size());
     blocks_.push_back({rest.subspan(4, stored)});
     rest = rest.subspan(4 + stored);
   }
-  IVORY_CHECK(rest.size() == count % 8 * width, "damaged Bitshuffle data: ", rest.size(),
-              " bytes after the last block, expected ", count % 8 * width);
-  if (planes_.size() < total) planes_.resize(total);
-  sorted_.resize(std::max(sorted_.size(), std::min(length_, count) * width));
+  blocks_.resize((count_ / 8 * 8 + length_ - 1) / length_);
+  const size_t behind = count_ % 8 * width_;
+  IVORY_CHECK(rest.size() == behind || (!whole && rest.empty()), "damaged Bitshuffle data: ", rest.size(),
+              " bytes after the last block, expected ", behind);
+  if (planes_.size() < width_ * count_) planes_.resize(width_ * count_);
+  sorted_.resize(std::max(sorted_.size(), std::min(length_, count_) * width_));
   add_rest(rest);
   Planes planes;
-  for (size_t k = 0; k < width; ++k) planes.plane[k] = planes_.data() + k * count;
+  for (size_t k = 0; k < width_; ++k) planes.plane[k] = planes_.data() + k * count_;
   return planes;
+}
+
+BlockMarks BitshuffleDecoder::marks() const {
+  constexpr size_t count = BlockMarks::count;
+  BlockMarks marks{.length = static_cast<uint32_t>(length_),
+                   .stride = static_cast<uint32_t>(std::max<size_t>(1, (blocks_.size() + count - 1) / count))};
+  for (size_t i = 0; i < marks.place.size(); ++i) {
+    const size_t block = i * marks.stride;
+    const uint8_t* begin = block < blocks_.size() ? blocks_[block].stored.data() - 4 : chunk_.data() + chunk_.size();
+    marks.place[i] = static_cast<uint32_t>(begin - chunk_.data());
+  }
+  return marks;
+}
+
+BlockMarks::Part BlockMarks::part(size_t first, size_t values) const {
+  const size_t run = size_t{length} * stride;  // values from mark to mark
+  const size_t begin = std::min(first / run, count), end = std::min((first + values + run - 1) / run, count);
+  return {begin * stride, place[begin], place[end]};
 }
 
 // The last values, fewer than eight, are stored as they are.
@@ -206,6 +242,7 @@ void BitshuffleDecoder::decode_blocks(size_t first, size_t end) {
 void BitshuffleDecoder::decode(size_t block) {
   const size_t first = block * length_, length = std::min(length_, (count_ - first) / 8 * 8);
   const auto stored = blocks_[block].stored;
+  IVORY_CHECK(!stored.empty(), "values from ", first, " on are not in the part that was read");
   const int bytes = lz4_size(length * width_);
   const int got = LZ4_decompress_safe(reinterpret_cast<const char*>(stored.data()),
                                       reinterpret_cast<char*>(sorted_.data()), lz4_size(stored.size()), bytes);

@@ -76,6 +76,30 @@ Planes StoredReader::open(const File& file, const ChunkTable& table, int64_t sli
   }
 }
 
+Planes StoredReader::open_part(const File& file, const ChunkTable& table, int64_t slice, size_t first,
+                               size_t count) const {
+  const ChunkPlace& place = table.places[static_cast<size_t>(slice)];
+  if (stored.filter != Filter::bitshuffle || place.bytes > UINT32_MAX) return open(file, table, slice, false);
+  std::call_once(table.marks->once, [&] { table.marks->entries.reset(new MarkTable::Entry[table.places.size()]); });
+  MarkTable::Entry& entry = table.marks->entries[static_cast<size_t>(slice)];
+  if (!entry.known.load(std::memory_order_acquire)) {
+    const Planes planes = open(file, table, slice, false);
+    const std::lock_guard lock(table.marks->writing);
+    if (!entry.known.load(std::memory_order_relaxed)) entry.marks = thread_decoder().marks();
+    entry.known.store(true, std::memory_order_release);
+    return planes;
+  }
+  const auto part = entry.marks.part(first, count);
+  Decoder& decoder = thread_decoder();
+  const std::span<uint8_t> bytes = decoder.chunk_buffer(part.end - part.begin);
+  read_at(file, place.address + part.begin, bytes, path);
+  try {
+    return decoder.open_part(bytes, entry.marks, part.block, bytes_of(table.type), pixels());
+  } catch (const Error& error) {
+    throw damaged(*this, slice, error);
+  }
+}
+
 void StoredReader::need(int64_t slice, size_t first, size_t count) const {
   try {
     thread_decoder().need(first, count);
@@ -84,8 +108,11 @@ void StoredReader::need(int64_t slice, size_t first, size_t count) const {
   }
 }
 
-void StoredReader::read_labels(const File& file, int64_t slice, std::span<int16_t> out) const {
-  const Planes planes = read(file, labels, slice, false);
+void StoredReader::read_labels(const File& file, int64_t slice, size_t first, std::span<int16_t> out) const {
+  Planes planes =
+      out.size() < pixels() ? open_part(file, labels, slice, first, out.size()) : open(file, labels, slice, false);
+  need(slice, first, out.size());
+  for (size_t byte = 0; byte < bytes_of(labels.type); ++byte) planes.plane[byte] += first * planes.stride;
   if (labels.type == PixelType::uint8) {
     std::copy_n(planes.plane[0], out.size(), out.begin());
   } else {

@@ -4,19 +4,34 @@
 #include <atomic>
 #include <filesystem>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
+#include "data/bitshuffle.h"
 #include "data/files.h"
 #include "data/manifest.h"
 
 namespace ivory::data {
+
+// Where the blocks of chunks lie that were read once, so that a part can be read alone. Memory is taken with the first
+// part that is asked for.
+struct MarkTable {
+  struct Entry {
+    std::atomic<bool> known = false;
+    BlockMarks marks;  // not changed once they are known
+  };
+  std::once_flag once;
+  std::mutex writing;
+  std::unique_ptr<Entry[]> entries;  // by slice
+};
 
 // The chunks of one data set of a shard.
 struct ChunkTable {
   std::vector<ChunkPlace> places;                // by slice
   std::unique_ptr<std::atomic<bool>[]> trusted;  // the checksum was right once
   PixelType type = PixelType::uint8;
+  std::unique_ptr<MarkTable> marks = std::make_unique<MarkTable>();
 };
 
 struct StoredReader {
@@ -32,6 +47,9 @@ struct StoredReader {
   // In the calling thread's scratch, valid until its next read. Values may be read after need() has asked for them. A
   // chunk's checksum is compared the first time, and always when `strict`.
   Planes open(const File& file, const ChunkTable& table, int64_t slice, bool strict) const;
+  // The same, of which values [first, first + count) may be read: of chunks that were read once, no more than these
+  // need is read again.
+  Planes open_part(const File& file, const ChunkTable& table, int64_t slice, size_t first, size_t count) const;
   // Values [first, first + count) of the slice that this thread opened last.
   void need(int64_t slice, size_t first, size_t count) const;
   // The whole slice.
@@ -40,8 +58,8 @@ struct StoredReader {
     need(slice, 0, pixels());
     return planes;
   }
-  // Label ids of a slice, pixels() of them.
-  void read_labels(const File& file, int64_t slice, std::span<int16_t> out) const;
+  // Label ids [first, first + out.size()) of a slice.
+  void read_labels(const File& file, int64_t slice, size_t first, std::span<int16_t> out) const;
   // Re-reads everything; as VolumeInfo::content_hash.
   std::string hash_content() const;
 };

@@ -40,6 +40,12 @@ class Decoder {
   // Throws bad_request when the chunk is not `count` values of `width` bytes. The planes live in the chunk and in this
   // decoder, until the next call. Values may be read from them after need() has asked for them.
   Planes open(Filter filter, std::span<const uint8_t> chunk, size_t width, size_t count);
+  // The same of a part of a chunk of bitshuffle (BitshuffleDecoder::open_part).
+  Planes open_part(std::span<const uint8_t> part, const BlockMarks& marks, size_t first, size_t width, size_t count) {
+    return bitshuffle_.open_part(part, marks, first, width, count);
+  }
+  // Of the chunk of bitshuffle that was opened last, as a whole.
+  BlockMarks marks() const { return bitshuffle_.marks(); }
   // Values [first, first + count); throws bad_request when that part of the chunk is damaged.
   void need(size_t first, size_t count) { bitshuffle_.need(first, count); }
   Planes decode(Filter filter, std::span<const uint8_t> chunk, size_t width, size_t count) {

@@ -12,7 +12,8 @@ struct UnmadeBatch {
   torch::Tensor jobs;                                             // bytes of [V, B] jobs
   torch::Tensor pixels;                                           // bytes; of slices
   std::vector<int64_t> slice_places;                              // [B], in pixels
-  std::vector<std::shared_ptr<const struct GreyVolume>> volumes;  // [B]; of volumes
+  std::vector<std::shared_ptr<const struct GreyVolume>> volumes;  // [V, B]; of volumes: views may share theirs
+  torch::Tensor places;                                           // [V, B, 3, 4] float64; of volumes
 };
 
 // Uninitialised bytes on the CPU.
@@ -39,6 +40,7 @@ class RenderedBatches : public BatchSource<Batch> {
     return unmade ? std::optional(render_(*unmade)) : std::nullopt;
   }
   int64_t queued_bytes() const override { return source_.queued_bytes(); }
+  std::vector<std::string> remarks() const override { return source_.remarks(); }
 
  private:
   Prefetcher<UnmadeBatch> source_;

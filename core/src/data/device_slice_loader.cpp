@@ -108,7 +108,7 @@ std::unique_ptr<BatchSource<Batch>> make_device_slice_loader(std::shared_ptr<con
       for (int64_t i = 0; i < crop.count; ++i) {
         const int64_t size = samples * crop.size * crop.size;
         batch.views.push_back(
-            room.out.narrow(0, first, size).view({samples, 1, crop.size, crop.size}));  // [B, 1, S, S]
+            {room.out.narrow(0, first, size).view({samples, 1, crop.size, crop.size})});  // [B, 1, S, S]
         first += size;
       }
     }

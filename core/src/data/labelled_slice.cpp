@@ -52,14 +52,6 @@ int64_t nearest(double place, int64_t extent, int64_t size) {
   return std::clamp<int64_t>(index, 0, extent - 1);
 }
 
-std::vector<int16_t>& read_labels(const DataSet& data, int64_t volume, int64_t slice) {
-  thread_local std::vector<int16_t> labels;
-  const VolumeInfo& info = data.info(volume);
-  labels.resize(static_cast<size_t>(info.rows * info.columns));
-  data.cache(volume).read_labels(data.volumes[static_cast<size_t>(volume)].volume, slice, labels);
-  return labels;
-}
-
 }  // namespace
 
 ClassTable::ClassTable(const std::vector<std::vector<int64_t>>& classes)
@@ -95,7 +87,7 @@ void render_labelled_slice(const DataSet& data, int64_t volume, int64_t slice, c
   const DecodedSlice decoded = data.cache(volume).decode(data.volumes[static_cast<size_t>(volume)].volume, slice);
   resample([&](int64_t row, int64_t first, std::span<float> values) { decoded.read(row, first, values); },
            {0, 0, info.rows, info.columns}, {.rows = size, .columns = size}, resized.data());
-  const std::vector<int16_t>& labels = read_labels(data, volume, slice);
+  const std::span<const int16_t> labels = read_labels(data, volume, slice);
 
   const double height = info.spacing[1] * static_cast<double>(info.rows);
   const double width = info.spacing[2] * static_cast<double>(info.columns);
@@ -112,21 +104,29 @@ void render_labelled_slice(const DataSet& data, int64_t volume, int64_t slice, c
   tone_and_normalise(augmentation.tone, {image, static_cast<size_t>(size * size)});
 }
 
-void read_mask(const DataSet& data, int64_t volume, int64_t slice, const ClassTable& classes, int64_t size,
-               int64_t* mask) {
+void read_mask(const DataSet& data, int64_t volume, int64_t slice, const ClassTable& classes, int64_t height,
+               int64_t width, int64_t* mask) {
   const VolumeInfo& info = data.info(volume);
-  const std::vector<int16_t>& labels = read_labels(data, volume, slice);
-  for (int64_t row = 0; row < size; ++row) {
-    const int64_t first = nearest(static_cast<double>(row), info.rows, size) * info.columns;
-    for (int64_t column = 0; column < size; ++column) {
-      const int64_t source = first + nearest(static_cast<double>(column), info.columns, size);
-      mask[row * size + column] = classes[labels[static_cast<size_t>(source)]];
+  const std::span<const int16_t> labels = read_labels(data, volume, slice);
+  for (int64_t row = 0; row < height; ++row) {
+    const int64_t first = nearest(static_cast<double>(row), info.rows, height) * info.columns;
+    for (int64_t column = 0; column < width; ++column) {
+      const int64_t source = first + nearest(static_cast<double>(column), info.columns, width);
+      mask[row * width + column] = classes[labels[static_cast<size_t>(source)]];
     }
   }
 }
 
 int64_t slice_of_frame(int64_t frame, int64_t frames, int64_t slices) {
   return nearest(static_cast<double>(frame), slices, frames);
+}
+
+std::span<const int16_t> read_labels(const DataSet& data, int64_t volume, int64_t slice) {
+  thread_local std::vector<int16_t> labels;
+  const VolumeInfo& info = data.info(volume);
+  labels.resize(static_cast<size_t>(info.rows * info.columns));
+  data.cache(volume).read_labels(data.volumes[static_cast<size_t>(volume)].volume, slice, labels);
+  return labels;
 }
 
 bool holds_target(const DataSet& data, int64_t volume, int64_t slice, const ClassTable& classes) {

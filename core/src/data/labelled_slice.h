@@ -3,6 +3,8 @@
 
 #include <ivory/random.h>
 
+#include <span>
+
 #include "data/intensity.h"
 #include "data/loader.h"
 
@@ -33,12 +35,15 @@ SliceAugmentation draw_augmentation(CounterRandom& random);
 void render_labelled_slice(const DataSet& data, int64_t volume, int64_t slice, const ClassTable& classes,
                            const SliceAugmentation& augmentation, int64_t size, float* image, int64_t* mask);
 
-// The mask alone, unchanged: [size, size].
-void read_mask(const DataSet& data, int64_t volume, int64_t slice, const ClassTable& classes, int64_t size,
-               int64_t* mask);
+// The mask alone, unchanged: [height, width].
+void read_mask(const DataSet& data, int64_t volume, int64_t slice, const ClassTable& classes, int64_t height,
+               int64_t width, int64_t* mask);
 // The slice of `slices` that is nearest to the middle of frame `frame` of `frames`.
 int64_t slice_of_frame(int64_t frame, int64_t frames, int64_t slices);
 
 bool holds_target(const DataSet& data, int64_t volume, int64_t slice, const ClassTable& classes);
+
+// Label ids of a whole slice, in the calling thread's scratch: valid until its next call.
+std::span<const int16_t> read_labels(const DataSet& data, int64_t volume, int64_t slice);
 
 }  // namespace ivory::data

@@ -71,6 +71,8 @@ class BatchSource {
   // Empty at the end of the epoch. Throws what went wrong while this batch was made.
   virtual std::optional<T> next() = 0;
   virtual int64_t queued_bytes() const = 0;  // of batches made ahead of next()
+  // What the data did not allow so far, a sentence each, for the log: volumes that were padded, cubes full of air.
+  virtual std::vector<std::string> remarks() const { return {}; }
 };
 
 std::unique_ptr<BatchSource<Batch>> make_slice_loader(std::shared_ptr<const DataSet> data, const SliceViewSpec& views,
@@ -78,20 +80,23 @@ std::unique_ptr<BatchSource<Batch>> make_slice_loader(std::shared_ptr<const Data
 std::unique_ptr<BatchSource<Batch>> make_volume_loader(std::shared_ptr<const DataSet> data, const VolumeViewSpec& views,
                                                        const LoaderOptions& options);
 
-// One labelled sample list of a split. Slices and their masks come at size × size (masks by the nearest label id), so
+// One labelled sample list of a split. Slices and their masks come at H × W, H = W (masks by the nearest label id), so
 // predictions are merged to volumes, and scored, at that size. With shuffle and drop_last off every sample comes once,
-// in order. An epoch of balanced training has every slice with target once and as many without. A volume comes with its
-// class, or with a mask of each frame where `classes` are given: then it is not augmented.
+// in order. An epoch of balanced training has every slice with target once and as many without.
+// A volume comes with its class, or with masks where `classes` are given: resampled to `size`, and then not augmented;
+// or as cubes, `count` of each volume in an epoch, of which half have their centre in a target when balanced; or, for
+// evaluation, as it is at the cubes' spacing, in batches of one.
 struct LabelledSamples {
-  TaskUnit unit = TaskUnit::slice;
+  SampleKind unit = SampleKind::slice;
   std::vector<std::array<int32_t, 2>> slices;  // (volume, slice); units of slices, which need masks
   std::vector<int32_t> volumes;                // units of volumes
   std::vector<std::vector<int64_t>> classes;   // label ids of class 1, 2, …; 0 is everything else
   std::vector<int64_t> volume_labels;          // class of each volume in `volumes`, without `classes`
-  bool balanced = false;                       // training: slices with and without target 1:1
-  bool augment = false;                        // training: flip, small rotation, scale and intensity
-  int64_t size = 224;
-  int64_t frames = 64;  // units of volumes
+  bool balanced = false;                       // training: slices, or centres of cubes, with and without target 1:1
+  bool augment = false;  // training: flip, small rotation, scale and intensity; of cubes, what `cubes` says
+  std::array<int64_t, 3> size = {64, 224, 224};  // voxels of a sample that is no cube: D (of volumes), H, W
+  std::optional<VolumeViewSpec> cubes = {};      // units of volumes
+  bool whole = false;                            // with `cubes`: evaluation, whole volumes
 };
 std::unique_ptr<BatchSource<TaskBatch>> make_task_loader(std::shared_ptr<const DataSet> data,
                                                          const LabelledSamples& samples, const LoaderOptions& options);

@@ -26,6 +26,7 @@ class Recipe {
   virtual int64_t bytes(int64_t samples) const = 0;           // of a batch
   virtual T allocate(std::span<const Draw> draws) const = 0;  // ids filled in
   virtual void fill(T& batch, int64_t position, const Draw& draw, int64_t epoch) const = 0;
+  virtual std::vector<std::string> remarks() const { return {}; }  // as BatchSource's
 };
 
 template <class T>
@@ -53,6 +54,7 @@ class Prefetcher : public BatchSource<T> {
     const std::lock_guard lock(mutex_);
     return queued_;
   }
+  std::vector<std::string> remarks() const override { return recipe_->remarks(); }
 
  private:
   // For each worker: enough to even out what samples take; more would be made for nobody where training ends.

@@ -57,6 +57,12 @@ struct SliceCache::State {
     return found;
   }
 
+  void check_rows(const StoredReader& reader, int64_t row, int64_t rows) const {
+    const int64_t all = reader.stored.info.rows;
+    IVORY_CHECK(row >= 0 && rows > 0 && rows <= all && row <= all - rows, folder.string(), ": rows ", row, " to ",
+                row + rows, " of volume ", reader.stored.info.name, ", expected some of its ", all);
+  }
+
   std::shared_ptr<const File> file(int64_t volume) const {
     return files.get(shards[static_cast<size_t>(volume)], volumes[static_cast<size_t>(volume)].path);
   }
@@ -126,6 +132,15 @@ DecodedSlice SliceCache::decode(int64_t volume, int64_t slice) const {
   return {found, slice, found.open(*state_->file(volume), found.image, slice, false)};
 }
 
+DecodedSlice SliceCache::decode(int64_t volume, int64_t slice, int64_t row, int64_t rows) const {
+  const StoredReader& found = state_->at(volume, slice);
+  state_->check_rows(found, row, rows);
+  const auto columns = static_cast<size_t>(found.stored.info.columns);
+  return {found, slice,
+          found.open_part(*state_->file(volume), found.image, slice, static_cast<size_t>(row) * columns,
+                          static_cast<size_t>(rows) * columns)};
+}
+
 void SliceCache::read_slice(int64_t volume, int64_t slice, std::span<float> out) const {
   const DecodedSlice decoded = decode(volume, slice);
   const auto columns = static_cast<size_t>(decoded.columns());
@@ -136,11 +151,19 @@ void SliceCache::read_slice(int64_t volume, int64_t slice, std::span<float> out)
 }
 
 void SliceCache::read_labels(int64_t volume, int64_t slice, std::span<int16_t> out) const {
+  const VolumeInfo& info = state_->at(volume, slice).stored.info;
+  IVORY_CHECK(out.size() == static_cast<size_t>(info.rows * info.columns), "room for ", out.size(),
+              " labels, expected ", info.rows * info.columns);
+  read_labels(volume, slice, 0, out);
+}
+
+void SliceCache::read_labels(int64_t volume, int64_t slice, int64_t row, std::span<int16_t> out) const {
   const StoredReader& found = state_->at(volume, slice);
   IVORY_CHECK(found.stored.info.has_labels, found.path.string(), ": volume ", found.stored.info.name, " has no labels");
-  const auto values = static_cast<size_t>(found.stored.info.rows * found.stored.info.columns);
-  IVORY_CHECK(out.size() == values, "room for ", out.size(), " labels, expected ", values);
-  found.read_labels(*state_->file(volume), slice, out);
+  const auto columns = static_cast<size_t>(found.stored.info.columns);
+  IVORY_CHECK(out.size() % columns == 0, "room for ", out.size(), " labels, expected whole rows of ", columns);
+  state_->check_rows(found, row, static_cast<int64_t>(out.size() / columns));
+  found.read_labels(*state_->file(volume), slice, static_cast<size_t>(row) * columns, out);
 }
 
 std::vector<std::string> SliceCache::verify() const {

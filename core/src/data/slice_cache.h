@@ -126,10 +126,14 @@ class SliceCache {
   const std::string& content_hash() const;  // of all volumes, in order
   // For renderers that need a part of a slice: rows are decompressed and converted when they are read.
   DecodedSlice decode(int64_t volume, int64_t slice) const;
+  // The same, of which rows [row, row + rows) alone may be read: no others are read from the file again.
+  DecodedSlice decode(int64_t volume, int64_t slice, int64_t row, int64_t rows) const;
   // Decodes one slice to float32 in the volume's window: 0 … 1, clamped. out: rows·columns values.
   void read_slice(int64_t volume, int64_t slice, std::span<float> out) const;
   // Label ids; out: rows·columns values. The volume must have labels.
   void read_labels(int64_t volume, int64_t slice, std::span<int16_t> out) const;
+  // Of rows from `row` on; out: whole rows.
+  void read_labels(int64_t volume, int64_t slice, int64_t row, std::span<int16_t> out) const;
   // Re-reads everything and compares hashes; a sentence per fault found.
   std::vector<std::string> verify() const;
 

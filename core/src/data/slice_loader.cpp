@@ -25,7 +25,7 @@ class SliceRecipe : public ViewRecipe<Batch, SampleKind::slice> {
     Batch batch{.kind = SampleKind::slice, .views = {}, .index = sample_ids(draws)};
     for (const CropSpec& crop : views_.crops)
       for (int64_t i = 0; i < crop.count; ++i)
-        batch.views.push_back(torch::empty({count, 1, crop.size, crop.size}, options_.type));  // [B, 1, S, S]
+        batch.views.push_back({torch::empty({count, 1, crop.size, crop.size}, options_.type)});  // [B, 1, S, S]
     return batch;
   }
 
@@ -37,7 +37,7 @@ class SliceRecipe : public ViewRecipe<Batch, SampleKind::slice> {
       for (int64_t i = 0; i < crop.count; ++i, ++view) {
         CounterRandom random = stream(draw, view, epoch);
         const SliceView drawn = draw_slice_view(random, decoded.rows(), decoded.columns(), crop, views_, sampling_);
-        render(decoded, drawn, crop.size, batch.views[view], position);
+        render(decoded, drawn, crop.size, batch.views[view].pixels, position);
       }
     }
   }

@@ -29,7 +29,7 @@ struct VolumeJob {
   double pitch;                   // slices per one of those
   std::array<double, 3> origin;   // source = origin + step · output, in indices of the thinned out volume
   std::array<std::array<double, 3>, 3> step;
-  int64_t frames, size;
+  std::array<int64_t, 3> size;  // of the view: frames, rows, columns
   Blur blur;
   bool biased;
   std::array<double, 9> bias;
@@ -147,7 +147,7 @@ IVORY_BOTH float volume_pixel(const VolumeJob& job, const float* voxels, int64_t
 
 // Standard normal by place: two pixels of a plane share a number, 12 bits each. `normal`: normal_numbers().
 IVORY_BOTH float noise_at(const VolumeJob& job, const float* normal, int64_t frame, int64_t pixel) {
-  const int64_t pairs = (job.size * job.size + 1) / 2;
+  const int64_t pairs = (job.size[1] * job.size[2] + 1) / 2;
   const uint32_t bits = stream_bits(job.key, job.stream, job.drawn + static_cast<uint64_t>(frame * pairs + pixel / 2));
   return normal[(pixel % 2 == 0 ? bits : bits >> 16) & 4095];
 }
@@ -155,8 +155,9 @@ IVORY_BOTH float noise_at(const VolumeJob& job, const float* normal, int64_t fra
 // Bias, gamma, noise and the normalisation.
 IVORY_BOTH float finished_pixel(const VolumeJob& job, const float* normal, int64_t frame, int64_t pixel, float value) {
   if (job.biased) {
-    const BiasRow field(job.bias.data(), coordinate(frame, job.frames), coordinate(pixel / job.size, job.size));
-    value = clamped(value * field.at(coordinate(pixel % job.size, job.size)));
+    const int64_t rows = job.size[1], columns = job.size[2];
+    const BiasRow field(job.bias.data(), coordinate(frame, job.size[0]), coordinate(pixel / columns, rows));
+    value = clamped(value * field.at(coordinate(pixel % columns, columns)));
   }
   if (job.gamma != 1) value = power(clamped(value), job.gamma);
   if (job.noise > 0) value += job.noise * noise_at(job, normal, frame, pixel);
@@ -170,14 +171,15 @@ IVORY_BOTH void store(const ViewTarget& target, int64_t place, float value) {
     static_cast<float*>(target.out)[place] = value;
 }
 
-// `first` blurred in the plane, `second` is scratch; both [size, size].
+// `first` blurred in the plane, `second` is scratch; both [rows, columns].
 template <class Block, class Write>
-IVORY_BOTH void blur_and_write(const Block& block, const Blur& blur, int64_t size, float* first, float* second,
-                               Write write) {
-  const int64_t count = size * size;
+IVORY_BOTH void blur_and_write(const Block& block, const Blur& blur, int64_t rows, int64_t columns, float* first,
+                               float* second, Write write) {
+  const int64_t count = rows * columns;
   if (blur.radius == 0) return block.each(count, [&](int64_t i) { write(i, first[i]); });
-  block.each(count, [&](int64_t i) { second[i] = blurred(blur, first + i / size * size, 1, size, i % size); });
-  block.each(count, [&](int64_t i) { write(i, blurred(blur, second + i % size, size, size, i / size)); });
+  block.each(count,
+             [&](int64_t i) { second[i] = blurred(blur, first + i / columns * columns, 1, columns, i % columns); });
+  block.each(count, [&](int64_t i) { write(i, blurred(blur, second + i % columns, columns, rows, i / columns)); });
 }
 
 // `pixels`: the batch's slices, in native byte order.
@@ -205,18 +207,19 @@ IVORY_BOTH void make_slice_view(const Block& block, const SliceJob& job, const u
     if (job.tone.gamma != 1) value = power(clamped(value), job.tone.gamma);
     image[i] = normalised(value);
   });
-  blur_and_write(block, job.blur, size, image, image + count,
+  blur_and_write(block, job.blur, size, size, image, image + count,
                  [&](int64_t i, float value) { store(target, job.out + i, value); });
 }
 
-// `voxels`: the batch's volumes, grey values in [0, 1].
+// `voxels`: the batch's volumes or parts of them, grey values in [0, 1].
 template <class Block>
 IVORY_BOTH void make_volume_frame(const Block& block, const VolumeJob& job, int64_t frame, const float* voxels,
                                   const float* normal, const ViewTarget& target) {
-  const int64_t size = job.size, count = size * size, begin = job.out + frame * count;
+  const int64_t rows = job.size[1], columns = job.size[2], count = rows * columns, begin = job.out + frame * count;
   float* plane = target.scratch + 2 * begin;
-  block.each(count, [&](int64_t i) { plane[i] = volume_pixel(job, voxels + job.voxels, frame, i / size, i % size); });
-  blur_and_write(block, job.blur, size, plane, plane + count, [&](int64_t i, float value) {
+  block.each(count,
+             [&](int64_t i) { plane[i] = volume_pixel(job, voxels + job.voxels, frame, i / columns, i % columns); });
+  blur_and_write(block, job.blur, rows, columns, plane, plane + count, [&](int64_t i, float value) {
     store(target, begin + i, finished_pixel(job, normal, frame, i, value));
   });
 }

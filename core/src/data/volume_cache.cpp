@@ -1,8 +1,9 @@
+#include "data/volume_cache.h"
+
 #include <algorithm>
 #include <optional>
 
 #include "data/resample.h"
-#include "data/volume_render.h"
 
 namespace ivory::data {
 namespace {
@@ -13,17 +14,18 @@ int64_t bytes_of(const GreyVolume& volume) {
 
 }  // namespace
 
-std::array<int64_t, 3> shrunk_extent(const VolumeInfo& info, int64_t size) {
-  const int64_t factor = std::max<int64_t>(1, std::min(info.rows, info.columns) / size);
+Extent shrunk_extent(const VolumeInfo& info, const Extent& size) {
+  const int64_t factor = std::max<int64_t>(1, std::min(info.rows / size[1], info.columns / size[2]));
   return {info.slices, info.rows / factor, info.columns / factor};
 }
 
-GreyVolume shrink_volume(const VolumeInfo& info, SliceReader read, int64_t size) {
-  const auto extent = shrunk_extent(info, size);
+GreyVolume shrink_volume(const VolumeInfo& info, SliceReader read, const Extent& size) {
+  const Extent extent = shrunk_extent(info, size);
   const int64_t rows = extent[1], columns = extent[2];
   GreyVolume volume{.extent = extent, .spacing = info.spacing, .voxels = {}};
-  volume.spacing[1] *= static_cast<double>(info.rows) / static_cast<double>(rows);
-  volume.spacing[2] *= static_cast<double>(info.columns) / static_cast<double>(columns);
+  volume.ratio[1] = static_cast<double>(info.rows) / static_cast<double>(rows);
+  volume.ratio[2] = static_cast<double>(info.columns) / static_cast<double>(columns);
+  for (const size_t axis : {1, 2}) volume.spacing[axis] *= volume.ratio[axis];
   volume.voxels.resize(static_cast<size_t>(info.slices * rows * columns));
   for (int64_t slice = 0; slice < info.slices; ++slice) {
     resample([&](int64_t row, int64_t first, std::span<float> values) { read(slice, row, first, values); },
@@ -33,7 +35,7 @@ GreyVolume shrink_volume(const VolumeInfo& info, SliceReader read, int64_t size)
   return volume;
 }
 
-GreyVolume decode_volume(const DataSet& data, int64_t id, int64_t size) {
+GreyVolume decode_volume(const DataSet& data, int64_t id, const Extent& size) {
   const SliceCache& cache = data.cache(id);
   const int64_t place = data.volumes[static_cast<size_t>(id)].volume;
   std::optional<DecodedSlice> decoded;

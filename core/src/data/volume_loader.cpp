@@ -1,5 +1,5 @@
 #include "data/view_recipe.h"
-#include "data/volume_render.h"
+#include "data/volume_views.h"
 
 namespace ivory::data {
 namespace {
@@ -7,45 +7,42 @@ namespace {
 class VolumeRecipe : public ViewRecipe<Batch, SampleKind::volume> {
  public:
   VolumeRecipe(std::shared_ptr<const DataSet> data, const VolumeViewSpec& views, const LoaderOptions& options)
-      : ViewRecipe(std::move(data), options), views_(views), cache_(data_, views.size, options.volume_cache_mib << 20) {
-    check_volume_views(views_);
-  }
+      : ViewRecipe(data, options), views_(std::move(data), views, options) {}
 
   int64_t bytes(int64_t samples) const override {
-    return samples * views_.count * voxels() * static_cast<int64_t>(c10::elementSize(options_.type));
+    return samples * views_.spec().count * views_.voxels() * static_cast<int64_t>(c10::elementSize(options_.type));
   }
 
   Batch allocate(std::span<const Draw> draws) const override {
-    const auto count = static_cast<int64_t>(draws.size());
+    const auto count = std::ssize(draws);
+    const auto [slices, rows, columns] = views_.spec().size;
     Batch batch{.kind = SampleKind::volume, .views = {}, .index = sample_ids(draws)};
-    for (int64_t i = 0; i < views_.count; ++i)
-      batch.views.push_back(
-          torch::empty({count, views_.frames, 1, views_.size, views_.size}, options_.type));  // [B, F, 1, S, S]
+    for (int64_t i = 0; i < views_.spec().count; ++i)
+      batch.views.push_back({.pixels = torch::empty({count, 1, slices, rows, columns}, options_.type),
+                             .place = empty_places(count)});  // [B, 1, D, H, W]
     return batch;
   }
 
   void fill(Batch& batch, int64_t position, const Draw& draw, int64_t epoch) const override {
-    const auto volume = cache_.get(data_->stacks[static_cast<size_t>(draw.sample)]);
-    for (size_t view = 0; view < batch.views.size(); ++view) {
-      CounterRandom random = stream(draw, view, epoch);
-      const VolumeTransform transform = draw_transform(random, views_);
-      const torch::Tensor& into = batch.views[view];
-      const auto count = static_cast<size_t>(voxels());
+    views_.draw(draw, epoch, [&](DrawnView& view) {
+      const View& into = batch.views[static_cast<size_t>(view.number)];
+      write_place(*view.volume, view.job, place_of(into, position));
+      const int64_t first = position * views_.voxels();
       const auto render = [&](auto* out) {
-        render_volume(*volume, transform, views_.frames, views_.size, random, std::span(out, count));
+        render_volume(*view.volume, view.job, view.transform, view.random,
+                      std::span(out + first, static_cast<size_t>(views_.voxels())), views_.cubes());
       };
       if (options_.type == torch::kFloat32)
-        render(into.data_ptr<float>() + position * voxels());
+        render(into.pixels.data_ptr<float>());
       else
-        render(static_cast<uint16_t*>(into.data_ptr()) + position * voxels());
-    }
+        render(static_cast<uint16_t*>(into.pixels.data_ptr()));
+    });
   }
 
- private:
-  int64_t voxels() const { return views_.frames * views_.size * views_.size; }
+  std::vector<std::string> remarks() const override { return views_.remarks(); }
 
-  VolumeViewSpec views_;
-  mutable VolumeCache cache_;
+ private:
+  VolumeViews views_;
 };
 
 }  // namespace

@@ -1,6 +1,6 @@
 #include "data/volume_render.h"
 
-#include <ivory/error.h>
+#include <c10/util/FunctionRef.h>
 
 #include <algorithm>
 #include <cmath>
@@ -32,32 +32,46 @@ Matrix rotation(size_t i, size_t j, double angle) {
   return m;
 }
 
-// Where output voxels lie in the source, whose slices are `job.pitch` times as far apart.
-void place_in_source(const GreyVolume& volume, const VolumeTransform& transform, VolumeJob& job) {
-  const Matrix turn = product(product(rotation(1, 2, transform.rotation[0]), rotation(0, 2, transform.rotation[1])),
-                              rotation(0, 1, transform.rotation[2]));
-  const std::array<int64_t, 3> extent = {job.coarse, volume.extent[1], volume.extent[2]};
-  const std::array<int64_t, 3> output = {job.frames, job.size, job.size};
-  const std::array<double, 3> spacing = {volume.spacing[0] * job.pitch, volume.spacing[1], volume.spacing[2]};
-  for (size_t i = 0; i < 3; ++i) {
-    job.origin[i] = 0.5 * static_cast<double>(extent[i] - 1);
-    for (size_t j = 0; j < 3; ++j) {
-      // The outputs' grid covers the whole volume; distances are turned in mm.
-      const double pitch = static_cast<double>(extent[j]) / static_cast<double>(output[j]);
-      job.step[i][j] =
-          (transform.flip[i] ? -1.0 : 1.0) * turn[i][j] * (spacing[j] / spacing[i]) * pitch / transform.scale;
-      job.origin[i] -= job.step[i][j] * 0.5 * static_cast<double>(output[j] - 1);
-    }
-  }
-}
-
 template <bool thinned>
 void sample_frame(const VolumeJob& job, const float* voxels, int64_t frame, std::span<float> plane) {
   const view_math::VolumeSampler<thinned> volume(job, voxels);
-  for (int64_t row = 0; row < job.size; ++row) {
+  const auto [frames, rows, columns] = job.size;
+  for (int64_t row = 0; row < rows; ++row) {
     const view_math::VolumeRow place(job, frame, row);
-    float* out = plane.data() + row * job.size;
-    for (int64_t column = 0; column < job.size; ++column) out[column] = place.sample(volume, column);
+    float* out = plane.data() + row * columns;
+    for (int64_t column = 0; column < columns; ++column) out[column] = place.sample(volume, column);
+  }
+}
+
+bool is_whole(double x) {
+  return x == std::floor(x);
+}
+
+// Whether every voxel of the view is a voxel of the volume, or one of its border repeated, rows along rows.
+bool is_copy(const VolumeJob& job) {
+  for (size_t i = 0; i < 3; ++i)
+    for (size_t j = 0; j < 3; ++j)
+      if (std::abs(job.step[i][j]) != (i == j ? 1 : 0)) return false;
+  return job.coarse == job.extent[0] && std::ranges::all_of(job.origin, is_whole);
+}
+
+// The index of a view's voxel i on an axis of a copy.
+int64_t copied_index(const VolumeJob& job, size_t axis, int64_t i) {
+  const int64_t index = static_cast<int64_t>(job.origin[axis]) + (job.step[axis][axis] > 0 ? i : -i);
+  return std::clamp<int64_t>(index, 0, job.extent[axis] - 1);
+}
+
+void copy_frame(const VolumeJob& job, const float* voxels, int64_t frame, std::span<float> plane) {
+  const auto [frames, rows, columns] = job.size;
+  const int64_t first = copied_index(job, 2, 0), last = copied_index(job, 2, columns - 1);
+  const float* slice = voxels + copied_index(job, 0, frame) * job.extent[1] * job.extent[2];
+  for (int64_t row = 0; row < rows; ++row) {
+    const float* in = slice + copied_index(job, 1, row) * job.extent[2];
+    float* out = plane.data() + row * columns;
+    if (last - first == columns - 1)
+      std::memcpy(out, in + first, static_cast<size_t>(columns) * sizeof(float));
+    else
+      for (int64_t column = 0; column < columns; ++column) out[column] = in[copied_index(job, 2, column)];
   }
 }
 
@@ -88,11 +102,12 @@ void add_noise(CounterRandom& random, double deviation, std::span<float> plane) 
 }
 
 // Multiplies a plane at height z by its bias field.
-void apply_bias(const std::array<double, 9>& bias, double z, int64_t size, std::span<float> plane) {
-  for (int64_t row = 0; row < size; ++row) {
-    const view_math::BiasRow field(bias.data(), z, view_math::coordinate(row, size));
-    for (int64_t column = 0; column < size; ++column)
-      plane[static_cast<size_t>(row * size + column)] *= field.at(view_math::coordinate(column, size));
+void apply_bias(const VolumeJob& job, double z, std::span<float> plane) {
+  const auto [frames, rows, columns] = job.size;
+  for (int64_t row = 0; row < rows; ++row) {
+    const view_math::BiasRow field(job.bias.data(), z, view_math::coordinate(row, rows));
+    for (int64_t column = 0; column < columns; ++column)
+      plane[static_cast<size_t>(row * columns + column)] *= field.at(view_math::coordinate(column, columns));
   }
 }
 
@@ -104,11 +119,11 @@ bool is_biased(const VolumeTransform& transform) {
   return std::ranges::any_of(transform.bias, [](double c) { return c != 0; });
 }
 
-void finish_plane(const VolumeTransform& transform, double z, int64_t size, CounterRandom& random,
+void finish_plane(const VolumeJob& job, const VolumeTransform& transform, int64_t frame, CounterRandom& random,
                   std::span<float> plane) {
-  if (transform.blur > 0) blur(plane, size, size, transform.blur);
-  if (is_biased(transform)) {
-    apply_bias(transform.bias, z, size, plane);
+  if (transform.blur > 0) blur(plane, job.size[1], job.size[2], transform.blur);
+  if (job.biased) {
+    apply_bias(job, view_math::coordinate(frame, job.size[0]), plane);
     clamp_unit(plane);
   }
   if (transform.gamma != 1) {
@@ -120,11 +135,37 @@ void finish_plane(const VolumeTransform& transform, double z, int64_t size, Coun
   normalise(plane);
 }
 
+// finish(frame, plane) may change a plane; those of all frames lie behind one another, or in one place.
+void render_planes(const GreyVolume& volume, const VolumeJob& job, bool exact, float* planes, int64_t stride,
+                   c10::function_ref<void(int64_t frame, std::span<float> plane)> finish) {
+  const bool copies = exact && is_copy(job), thinned = job.coarse != job.extent[0];
+  for (int64_t frame = 0; frame < job.size[0]; ++frame) {
+    const std::span<float> plane(planes + frame * stride, static_cast<size_t>(job.size[1] * job.size[2]));
+    if (copies)
+      copy_frame(job, volume.voxels.data(), frame, plane);
+    else if (thinned)
+      sample_frame<true>(job, volume.voxels.data(), frame, plane);
+    else
+      sample_frame<false>(job, volume.voxels.data(), frame, plane);
+    finish(frame, plane);
+  }
+}
+
 }  // namespace
 
-void check_volume_views(const VolumeViewSpec& views) {
-  IVORY_CHECK(views.frames > 0 && views.size > 0, "volume views of ", views.frames, " slices of ", views.size,
-              " pixels, expected positive numbers");
+VolumeBox whole_box(const Extent& extent) {
+  VolumeBox box;
+  std::ranges::copy(extent, box.length.begin());
+  return box;
+}
+
+VolumeBox within(const GreyVolume& part, const VolumeBox& box) {
+  VolumeBox inside;
+  for (size_t i = 0; i < 3; ++i) {
+    inside.start[i] = (box.start[i] - part.first[i]) / part.ratio[i];
+    inside.length[i] = box.length[i] / part.ratio[i];
+  }
+  return inside;
 }
 
 VolumeTransform draw_transform(CounterRandom& random, const VolumeViewSpec& spec) {
@@ -147,12 +188,29 @@ VolumeTransform draw_transform(CounterRandom& random, const VolumeViewSpec& spec
   return transform;
 }
 
-VolumeJob volume_job(const GreyVolume& volume, const VolumeTransform& transform, int64_t frames, int64_t size,
-                     const CounterRandom& random) {
+VolumePlace place_in_source(const VolumeBox& box, const std::array<double, 3>& spacing,
+                            const VolumeTransform& transform, const Extent& size) {
+  const Matrix turn = product(product(rotation(1, 2, transform.rotation[0]), rotation(0, 2, transform.rotation[1])),
+                              rotation(0, 1, transform.rotation[2]));
+  VolumePlace place;
+  for (size_t i = 0; i < 3; ++i) {
+    place.origin[i] = box.start[i] + 0.5 * (box.length[i] - 1);
+    for (size_t j = 0; j < 3; ++j) {
+      // The outputs' grid covers the box; distances are turned in mm.
+      const double pitch = box.length[j] / static_cast<double>(size[j]);
+      place.step[i][j] =
+          (transform.flip[i] ? -1.0 : 1.0) * turn[i][j] * (spacing[j] / spacing[i]) * pitch / transform.scale;
+      place.origin[i] -= place.step[i][j] * 0.5 * static_cast<double>(size[j] - 1);
+    }
+  }
+  return place;
+}
+
+VolumeJob volume_job(const GreyVolume& volume, const VolumeBox& box, const VolumeTransform& transform,
+                     const Extent& size, const CounterRandom& random) {
   const auto slices = static_cast<double>(volume.extent[0]);
   VolumeJob job{.extent = volume.extent,
                 .coarse = std::max<int64_t>(1, std::lround(slices / std::max(1.0, transform.thickness))),
-                .frames = frames,
                 .size = size,
                 .blur = make_blur(transform.blur),
                 .biased = is_biased(transform),
@@ -162,9 +220,34 @@ VolumeJob volume_job(const GreyVolume& volume, const VolumeTransform& transform,
                 .key = random.key(),
                 .stream = random.stream(),
                 .drawn = random.drawn()};
-  job.pitch = slices / static_cast<double>(job.coarse);
-  place_in_source(volume, transform, job);
+  const auto coarse = static_cast<double>(job.coarse);
+  job.pitch = slices / coarse;
+  VolumeBox thinned = box;
+  thinned.start[0] = box.start[0] * coarse / slices;
+  thinned.length[0] = box.length[0] * coarse / slices;
+  const auto [origin, step] =
+      place_in_source(thinned, {volume.spacing[0] * job.pitch, volume.spacing[1], volume.spacing[2]}, transform, size);
+  job.origin = origin, job.step = step;
   return job;
+}
+
+VolumePlace stored_place(const GreyVolume& volume, const VolumeJob& job) {
+  VolumePlace place;
+  for (size_t i = 0; i < 3; ++i) {
+    const double voxels = volume.ratio[i] * (i == 0 ? job.pitch : 1);  // stored ones in one of the job's
+    place.origin[i] = voxels * (job.origin[i] + 0.5) + volume.first[i] - 0.5;
+    for (size_t j = 0; j < 3; ++j) place.step[i][j] = voxels * job.step[i][j];
+  }
+  return place;
+}
+
+void write_place(const GreyVolume& volume, const VolumeJob& job, std::span<double, 12> place) {
+  const auto [origin, step] = stored_place(volume, job);
+  for (size_t i = 0; i < 3; ++i) {
+    const double spacing = volume.spacing[i] / volume.ratio[i];
+    for (size_t j = 0; j < 3; ++j) place[4 * i + j] = spacing * step[i][j];
+    place[4 * i + 3] = spacing * origin[i];
+  }
 }
 
 std::span<const float> normal_numbers() {
@@ -172,40 +255,26 @@ std::span<const float> normal_numbers() {
   return table.values;
 }
 
-namespace {
-
-// finish(frame, plane) may change a plane; those of all frames lie behind one another, or in one place.
-void render_planes(const GreyVolume& volume, const VolumeJob& job, float* planes, int64_t stride,
-                   c10::function_ref<void(int64_t frame, std::span<float> plane)> finish) {
-  for (int64_t frame = 0; frame < job.frames; ++frame) {
-    const std::span<float> plane(planes + frame * stride, static_cast<size_t>(job.size * job.size));
-    if (job.coarse == job.extent[0])
-      sample_frame<false>(job, volume.voxels.data(), frame, plane);
-    else
-      sample_frame<true>(job, volume.voxels.data(), frame, plane);
-    finish(frame, plane);
-  }
+void render_volume(const GreyVolume& volume, const VolumeJob& job, const VolumeTransform& transform,
+                   CounterRandom& random, std::span<float> out, bool exact) {
+  render_planes(volume, job, exact, out.data(), job.size[1] * job.size[2],
+                [&](int64_t frame, std::span<float> plane) { finish_plane(job, transform, frame, random, plane); });
 }
 
-}  // namespace
-
-void render_volume(const GreyVolume& volume, const VolumeTransform& transform, int64_t frames, int64_t size,
-                   CounterRandom& random, std::span<float> out) {
-  const VolumeJob job = volume_job(volume, transform, frames, size, random);
-  render_planes(volume, job, out.data(), size * size, [&](int64_t frame, std::span<float> plane) {
-    finish_plane(transform, view_math::coordinate(frame, frames), size, random, plane);
-  });
-}
-
-void render_volume(const GreyVolume& volume, const VolumeTransform& transform, int64_t frames, int64_t size,
-                   CounterRandom& random, std::span<uint16_t> bfloat16) {
+void render_volume(const GreyVolume& volume, const VolumeJob& job, const VolumeTransform& transform,
+                   CounterRandom& random, std::span<uint16_t> bfloat16, bool exact) {
   thread_local std::vector<float> scratch;
-  scratch.resize(static_cast<size_t>(size * size));
-  const VolumeJob job = volume_job(volume, transform, frames, size, random);
-  render_planes(volume, job, scratch.data(), 0, [&](int64_t frame, std::span<float> plane) {
-    finish_plane(transform, view_math::coordinate(frame, frames), size, random, plane);
-    to_bfloat16(plane, bfloat16.data() + frame * size * size);
+  const int64_t pixels = job.size[1] * job.size[2];
+  scratch.resize(static_cast<size_t>(pixels));
+  render_planes(volume, job, exact, scratch.data(), 0, [&](int64_t frame, std::span<float> plane) {
+    finish_plane(job, transform, frame, random, plane);
+    to_bfloat16(plane, bfloat16.data() + frame * pixels);
   });
+}
+
+void render_volume(const GreyVolume& volume, const VolumeTransform& transform, const Extent& size,
+                   CounterRandom& random, std::span<float> out) {
+  render_volume(volume, volume_job(volume, whole_box(volume.extent), transform, size, random), transform, random, out);
 }
 
 }  // namespace ivory::data

@@ -1,62 +1,43 @@
 #pragma once
-// Views of a whole volume (method.md §5): one random transformation, applied alike to all slices; everything geometric
-// in one trilinear resampling.
+// Views of volumes (method.md §5), of a whole one or of a box of it: one random transformation, applied alike to all
+// slices; everything geometric in one trilinear resampling.
 
-#include <c10/util/FunctionRef.h>
 #include <ivory/random.h>
 #include <ivory/views.h>
 
 #include <array>
-#include <list>
-#include <map>
-#include <memory>
-#include <mutex>
 #include <span>
 #include <vector>
 
-#include "data/loader.h"
 #include "data/view_kernels.h"
 
 namespace ivory::data {
 
-// Grey values in [0, 1], [slices, rows, columns].
+// Slices, rows, columns.
+using Extent = std::array<int64_t, 3>;
+
+// Grey values in [0, 1] of a volume or of a part of it, [slices, rows, columns].
 struct GreyVolume {
-  std::array<int64_t, 3> extent = {};
+  Extent extent = {};
   std::array<double, 3> spacing = {1, 1, 1};  // mm
   std::vector<float> voxels;
+  // Where a part lies, in voxels of the stored volume: the border of its first voxel, and the stored voxels of one.
+  std::array<double, 3> first = {0, 0, 0};
+  std::array<double, 3> ratio = {1, 1, 1};
 };
 
-// Columns [first, first + out.size()) of a row of a slice, in [0, 1]; slices are read one after the other.
-using SliceReader = c10::function_ref<void(int64_t slice, int64_t row, int64_t first, std::span<float> out)>;
-
-// Planes more than twice as large as `size` are shrunk by a whole factor, with anti-aliasing. Of `info`: extent,
-// spacing.
-std::array<int64_t, 3> shrunk_extent(const VolumeInfo& info, int64_t size);
-GreyVolume shrink_volume(const VolumeInfo& info, SliceReader read, int64_t size);
-GreyVolume decode_volume(const DataSet& data, int64_t volume, int64_t size);
-
-// The volumes decoded last, up to a number of bytes.
-class VolumeCache {
- public:
-  VolumeCache(std::shared_ptr<const DataSet> data, int64_t size, int64_t limit_bytes)
-      : data_(std::move(data)), size_(size), limit_(limit_bytes) {}
-  std::shared_ptr<const GreyVolume> get(int64_t volume);
-  int64_t bytes() const;
-
- private:
-  using Entry = std::pair<int64_t, std::shared_ptr<const GreyVolume>>;
-
-  const std::shared_ptr<const DataSet> data_;
-  const int64_t size_, limit_;
-  mutable std::mutex mutex_;
-  std::list<Entry> entries_;  // most recently used first
-  int64_t bytes_ = 0;
+// A box in voxels of a volume, whose borders are 0 and its extent.
+struct VolumeBox {
+  std::array<double, 3> start = {}, length = {};
 };
+VolumeBox whole_box(const Extent& extent);
+// A box of the stored volume in voxels of a part.
+VolumeBox within(const GreyVolume& part, const VolumeBox& box);
 
 // Axes: slices, rows, columns.
 struct VolumeTransform {
   std::array<bool, 3> flip = {};
-  std::array<double, 3> rotation = {};  // radians about each axis, in mm, about the centre
+  std::array<double, 3> rotation = {};  // radians about each axis, in mm, about the centre of the box
   double scale = 1;                     // > 1 enlarges
   double thickness = 1;                 // as slices thicker by this factor would have shown the volume
   double blur = 0;                      // σ in output pixels, in the plane
@@ -65,21 +46,37 @@ struct VolumeTransform {
   double noise = 0;  // standard deviation
 };
 
-// Throws where views cannot be drawn.
-void check_volume_views(const VolumeViewSpec& views);
 VolumeTransform draw_transform(CounterRandom& random, const VolumeViewSpec& spec);
 
-// What renders the view; `random` as draw_transform left it. The places of the volume and of the view are zero.
-VolumeJob volume_job(const GreyVolume& volume, const VolumeTransform& transform, int64_t frames, int64_t size,
-                     const CounterRandom& random);
+// Where the voxels of a view lie: origin + step · (slice, row, column), in voxels' indices.
+struct VolumePlace {
+  std::array<double, 3> origin = {};
+  std::array<std::array<double, 3>, 3> step = {};
+};
+// `box` of a volume whose voxels are `spacing` mm apart, shown in `size` voxels.
+VolumePlace place_in_source(const VolumeBox& box, const std::array<double, 3>& spacing,
+                            const VolumeTransform& transform, const Extent& size);
+
+// What renders `box`, in voxels of `volume`; `random` as draw_transform left it. The places of the voxels and of the
+// view in their buffers are zero.
+VolumeJob volume_job(const GreyVolume& volume, const VolumeBox& box, const VolumeTransform& transform,
+                     const Extent& size, const CounterRandom& random);
+// Where the view's voxels lie in the stored volume.
+VolumePlace stored_place(const GreyVolume& volume, const VolumeJob& job);
+// View::place of one sample, [3, 4]: the same in mm.
+void write_place(const GreyVolume& volume, const VolumeJob& job, std::span<double, 12> place);
+
 // 4096 standard normal numbers, the centres of equally likely intervals: noise takes 12 random bits a voxel.
 std::span<const float> normal_numbers();
 
-// out: [frames, size, size], normalised. `random` is drawn from for the noise alone. Beyond its borders a volume goes
-// on as at the border. Bits of bfloat16 are the nearest ones.
-void render_volume(const GreyVolume& volume, const VolumeTransform& transform, int64_t frames, int64_t size,
+// out: job.size, normalised. `random` is drawn from for the noise alone. Beyond its borders a volume goes on as at the
+// border. Bits of bfloat16 are the nearest ones. `exact`: voxels that lie on voxels of the volume are copied.
+void render_volume(const GreyVolume& volume, const VolumeJob& job, const VolumeTransform& transform,
+                   CounterRandom& random, std::span<float> out, bool exact = false);
+void render_volume(const GreyVolume& volume, const VolumeJob& job, const VolumeTransform& transform,
+                   CounterRandom& random, std::span<uint16_t> bfloat16, bool exact = false);
+// The whole of `volume`.
+void render_volume(const GreyVolume& volume, const VolumeTransform& transform, const Extent& size,
                    CounterRandom& random, std::span<float> out);
-void render_volume(const GreyVolume& volume, const VolumeTransform& transform, int64_t frames, int64_t size,
-                   CounterRandom& random, std::span<uint16_t> bfloat16);
 
 }  // namespace ivory::data

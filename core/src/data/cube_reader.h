@@ -1,0 +1,50 @@
+#pragma once
+// Draws cubes of volumes and reads what their views need.
+
+#include <c10/util/FunctionRef.h>
+
+#include <atomic>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "data/cube.h"
+#include "data/volume_part.h"
+
+namespace ivory::data {
+
+// Mixed into the seed: where cubes lie, however often they are drawn.
+inline constexpr uint64_t cube_stream = 6;
+
+// "a, b, c and 4 more".
+std::string some_names(const std::vector<std::string>& names);
+
+// Safe to use from several threads.
+class CubeReader {
+ public:
+  static constexpr int64_t most_draws = 32;  // of a cube, until it holds no more air than it may
+
+  // Throws bad_request where a volume does not fit the cubes and may not be padded.
+  CubeReader(std::shared_ptr<const DataSet> data, const VolumeViewSpec& views, std::span<const int32_t> volumes);
+
+  CubeGrid grid(int64_t volume) const { return {data_->info(volume), views_}; }
+  // What a view of `box` needs of the volume.
+  void read(int64_t volume, const VolumeBox& box, const VolumeTransform& transform, const Extent& size,
+            GreyVolume& out) const;
+  // Reads the first box that `draw` gives which holds no more air than it may, else the least airy one.
+  VolumeBox draw(int64_t volume, const VolumeTransform& transform, c10::function_ref<VolumeBox()> draw,
+                 GreyVolume& out) const;
+  // An upper bound of the values that a view's part of a volume has.
+  int64_t most_values(int64_t volume) const;
+
+  // What the data did not allow, one sentence each.
+  std::vector<std::string> remarks() const;
+
+ private:
+  std::shared_ptr<const DataSet> data_;
+  VolumeViewSpec views_;
+  std::vector<std::string> padded_;  // volumes smaller than a cube
+  mutable std::atomic<int64_t> drawn_ = 0, airy_ = 0;
+};
+
+}  // namespace ivory::data
