@@ -74,10 +74,10 @@ TEST(StageData, IdentitiesChangeWithWhatIsDrawnAndOnlyThen) {
 }
 
 TEST(StageData, TheResolvedFileSaysTheSame) {
-  auto registry = make_registry();
+  auto catalogue = make_catalogue();
   const auto first = parse_one(with_data(R"([{name = "head", weight = 0.1}, {name = "films", weight = 3}])"),
                                {"stage.slices.shuffle_volumes=7"});
-  const auto again = parse_experiments(to_toml(first), "/there/x.toml", {}, registry).at(0);
+  const auto again = parse_experiments(to_toml(first), "/there/x.toml", {}, catalogue).at(0);
   EXPECT_THAT(again.stages[0].data_weights, ElementsAre(0.1, 3));
   EXPECT_EQ(identity(again.stages[0]), identity(first.stages[0]));
 }

@@ -29,8 +29,8 @@ class ConfigTable : public testing::Test {
     return write("x.toml", complete() + "[table]\nreference = \"paper.toml\"\n" + table);
   }
   Experiment load(const std::string& file) const {
-    auto registry = make_registry();
-    return load_experiments(file, {}, registry).at(0);
+    auto catalogue = make_catalogue();
+    return load_experiments(file, {}, catalogue).at(0);
   }
   std::vector<std::string> mistakes_of(const std::string& file) const {
     try {

@@ -64,11 +64,11 @@ columns = [{task = "organs", score = "iou/left"}])")
 }
 
 TEST(ConfigValues, RelativePathsBeginAtTheFileThatNamesThem) {
-  auto registry = make_registry();
-  const auto loaded = parse_experiments(complete(), "/somewhere/else/x.toml", {}, registry);
+  auto catalogue = make_catalogue();
+  const auto loaded = parse_experiments(complete(), "/somewhere/else/x.toml", {}, catalogue);
   EXPECT_EQ(loaded[0].data[0].volumes[0].image, "/somewhere/else/ch2.nii.gz");
   EXPECT_EQ(loaded[0].data[0].volumes[1].label, "");
-  const auto overridden = parse_experiments(complete(), "/somewhere/x.toml", {"model.weights=w.pt"}, registry);
+  const auto overridden = parse_experiments(complete(), "/somewhere/x.toml", {"model.weights=w.pt"}, catalogue);
   EXPECT_EQ(overridden[0].model.weights, (std::filesystem::current_path() / "w.pt").string());
 }
 
@@ -137,8 +137,8 @@ objectives = [{name = "swav"}]
 )");
   write("deep.toml", "extends = \"main.toml\"\n");
   write("lost.toml", "extends = \"nowhere.toml\"\n");
-  auto registry = make_registry();
-  const auto load = [&](const char* name) { return load_experiments(folder / name, {}, registry); };
+  auto catalogue = make_catalogue();
+  const auto load = [&](const char* name) { return load_experiments(folder / name, {}, catalogue); };
 
   const Experiment merged = load("main.toml").at(0);
   EXPECT_EQ(merged.name, "second");

@@ -25,6 +25,8 @@ struct Option {
   std::vector<std::string> choices = {};                      // texts only: the values allowed
   std::string unit = "";
   std::string source = "";  // paper and equation
+  // Left out of a part's identity at its default, so that parts recorded before the option existed stay valid.
+  bool added_later = false;
 };
 
 // "true", "0.1", "[4, 4, 4]", "\"slice\"": as it is written in TOML.
@@ -45,6 +47,7 @@ class Options {
   template <class T>
   T get(const std::string& name) const;
   const std::map<std::string, OptionValue>& values() const { return values_; }
+  const std::vector<Option>& declared() const { return declared_; }
 
  private:
   std::vector<Option> declared_;

@@ -50,14 +50,14 @@ class Assignment {
   void fail(const std::string& message) { diagnostics_.add(place_, message); }
 
   void no_member(const Node& node, size_t i) {
-    fail(c10::str("'", join(segments_, 0, i), "' is ", described(node), ": it has no '", segments_[i], "'"));
+    fail("'" + join(segments_, 0, i) + "' is " + described(node) + ": it has no '" + segments_[i] + "'");
   }
 
   Node* unknown(size_t i, const std::vector<std::string>& candidates) {
     const std::string before = i > 0 ? join(segments_, 0, i) + "." : "";
     const std::string rest = join(segments_, i + 1, segments_.size());
-    fail(c10::str("unknown path '", path_, "'",
-                  suggestion(segments_[i], candidates, before, rest.empty() ? "" : c10::str(".", rest))));
+    fail("unknown path '" + path_ + "'" +
+         suggestion(segments_[i], candidates, before, rest.empty() ? "" : "." + rest));
     return nullptr;
   }
 
