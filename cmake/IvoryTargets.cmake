@@ -10,10 +10,11 @@ function(ivory_add_test_executable target label)
     return()
   endif()
   add_executable(${target} ${ARGN})
-  target_link_libraries(${target} PRIVATE ivory_test_main ${IVORY_TEST_LIBRARIES} ivory_flags GTest::gtest GTest::gmock
+  target_link_libraries(${target} PRIVATE ${IVORY_TEST_MAIN} ${IVORY_TEST_LIBRARIES} ivory_flags GTest::gtest GTest::gmock
                         nlohmann_json::nlohmann_json)
-  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/core/src ${PROJECT_SOURCE_DIR}/tests)
-  target_precompile_headers(${target} REUSE_FROM ivory_test_pch)
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/core/src ${PROJECT_SOURCE_DIR}/core/include
+                             ${PROJECT_SOURCE_DIR}/tests)
+  target_precompile_headers(${target} REUSE_FROM ${IVORY_TEST_PCH})
   target_compile_options(${target} PRIVATE ${IVORY_TEST_OPTIONS})
   if(IVORY_TEST_PLUGINS)
     add_dependencies(${target} ivory_plugins)

@@ -10,9 +10,9 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 // True when it loaded, false when it was refused properly; anything else fails the test.
-bool loads(const std::string& text, plugin::Registry& registry) {
+bool loads(const std::string& text, TestCatalogue& catalogue) {
   try {
-    return !parse_experiments(text, "x.toml", {}, registry).empty();
+    return !parse_experiments(text, "x.toml", {}, catalogue).empty();
   } catch (const ConfigError& error) {
     EXPECT_FALSE(error.messages().empty());
     for (const auto& message : error.messages()) EXPECT_EQ(message.rfind("x.toml:", 0), 0u) << message;
@@ -37,9 +37,9 @@ TEST(ConfigParser, SyntaxErrorsHaveTheirPlace) {
 }
 
 TEST(ConfigParser, NothingIsAnExperimentWithoutContent) {
-  auto registry = make_registry();
-  EXPECT_TRUE(loads("", registry));
-  EXPECT_TRUE(loads("\xEF\xBB\xBF# only a comment", registry)) << "a byte order mark is allowed";
+  auto catalogue = make_catalogue();
+  EXPECT_TRUE(loads("", catalogue));
+  EXPECT_TRUE(loads("\xEF\xBB\xBF# only a comment", catalogue)) << "a byte order mark is allowed";
 }
 
 TEST(ConfigParser, DeepNestingIsRefused) {
@@ -60,11 +60,11 @@ TEST(ConfigParser, DeepNestingIsRefused) {
 }
 
 TEST(ConfigParser, DotsInTextsNumbersAndCommentsAreNoKeys) {
-  auto registry = make_registry();
+  auto catalogue = make_catalogue();
   const std::string dots(100, '.');
-  EXPECT_TRUE(loads("# " + dots + "\nexperiment.note = \"\\\"" + dots + "\" # '" + dots, registry));
-  EXPECT_TRUE(loads("experiment.note = '''" + dots + "\n'" + dots + "'''", registry));
-  EXPECT_TRUE(loads("experiment.note = \"\"\"" + dots + "\n\" \\\"" + dots + "\"\"\"", registry));
+  EXPECT_TRUE(loads("# " + dots + "\nexperiment.note = \"\\\"" + dots + "\" # '" + dots, catalogue));
+  EXPECT_TRUE(loads("experiment.note = '''" + dots + "\n'" + dots + "'''", catalogue));
+  EXPECT_TRUE(loads("experiment.note = \"\"\"" + dots + "\n\" \\\"" + dots + "\"\"\"", catalogue));
 }
 
 TEST(ConfigParser, HugeNumbersAreOutOfRangeNotUndefined) {
@@ -77,18 +77,18 @@ TEST(ConfigParser, HugeNumbersAreOutOfRangeNotUndefined) {
 }
 
 TEST(ConfigParser, RandomBytes) {
-  auto registry = make_registry();
+  auto catalogue = make_catalogue();
   std::mt19937 random(1);
   for (int round = 0; round < 2000; ++round) {
     std::string text(random() % 64, '\0');
     for (auto& byte : text) byte = static_cast<char>(random());
-    loads(text, registry);
+    loads(text, catalogue);
   }
 }
 
 // A few bytes of a valid file flipped, cut out, doubled, or replaced by pieces of the grammar.
 TEST(ConfigParser, RandomMutationsOfAValidFile) {
-  auto registry = make_registry();
+  auto catalogue = make_catalogue();
   const std::vector<std::string> pieces = {"[",   "]",  "[[",   "]]",  "{",          "}",  "=",     ".",
                                            ",",   "\"", "'''",  "\n",  "#",          "-1", "1e400", "true",
                                            "nan", "${", "${A}", "$${", "1979-05-27", "\\", "\\u"};
@@ -112,14 +112,14 @@ TEST(ConfigParser, RandomMutationsOfAValidFile) {
           text.replace(at, length, pieces[random() % pieces.size()]);
       }
     }
-    (loads(text, registry) ? loaded : refused) += 1;
+    (loads(text, catalogue) ? loaded : refused) += 1;
   }
   EXPECT_GT(loaded, 20);
   EXPECT_GT(refused, 500);
 }
 
 TEST(ConfigParser, RandomOverrides) {
-  auto registry = make_registry();
+  auto catalogue = make_catalogue();
   const std::vector<std::string> pieces = {"stage", "slices", "objectives", "swav", "data", "head", ".",
                                            ".",     ".",      "=",          "=",    "0",    "{",    "\"",
                                            "[",     "1",      "name",       "\n",   "x"};
@@ -128,7 +128,7 @@ TEST(ConfigParser, RandomOverrides) {
     std::string text;
     for (unsigned left = random() % 10; left > 0; --left) text += pieces[random() % pieces.size()];
     try {
-      parse_experiments(complete(), "x.toml", {text}, registry);
+      parse_experiments(complete(), "x.toml", {text}, catalogue);
     } catch (const ConfigError& error) {
       EXPECT_FALSE(error.messages().empty());
     }

@@ -1,76 +1,85 @@
 #pragma once
-// A registry filled by hand and a complete experiment, for the tests of the experiment language.
+// A catalogue filled by hand and a complete experiment, for the tests of the experiment language.
 
 #include <gmock/gmock.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <string>
 #include <vector>
 
 #include "config/experiment.h"
-#include "plugin/registry.h"
+#include "plugin/catalogue.h"
 
 namespace ivory::config::test {
 
-// An objective that can only say what it learns from.
-class Mute : public Objective {
+// Plugins without code.
+class TestCatalogue : public plugin::Catalogue {
  public:
-  explicit Mute(SampleKind kind) : kind_(kind) {}
-  SampleKind kind() const override { return kind_; }
-  Trains trains() const override { return {}; }
-  LossTerms forward(Model&, const Batch&) override { return {}; }
-
- private:
-  SampleKind kind_;
+  void add(plugin::Kind kind, PluginInfo info) { insert(kind, std::move(info), ""); }
+  void load(const std::filesystem::path& library, const std::filesystem::path&) override {
+    throw bad_request("there is no library ", library.string());
+  }
 };
 
-inline Descriptor<Objective> objective(const std::string& name, SampleKind kind) {
-  return {.name = name,
-          .summary = "A test.",
-          .source = "none",
-          .cache_version = kind == SampleKind::volume ? 4 : 1,
-          .options = {{.name = "prototypes", .fallback = int64_t{3000}, .help = "H", .minimum = 1},
-                      {.name = "temperature", .fallback = 0.1, .help = "τ", .minimum = 0.001, .maximum = 10},
-                      {.name = "heads", .fallback = std::vector<int64_t>{4, 4}, .help = "Heads.", .minimum = 1},
-                      {.name = "queue", .fallback = false, .help = "A queue."}},
-          .check =
-              [](const Options& options) {
-                const bool few = options.get<int64_t>("prototypes") < 10 && options.get<bool>("queue");
-                return few ? std::string("a queue needs at least 10 prototypes") : std::string();
-              },
-          .create = [kind](const Options&, const Objective::Context&) { return std::make_shared<Mute>(kind); }};
+inline PluginInfo info(const std::string& name, std::vector<Option> options = {}) {
+  return {.name = name, .summary = "A test.", .source = "none", .options = std::move(options)};
 }
 
-inline plugin::Registry make_registry() {
-  plugin::Registry registry;
-  registry.add(Descriptor<Backbone>{
-      .name = "resnet",
-      .summary = "A test.",
-      .source = "none",
-      .options = {{.name = "depth", .fallback = int64_t{50}, .help = "Layers.", .minimum = 18, .maximum = 152}},
-      .create = [](const Options&, const Backbone::Context&) { return nullptr; }});
-  registry.add(Descriptor<Backbone>{
-      .name = "deformable-transformer",
-      .summary = "A test.",
-      .source = "none",
-      .options =
-          {{.name = "axis", .fallback = std::string("slice"), .help = "Axis.", .choices = {"slice", "embedding"}},
-           {.name = "dropout", .fallback = 0.1, .help = "Dropout.", .minimum = 0, .maximum = 1}},
-      .create = [](const Options&, const Backbone::Context&) { return nullptr; }});
-  registry.add(objective("swav", SampleKind::slice));
-  registry.add(objective("agreement-3d", SampleKind::volume));
-  registry.add(Descriptor<Objective>{.name = "unbuildable",
-                                     .summary = "A test.",
-                                     .source = "none",
-                                     .options = {},
-                                     .create = [](const Options&, const Objective::Context&) { return nullptr; }});
-  registry.add(
-      Descriptor<Task>{.name = "segmentation",
-                       .summary = "A test.",
-                       .source = "none",
-                       .options = {{.name = "dice", .fallback = 1.0, .help = "Weight of the Dice loss.", .minimum = 0}},
-                       .create = [](const Options&, const Task::Context&) { return nullptr; }});
-  return registry;
+inline PluginInfo objective(const std::string& name, std::vector<SampleKind> kinds) {
+  PluginInfo made =
+      info(name, {{.name = "prototypes", .fallback = int64_t{3000}, .help = "H", .minimum = 1},
+                  {.name = "temperature", .fallback = 0.1, .help = "τ", .minimum = 0.001, .maximum = 10},
+                  {.name = "heads", .fallback = std::vector<int64_t>{4, 4}, .help = "Heads.", .minimum = 1},
+                  {.name = "queue", .fallback = false, .help = "A queue."},
+                  {.name = "head", .fallback = true, .help = "A head.", .added_later = true}});
+  made.kinds = std::move(kinds);
+  made.check = [](const Options& options) {
+    const bool few = options.get<int64_t>("prototypes") < 10 && options.get<bool>("queue");
+    return few ? std::string("a queue needs at least 10 prototypes") : std::string();
+  };
+  return made;
+}
+
+inline PluginInfo image_volume() {
+  PluginInfo made =
+      info("image-volume",
+           {{.name = "levels", .fallback = std::string("all"), .help = "Levels.", .choices = {"all", "last"}},
+            {.name = "token_width", .fallback = int64_t{640}, .help = "D.", .minimum = 1},
+            {.name = "frames", .fallback = int64_t{64}, .help = "F.", .minimum = 1}});
+  made.roles = {{.name = "slice_backbone", .inputs = {Input::image}, .help = "f_intra."},
+                {.name = "volume_backbone", .inputs = {Input::tokens}, .required = false, .help = "f_inter."}};
+  return made;
+}
+
+inline TestCatalogue make_catalogue() {
+  using plugin::Kind;
+  TestCatalogue catalogue;
+  catalogue.add(
+      Kind::backbone,
+      info("resnet", {{.name = "depth", .fallback = int64_t{50}, .help = "Layers.", .minimum = 18, .maximum = 152}}));
+  catalogue.add(
+      Kind::backbone,
+      info("deformable-transformer",
+           {{.name = "axis", .fallback = std::string("slice"), .help = "Axis.", .choices = {"slice", "embedding"}},
+            {.name = "dropout", .fallback = 0.1, .help = "Dropout.", .minimum = 0, .maximum = 1}}));
+  catalogue.add(Kind::model, image_volume());
+  PluginInfo encoder = info("encoder");
+  encoder.roles = {{.name = "encoder", .inputs = {Input::image, Input::volume}, .help = "The network."}};
+  catalogue.add(Kind::model, encoder);
+  catalogue.add(Kind::model, info("v-net", {{.name = "width", .fallback = int64_t{16}, .help = "W.", .minimum = 1}}));
+  catalogue.add(Kind::objective, objective("swav", {SampleKind::slice, SampleKind::volume}));
+  PluginInfo masked = objective("masked", {SampleKind::volume});
+  masked.cache_version = 4;
+  catalogue.add(Kind::objective, masked);
+  PluginInfo deepcluster = info(
+      "deepcluster-v2", {{.name = "clusters", .fallback = std::vector<int64_t>{3000}, .help = "H.", .minimum = 1}});
+  deepcluster.kinds = {SampleKind::slice, SampleKind::volume};
+  catalogue.add(Kind::objective, deepcluster);
+  catalogue.add(
+      Kind::task,
+      info("segmentation", {{.name = "dice", .fallback = 1.0, .help = "Weight of the Dice loss.", .minimum = 0}}));
+  return catalogue;
 }
 
 // Two stages, one task; every part of the language has something in it.
@@ -136,6 +145,12 @@ epochs = 5
   return text;
 }
 
+// An option of a model's composition.
+template <class T>
+T option(const ModelSpec& model, const std::string& name) {
+  return model.composition.options.get<T>(name);
+}
+
 inline std::string replaced(std::string text, const std::string& from, const std::string& to) {
   const size_t at = text.find(from);
   EXPECT_NE(at, std::string::npos) << "the test's text has no '" << from << "'";
@@ -143,8 +158,8 @@ inline std::string replaced(std::string text, const std::string& from, const std
 }
 
 inline std::vector<Experiment> parse(const std::string& text, const std::vector<std::string>& overrides = {}) {
-  auto registry = make_registry();
-  return parse_experiments(text, "x.toml", overrides, registry);
+  auto catalogue = make_catalogue();
+  return parse_experiments(text, "x.toml", overrides, catalogue);
 }
 
 inline Experiment parse_one(const std::string& text, const std::vector<std::string>& overrides = {}) {

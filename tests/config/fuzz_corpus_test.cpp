@@ -19,8 +19,8 @@ TEST_P(FuzzCorpus, IsReadAsItIsMeant) {
   }
   EXPECT_THAT(mistakes(parts[0], {parts.begin() + 1, parts.end()}), testing::IsEmpty());
   if (name != "smoke.toml") return;
-  auto registry = make_registry();
-  EXPECT_EQ(parse_experiments(input, "x.toml", {}, registry, /*smoke=*/true).size(), 1u);
+  auto catalogue = make_catalogue();
+  EXPECT_EQ(parse_experiments(input, "x.toml", {}, catalogue, /*smoke=*/true).size(), 1u);
 }
 
 INSTANTIATE_TEST_SUITE_P(Inputs, FuzzCorpus,

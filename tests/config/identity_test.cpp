@@ -126,14 +126,14 @@ TEST(ConfigIdentity, GeneratedDataDependOnTheirRecipeAlone) {
 }
 
 TEST(ConfigIdentity, ThePluginsCacheVersionIsPartOfIt) {
-  auto registry = make_registry();
-  auto raised = objective("raised", SampleKind::slice);
-  registry.add(raised);
-  plugin::Registry later = make_registry();
+  auto catalogue = make_catalogue();
+  auto raised = objective("raised", {SampleKind::slice});
+  catalogue.add(plugin::Kind::objective, raised);
+  TestCatalogue later = make_catalogue();
   raised.cache_version = 2;
-  later.add(raised);
+  later.add(plugin::Kind::objective, raised);
   const std::string text = replaced(complete(), "name = \"swav\"", "name = \"raised\"");
-  const auto before = parse_experiments(text, "x.toml", {}, registry),
+  const auto before = parse_experiments(text, "x.toml", {}, catalogue),
              after = parse_experiments(text, "x.toml", {}, later);
   EXPECT_NE(identity(before[0].stages[0]), identity(after[0].stages[0]));
   EXPECT_EQ(identity(before[0].stages[1]), identity(after[0].stages[1]));
@@ -141,8 +141,8 @@ TEST(ConfigIdentity, ThePluginsCacheVersionIsPartOfIt) {
 
 void expect_round_trip(const Experiment& experiment) {
   const std::string text = to_toml(experiment);
-  auto registry = make_registry();
-  const auto again = parse_experiments(text, "/another/folder/resolved.toml", {}, registry);
+  auto catalogue = make_catalogue();
+  const auto again = parse_experiments(text, "/another/folder/resolved.toml", {}, catalogue);
   ASSERT_EQ(again.size(), 1u);
   EXPECT_EQ(identities(again[0]), identities(experiment)) << text;
   EXPECT_EQ(to_toml(again[0]), replaced(text, text.substr(0, text.find("plugins")), "")) << "a fixed point";

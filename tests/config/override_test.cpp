@@ -19,11 +19,12 @@ TEST(ConfigOverride, AddressesByNameAndTakesTomlOrText) {
   EXPECT_EQ(experiment.name, "other");
   EXPECT_THAT(experiment.stage("slices").objectives[0].plugin.options.get<std::vector<int64_t>>("heads"),
               ElementsAre(2, 2));
-  EXPECT_EQ(experiment.model.levels, LevelUse::last);
+  EXPECT_EQ(option<std::string>(experiment.model, "levels"), "last");
   EXPECT_EQ(experiment.data[0].modality, "ct");
   EXPECT_EQ(experiment.stage("slices").slice_views.crops[0].size, 48);
   EXPECT_THAT(experiment.tasks[0].classes[0].labels, ElementsAre(1));
-  EXPECT_EQ(experiment.model.slice_backbone.options.get<int64_t>("depth"), 50) << "the whole table was replaced";
+  EXPECT_EQ(experiment.model.backbone("slice_backbone")->options.get<int64_t>("depth"), 50)
+      << "the whole table was replaced";
   EXPECT_EQ(experiment.note, "a = b");
   EXPECT_EQ(experiment.device, "cpu");
 }
@@ -100,7 +101,7 @@ parameters = {"stage.slices.optimiser.lr" = [0.1, 0.3], "model.levels" = ["all",
                                          "stage.slices.optimiser.lr=0.3, model.levels=\"last\""));
   const auto experiments = parse(complete() + sweep);
   EXPECT_DOUBLE_EQ(experiments[2].stage("slices").train.optimiser.lr, 0.3);
-  EXPECT_EQ(experiments[3].model.levels, LevelUse::last);
+  EXPECT_EQ(option<std::string>(experiments[3].model, "levels"), "last");
 }
 
 TEST(ConfigSweep, ZipListAndSeeds) {

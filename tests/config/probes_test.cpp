@@ -28,7 +28,7 @@ TEST(ConfigProbes, Mistakes) {
   EXPECT_THAT(mistakes(with_probes("[{task = \"organs\", every = 0}]")),
               ElementsAre("x.toml:28:29: 'stage.slices.probes.0.every' must be at least 1, got integer 0"));
   EXPECT_THAT(mistakes(with_probes("[{task = \"organs\"}, {task = \"organs\", every = 3}]")),
-              ElementsAre("x.toml:28:31: task 'organs' is there twice"));
+              ElementsAre("x.toml:28:31: task 'organs' is listed twice"));
   EXPECT_THAT(mistakes(with_probes("[{every = 2}]")),
               ElementsAre(testing::HasSubstr("'stage.slices.probes.0' needs 'task'")));
   EXPECT_THAT(mistakes(with_probes("[{task = \"organs\", evry = 2}]")),

@@ -17,14 +17,14 @@ const char* const smoke = R"(
 )";
 
 Experiment load_smoke(const std::vector<std::string>& overrides = {}) {
-  auto registry = make_registry();
-  return parse_experiments(complete() + smoke, "x.toml", overrides, registry, /*smoke=*/true).at(0);
+  auto catalogue = make_catalogue();
+  return parse_experiments(complete() + smoke, "x.toml", overrides, catalogue, /*smoke=*/true).at(0);
 }
 
 std::vector<std::string> smoke_mistakes(const std::string& text) {
-  auto registry = make_registry();
+  auto catalogue = make_catalogue();
   try {
-    parse_experiments(text, "x.toml", {}, registry, /*smoke=*/true);
+    parse_experiments(text, "x.toml", {}, catalogue, /*smoke=*/true);
   } catch (const ConfigError& error) {
     return error.messages();
   }

@@ -41,7 +41,7 @@ TEST(StageData, MistakesAreToldAtTheirPlace) {
        "'stage.slices.data' needs a weight for every data set, or for none: 'films' has none"},
       {R"([{name = "head", weight = 0}])", "'stage.slices.data.head.weight' must be above 0"},
       {R"([{name = "haed", weight = 1}])", "unknown data set 'haed'; did you mean 'head'?"},
-      {R"([{name = "head", weight = 1}, {name = "head", weight = 2}])", "data set 'head' is there twice"},
+      {R"([{name = "head", weight = 1}, {name = "head", weight = 2}])", "data set 'head' is listed twice"},
       {R"([{name = "head", wieght = 1}])", "unknown key 'wieght' in stage.slices.data.head; did you mean 'weight'?"},
       {R"([{weight = 1}])", "'stage.slices.data.0' needs 'name'"},
       {R"(["head", 3])", "'stage.slices.data' must be a list of names or of tables, got integer 3"},
@@ -74,10 +74,10 @@ TEST(StageData, IdentitiesChangeWithWhatIsDrawnAndOnlyThen) {
 }
 
 TEST(StageData, TheResolvedFileSaysTheSame) {
-  auto registry = make_registry();
+  auto catalogue = make_catalogue();
   const auto first = parse_one(with_data(R"([{name = "head", weight = 0.1}, {name = "films", weight = 3}])"),
                                {"stage.slices.shuffle_volumes=7"});
-  const auto again = parse_experiments(to_toml(first), "/there/x.toml", {}, registry).at(0);
+  const auto again = parse_experiments(to_toml(first), "/there/x.toml", {}, catalogue).at(0);
   EXPECT_THAT(again.stages[0].data_weights, ElementsAre(0.1, 3));
   EXPECT_EQ(identity(again.stages[0]), identity(first.stages[0]));
 }
@@ -95,7 +95,7 @@ TEST(PhantomClasses, NameWhatTheLabelsMark) {
               ElementsAre(HasSubstr("unknown structure 'nodule'; did you mean 'nodules'?")));
   EXPECT_THAT(wrong(R"({classes = ["lungs"], labels = [1, 2]})"),
               ElementsAre(HasSubstr("2 names, one for each label")));
-  EXPECT_THAT(wrong(R"({classes = ["lungs", "lungs"]})"), ElementsAre(HasSubstr("'lungs' is there twice")));
+  EXPECT_THAT(wrong(R"({classes = ["lungs", "lungs"]})"), ElementsAre(HasSubstr("'lungs' is listed twice")));
 }
 
 }  // namespace

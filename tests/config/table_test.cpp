@@ -29,8 +29,8 @@ class ConfigTable : public testing::Test {
     return write("x.toml", complete() + "[table]\nreference = \"paper.toml\"\n" + table);
   }
   Experiment load(const std::string& file) const {
-    auto registry = make_registry();
-    return load_experiments(file, {}, registry).at(0);
+    auto catalogue = make_catalogue();
+    return load_experiments(file, {}, catalogue).at(0);
   }
   std::vector<std::string> mistakes_of(const std::string& file) const {
     try {
@@ -121,8 +121,8 @@ rows = [
   const Experiment experiment = parse_one(text);
   EXPECT_EQ(experiment.table.kind, TableKind::parameters);
   EXPECT_FALSE(experiment.table.rows[0].model);
-  EXPECT_EQ(experiment.table.rows[1].model->slice_backbone.options.get<int64_t>("depth"), 18);
-  EXPECT_EQ(experiment.table.rows[1].model->frames, 64);
+  EXPECT_EQ(experiment.table.rows[1].model->backbone("slice_backbone")->options.get<int64_t>("depth"), 18);
+  EXPECT_EQ(option<int64_t>(*experiment.table.rows[1].model, "frames"), 64);
   EXPECT_EQ(experiment.table.columns.size(), 1u);
   EXPECT_EQ(to_toml(parse_one(to_toml(experiment))), to_toml(experiment));
   EXPECT_THAT(mistakes(text + "columns = []\n"), ElementsAre(HasSubstr("has one column of its own")));
@@ -140,14 +140,14 @@ model = {volume_backbone = {axis = "embedding"}, levels = "last"}
 )";
   const Experiment experiment = parse_one(text);
   EXPECT_FALSE(experiment.stage("slices").model);
-  EXPECT_EQ(experiment.model_of("slices").frames, 16);
-  EXPECT_EQ(experiment.model_of("volumes").frames, 8);
-  EXPECT_EQ(experiment.stage("volumes").volume_views.frames, 8) << "the default is its own model's";
-  EXPECT_EQ(experiment.model_of("third").frames, 8);
-  EXPECT_EQ(experiment.model_of("third").levels, LevelUse::last);
-  EXPECT_EQ(experiment.model_of("third").slice_backbone.options.get<int64_t>("depth"), 18);
-  EXPECT_EQ(experiment.model_of("third").volume_backbone->options.get<std::string>("axis"), "embedding");
-  EXPECT_EQ(experiment.model_of("scratch").frames, 16);
+  EXPECT_EQ(option<int64_t>(experiment.model_of("slices"), "frames"), 16);
+  EXPECT_EQ(option<int64_t>(experiment.model_of("volumes"), "frames"), 8);
+  EXPECT_EQ(experiment.stage("volumes").volume_views.size[0], 8) << "the default is its own model's";
+  EXPECT_EQ(option<int64_t>(experiment.model_of("third"), "frames"), 8);
+  EXPECT_EQ(option<std::string>(experiment.model_of("third"), "levels"), "last");
+  EXPECT_EQ(experiment.model_of("third").backbone("slice_backbone")->options.get<int64_t>("depth"), 18);
+  EXPECT_EQ(experiment.model_of("third").backbone("volume_backbone")->options.get<std::string>("axis"), "embedding");
+  EXPECT_EQ(option<int64_t>(experiment.model_of("scratch"), "frames"), 16);
   EXPECT_EQ(to_toml(parse_one(to_toml(experiment))), to_toml(experiment));
   EXPECT_THAT(mistakes(replaced(text, "{frames = 8,", "{frame = 8,")),
               Contains(HasSubstr("unknown key 'frame' in stage.volumes.model; did you mean 'frames'?")));

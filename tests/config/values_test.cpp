@@ -16,8 +16,8 @@ TEST(ConfigValues, CompleteExperiment) {
   EXPECT_EQ(experiment.name, "tiny");
   EXPECT_EQ(experiment.seed, 7u);
   EXPECT_EQ(experiment.trials, 3);
-  EXPECT_EQ(experiment.model.slice_backbone.options.get<int64_t>("depth"), 18);
-  EXPECT_DOUBLE_EQ(experiment.model.volume_backbone->options.get<double>("dropout"), 0.1);
+  EXPECT_EQ(experiment.model.backbone("slice_backbone")->options.get<int64_t>("depth"), 18);
+  EXPECT_DOUBLE_EQ(experiment.model.backbone("volume_backbone")->options.get<double>("dropout"), 0.1);
   ASSERT_EQ(experiment.stages.size(), 2u);
   const StageSpec& slices = experiment.stage("slices");
   EXPECT_DOUBLE_EQ(slices.objectives[0].weight, 0.5);
@@ -26,12 +26,14 @@ TEST(ConfigValues, CompleteExperiment) {
   EXPECT_EQ(slices.objectives[0].plugin.where.line, 26);
   ASSERT_EQ(slices.slice_views.crops.size(), 1u);
   EXPECT_DOUBLE_EQ(slices.slice_views.crops[0].scale_max, 1.0);
-  EXPECT_EQ(slices.volume_views.frames, 16) << "the default is model.frames";
+  EXPECT_EQ(slices.volume_views.size[0], 16) << "the default is model.frames";
   EXPECT_TRUE(slices.train.optimiser.larc);
   const StageSpec& volumes = experiment.stage("volumes");
   EXPECT_EQ(volumes.from, "slices");
   EXPECT_EQ(volumes.train.steps, 20);
-  EXPECT_EQ(volumes.objectives[0].plugin.cache_version, 4);
+  EXPECT_EQ(volumes.objectives[0].plugin.name, "swav") << "agreement-3d is an alias";
+  EXPECT_EQ(volumes.objectives[0].on, SampleKind::volume);
+  EXPECT_EQ(volumes.objectives[0].label, "swav-volumes");
   EXPECT_EQ(volumes.where.line, 38);
   const TaskSpec& task = experiment.tasks.at(0);
   EXPECT_THAT(task.classes[1].labels, ElementsAre(38, 39));
@@ -64,11 +66,11 @@ columns = [{task = "organs", score = "iou/left"}])")
 }
 
 TEST(ConfigValues, RelativePathsBeginAtTheFileThatNamesThem) {
-  auto registry = make_registry();
-  const auto loaded = parse_experiments(complete(), "/somewhere/else/x.toml", {}, registry);
+  auto catalogue = make_catalogue();
+  const auto loaded = parse_experiments(complete(), "/somewhere/else/x.toml", {}, catalogue);
   EXPECT_EQ(loaded[0].data[0].volumes[0].image, "/somewhere/else/ch2.nii.gz");
   EXPECT_EQ(loaded[0].data[0].volumes[1].label, "");
-  const auto overridden = parse_experiments(complete(), "/somewhere/x.toml", {"model.weights=w.pt"}, registry);
+  const auto overridden = parse_experiments(complete(), "/somewhere/x.toml", {"model.weights=w.pt"}, catalogue);
   EXPECT_EQ(overridden[0].model.weights, (std::filesystem::current_path() / "w.pt").string());
 }
 
@@ -137,14 +139,14 @@ objectives = [{name = "swav"}]
 )");
   write("deep.toml", "extends = \"main.toml\"\n");
   write("lost.toml", "extends = \"nowhere.toml\"\n");
-  auto registry = make_registry();
-  const auto load = [&](const char* name) { return load_experiments(folder / name, {}, registry); };
+  auto catalogue = make_catalogue();
+  const auto load = [&](const char* name) { return load_experiments(folder / name, {}, catalogue); };
 
   const Experiment merged = load("main.toml").at(0);
   EXPECT_EQ(merged.name, "second");
   EXPECT_EQ(merged.trials, 3);
-  EXPECT_EQ(merged.model.slice_backbone.options.get<int64_t>("depth"), 34);
-  EXPECT_EQ(merged.model.token_width, 64);
+  EXPECT_EQ(merged.model.backbone("slice_backbone")->options.get<int64_t>("depth"), 34);
+  EXPECT_EQ(option<int64_t>(merged.model, "token_width"), 64);
   ASSERT_EQ(merged.stages.size(), 3u);
   EXPECT_EQ(merged.stages[1].name, "volumes");
   EXPECT_EQ(merged.stages[1].train.epochs, 9) << "replaces the base's steps";

@@ -20,12 +20,12 @@ std::vector<std::string> split_at_zeros(const std::string& input) {
   return parts;
 }
 
-void check_written(Experiment experiment, ivory::plugin::Registry& registry) {
+void check_written(Experiment experiment, ivory::plugin::Catalogue& catalogue) {
   experiment.sweep_point.clear();  // a comment
   const std::string written = to_toml(experiment);
   std::string again;
   try {
-    again = to_toml(parse_experiments(written, "x.toml", {}, registry).at(0));
+    again = to_toml(parse_experiments(written, "x.toml", {}, catalogue).at(0));
   } catch (const ivory::Error& error) {
     again = error.what();
   }
@@ -35,13 +35,13 @@ void check_written(Experiment experiment, ivory::plugin::Registry& registry) {
 }
 
 void read(const std::vector<std::string>& parts, bool smoke) {
-  auto registry = ivory::config::test::make_registry();
+  auto catalogue = ivory::config::test::make_catalogue();
   std::vector<Experiment> experiments;
   try {
-    experiments = parse_experiments(parts[0], "x.toml", {parts.begin() + 1, parts.end()}, registry, smoke);
+    experiments = parse_experiments(parts[0], "x.toml", {parts.begin() + 1, parts.end()}, catalogue, smoke);
   } catch (const ivory::Error&) {  // refused
   }
-  if (!experiments.empty()) check_written(experiments.front(), registry);
+  if (!experiments.empty()) check_written(experiments.front(), catalogue);
 }
 
 }  // namespace

@@ -47,6 +47,7 @@ class Options {
   template <class T>
   T get(const std::string& name) const;
   const std::map<std::string, OptionValue>& values() const { return values_; }
+  const std::vector<Option>& declared() const { return declared_; }
 
  private:
   std::vector<Option> declared_;

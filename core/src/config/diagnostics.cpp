@@ -17,8 +17,9 @@ void Diagnostics::throw_if_any() const {
   if (found_.empty()) return;
   std::vector<std::string> messages;
   for (const auto& [command_line, file, line, column, message] : found_) {
-    messages.push_back(command_line ? c10::str(file, ": ", message)
-                                    : c10::str(file, ":", line, ":", column, ": ", message));
+    messages.push_back(command_line
+                           ? file + ": " + message
+                           : file + ":" + std::to_string(line) + ":" + std::to_string(column) + ": " + message);
   }
   throw ConfigError(std::move(messages));
 }

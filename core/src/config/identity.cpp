@@ -11,8 +11,10 @@ using nlohmann::json;
 
 json canonical(const PluginUse& use) {
   json options = json::object();
-  for (const auto& [name, value] : use.options.values()) {
-    options[name] = std::visit([](const auto& held) { return json(held); }, value);
+  for (const auto& option : use.options.declared()) {
+    const OptionValue& value = use.options.values().at(option.name);
+    if (option.added_later && value == option.fallback) continue;
+    options[option.name] = std::visit([](const auto& held) { return json(held); }, value);
   }
   return {{"name", use.name}, {"cache_version", use.cache_version}, {"options", options}};
 }
@@ -67,8 +69,6 @@ json canonical(const SliceViewSpec& spec) {
 
 json canonical(const VolumeViewSpec& spec) {
   json views = {{"count", spec.count},
-                {"frames", spec.frames},
-                {"size", spec.size},
                 {"flip", spec.flip},
                 {"rotation", spec.rotation},
                 {"scale", spec.scale},
@@ -78,6 +78,18 @@ json canonical(const VolumeViewSpec& spec) {
                 {"bias_field", spec.bias_field},
                 {"gamma", spec.gamma}};
   const VolumeViewSpec usual;
+  if (spec.extent == VolumeViewSpec::Extent::whole) {
+    views["frames"] = spec.size[0];
+    views["size"] = spec.size[1];
+  } else {
+    views["extent"] = "cube";
+    views["size"] = spec.size;
+    views["spacing"] = spec.spacing;
+    views["overlap"] = spec.overlap;
+    views["most_air"] = spec.most_air;
+    views["air_below"] = spec.air_below;
+    views["pad"] = spec.pad;
+  }
   add_changed(views, "anisotropy_factor", spec.anisotropy_factor, usual.anisotropy_factor);
   add_changed(views, "blur_sigma", spec.blur_sigma, usual.blur_sigma);
   add_changed(views, "gamma_range", spec.gamma_range, usual.gamma_range);
@@ -138,13 +150,23 @@ nlohmann::json identity(const DataSpec& spec) {
   return whole;
 }
 
+// Of "image-volume" as it was written before there were other compositions.
 nlohmann::json identity(const ModelSpec& spec) {
-  return {{"slice_backbone", canonical(spec.slice_backbone)},
-          {"volume_backbone", spec.volume_backbone ? canonical(*spec.volume_backbone) : json()},
-          {"levels", spec.levels == LevelUse::all ? "all" : "last"},
-          {"token_width", spec.token_width},
-          {"frames", spec.frames},
-          {"weights", spec.weights}};
+  json whole = {{"weights", spec.weights}};
+  if (spec.composition.name != "image-volume") {
+    whole["composition"] = canonical(spec.composition);
+    whole["backbones"] = json::object();
+    for (const auto& [role, use] : spec.backbones) whole["backbones"][role] = canonical(use);
+    return whole;
+  }
+  for (const char* role : {"slice_backbone", "volume_backbone"}) {
+    const PluginUse* use = spec.backbone(role);
+    whole[role] = use ? canonical(*use) : json();
+  }
+  const json composition = canonical(spec.composition);
+  whole.update(composition["options"]);
+  if (spec.composition.cache_version > 1) whole["cache_version"] = spec.composition.cache_version;
+  return whole;
 }
 
 // Without probes: they change no result. Keys that came later are there only where they say something.
@@ -152,6 +174,7 @@ nlohmann::json identity(const StageSpec& spec) {
   json objectives = json::array();
   for (const auto& use : spec.objectives) {
     objectives.push_back({{"plugin", canonical(use.plugin)}, {"weight", use.weight}});
+    if (use.label != use.plugin.name) objectives.back()["on"] = use.on == SampleKind::slice ? "slices" : "volumes";
   }
   json whole = {{"objectives", objectives},
                 {"slice_views", canonical(spec.slice_views)},

@@ -1,5 +1,9 @@
 #include "config/layouts.h"
 
+#include <algorithm>
+
+#include "config/experiment.h"
+
 namespace ivory::config {
 namespace {
 
@@ -65,6 +69,15 @@ std::vector<std::string> layout_names() {
   std::vector<std::string> names;
   for (const auto& layout : known_layouts()) names.push_back(layout.name);
   return names;
+}
+
+bool holds_images(const DataSpec& data) {
+  const auto is = [&](const LayoutInfo& layout) { return layout.name == data.declared; };
+  if (std::ranges::any_of(image_layouts(), is)) return true;
+  const auto radiograph = [&](const VolumeSource& volume) {
+    return (volume.modality.empty() ? data.modality : volume.modality) == "xray";
+  };
+  return data.volumes.empty() ? data.modality == "xray" : std::ranges::all_of(data.volumes, radiograph);
 }
 
 }  // namespace ivory::config

@@ -33,6 +33,9 @@ const std::vector<LayoutInfo>& known_layouts();
 // Null when there is no such layout.
 const LayoutInfo* find_layout(const std::string& name);
 std::vector<std::string> layout_names();
+// Whether a data set is known to hold images (radiographs) and no volume, before its files are read.
+struct DataSpec;
+bool holds_images(const DataSpec& data);
 
 // What the generated volumes can label, in the order that labels take without `phantom.classes`: the first ones run
 // through every slice.

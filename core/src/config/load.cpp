@@ -1,7 +1,7 @@
 #include <algorithm>
 
+#include "config/models.h"
 #include "config/reader.h"
-#include "config/sections.h"
 #include "config/smoke.h"
 #include "config/sweep.h"
 #include "config/tree.h"
@@ -49,7 +49,7 @@ Experiment read_point(Node document, const Sweep& sweep, const SweepPoint& point
   Section root(document, document.place, "", scope.diagnostics);
   read_experiment(root, experiment, scope);
   experiment.data = read_data(root);
-  experiment.model = read_model(root, scope);
+  read_models(root, experiment, scope);
   read_stages(root, experiment, scope);
   read_tasks(root, experiment, scope);
   read_table(root, experiment, scope);
@@ -67,7 +67,7 @@ Experiment read_point(Node document, const Sweep& sweep, const SweepPoint& point
 }  // namespace
 
 std::vector<Experiment> parse_experiments(const std::string& text, const std::string& file_name,
-                                          const std::vector<std::string>& overrides, plugin::Registry& registry,
+                                          const std::vector<std::string>& overrides, plugin::Catalogue& catalogue,
                                           bool smoke) {
   Diagnostics diagnostics;
   Node document = read_document(text, file_name);
@@ -79,7 +79,7 @@ std::vector<Experiment> parse_experiments(const std::string& text, const std::st
   apply_overrides(document, overrides, diagnostics);
   const auto sweep = take_sweep(document, diagnostics);
 
-  Scope scope{.registry = registry, .diagnostics = diagnostics, .loaded = {}, .kinds = {}, .stages = {}, .tasks = {}};
+  Scope scope{.catalogue = catalogue, .diagnostics = diagnostics, .loaded = {}, .stages = {}, .tasks = {}};
   std::vector<Experiment> experiments;
   for (const auto& point : sweep.points) {
     experiments.push_back(read_point(document, sweep, point, file_name, scope));
@@ -89,8 +89,8 @@ std::vector<Experiment> parse_experiments(const std::string& text, const std::st
 }
 
 std::vector<Experiment> load_experiments(const std::filesystem::path& file, const std::vector<std::string>& overrides,
-                                         plugin::Registry& registry, bool smoke) {
-  return parse_experiments(read_text(file), file.string(), overrides, registry, smoke);
+                                         plugin::Catalogue& catalogue, bool smoke) {
+  return parse_experiments(read_text(file), file.string(), overrides, catalogue, smoke);
 }
 
 const StageSpec& Experiment::stage(const std::string& stage_name) const {
@@ -101,9 +101,20 @@ const StageSpec& Experiment::stage(const std::string& stage_name) const {
 }
 
 const ModelSpec& Experiment::model_of(const std::string& from) const {
-  const auto found =
-      std::find_if(stages.begin(), stages.end(), [&](const StageSpec& stage) { return stage.name == from; });
+  if (const size_t colon = from.find(':'); colon != std::string::npos) {
+    const auto named = std::ranges::find(models, from.substr(colon + 1), &ModelSpec::name);
+    IVORY_CHECK(named != models.end(), "experiment '", name, "' has no [model.", from.substr(colon + 1), "]");
+    return *named;
+  }
+  const auto found = std::ranges::find(stages, from, &StageSpec::name);
   return found != stages.end() && found->model ? *found->model : model;
+}
+
+bool from_weights(const std::string& from) {
+  return from == "weights" || from.starts_with("weights:");
+}
+bool from_scratch(const std::string& from) {
+  return from == "scratch" || from.starts_with("scratch:");
 }
 
 const DataSpec& Experiment::data_set(const std::string& data_name) const {

@@ -21,10 +21,16 @@ std::string join(const std::vector<std::string>& segments, size_t from, size_t t
   return joined({segments.begin() + static_cast<ptrdiff_t>(from), segments.begin() + static_cast<ptrdiff_t>(to)}, ".");
 }
 
+// "swav-volumes" of an objective {name = "swav", on = "volumes"}, beside its name alone.
+std::string long_name(const Node& item) {
+  const Member* on = item.find("on");
+  return on && on->node.text() ? name_of(item) + "-" + *on->node.text() : name_of(item);
+}
+
 template <class Items>
 auto* element(Items& items, const std::string& segment) {
   for (auto& item : items) {
-    if (name_of(item) == segment) return &item;
+    if (name_of(item) == segment || long_name(item) == segment) return &item;
   }
   const bool number =
       !segment.empty() && segment.size() < 7 && segment.find_first_not_of("0123456789") == std::string::npos;
@@ -50,14 +56,13 @@ class Assignment {
   void fail(const std::string& message) { diagnostics_.add(place_, message); }
 
   void no_member(const Node& node, size_t i) {
-    fail(c10::str("'", join(segments_, 0, i), "' is ", described(node), ": it has no '", segments_[i], "'"));
+    fail("'" + join(segments_, 0, i) + "' is " + described(node) + ": it has no '" + segments_[i] + "'");
   }
 
   Node* unknown(size_t i, const std::vector<std::string>& candidates) {
     const std::string before = i > 0 ? join(segments_, 0, i) + "." : "";
     const std::string rest = join(segments_, i + 1, segments_.size());
-    fail(c10::str("unknown path '", path_, "'",
-                  suggestion(segments_[i], candidates, before, rest.empty() ? "" : c10::str(".", rest))));
+    fail("unknown path '" + path_ + "'" + suggestion(segments_[i], candidates, before, rest.empty() ? "" : "." + rest));
     return nullptr;
   }
 

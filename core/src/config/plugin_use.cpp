@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <exception>
 
 #include "config/sections.h"
 #include "config/typed.h"
@@ -29,7 +28,7 @@ bool read_option(Section& section, const Option& option, Options& options) {
   }
   try {
     if (const std::string wrong = violation(option, *value); !wrong.empty()) {
-      section.error(option.name, c10::str("'", section.path(option.name), "': ", wrong));
+      section.error(option.name, "'" + section.path(option.name) + "': " + wrong);
       return false;
     }
     options.set(option.name, *value);
@@ -40,62 +39,36 @@ bool read_option(Section& section, const Option& option, Options& options) {
   return true;
 }
 
-template <class Interface>
-void read_options(Section& section, const Descriptor<Interface>& descriptor, PluginUse& use) {
-  use.options = Options(descriptor.options);
-  use.cache_version = descriptor.cache_version;
+}  // namespace
+
+void read_options(Section& section, const PluginInfo& info, PluginUse& use) {
+  use.options = Options(info.options);
+  use.cache_version = info.cache_version;
   bool well = true;
-  for (const auto& option : descriptor.options) well = read_option(section, option, use.options) && well;
+  for (const auto& option : info.options) well = read_option(section, option, use.options) && well;
   section.finish();
-  if (!well || !descriptor.check) return;
-  if (const std::string wrong = descriptor.check(use.options); !wrong.empty()) {
+  if (!well || !info.check) return;
+  if (const std::string wrong = info.check(use.options); !wrong.empty()) {
     section.error("name", section.path() + ": " + wrong);
   }
 }
 
-}  // namespace
-
-template <class Interface>
-PluginUse read_plugin(Section& section, const std::string& kind, Scope& scope) {
-  PluginUse use;
-  use.where = location(section.place("name"));
-  if (!section.require("name", "the name of a " + kind + " plugin") || !section.read("name", use.name)) return use;
-  const Descriptor<Interface>* descriptor = nullptr;
+const PluginInfo* find_plugin(const Section& section, plugin::Kind kind, const std::string& name, Scope& scope) {
   try {
-    descriptor = &scope.registry.find<Interface>(use.name);
+    return &scope.catalogue.info(kind, name);
   } catch (const Error& error) {
     section.error("name", error.what());
-    return use;
+    return nullptr;
   }
-  read_options(section, *descriptor, use);
-  return use;
 }
 
-template PluginUse read_plugin<Backbone>(Section&, const std::string&, Scope&);
-template PluginUse read_plugin<Objective>(Section&, const std::string&, Scope&);
-template PluginUse read_plugin<Task>(Section&, const std::string&, Scope&);
-
-std::optional<SampleKind> kind_of(const std::string& objective, Scope& scope) {
-  const auto& all = scope.registry.all<Objective>();
-  const auto descriptor = all.find(objective);
-  if (descriptor == all.end()) return std::nullopt;
-  const auto [entry, fresh] = scope.kinds.try_emplace(objective);
-  if (!fresh) return entry->second;
-  try {
-    const Objective::Context smallest{.slice_width = 8,
-                                      .feature_width = 8,
-                                      .token_width = 8,
-                                      .frames = 8,
-                                      .slice_crops = 2,
-                                      .volume_views = 2,
-                                      .samples = 0,
-                                      .batch_size = 8};
-    const auto instance = descriptor->second.create(Options(descriptor->second.options), smallest);
-    if (instance) entry->second = instance->kind();
-  } catch (const std::exception&) {
-    return std::nullopt;  // it needs more than the minimum; the trainer will tell
-  }
-  return entry->second;
+PluginUse read_plugin(Section& section, plugin::Kind kind, Scope& scope) {
+  PluginUse use;
+  use.where = location(section.place("name"));
+  const std::string what = std::string("the name of a plugin of kind ") + plugin::name_of(kind);
+  if (!section.require("name", what) || !section.read("name", use.name)) return use;
+  if (const PluginInfo* info = find_plugin(section, kind, use.name, scope)) read_options(section, *info, use);
+  return use;
 }
 
 Location location(const Place& place) {
@@ -117,7 +90,7 @@ void expect_unique(const std::vector<Section>& sections, const std::string& what
     if (name.empty()) continue;
     const auto [first, fresh] = seen.try_emplace(name, section.place("name").text());
     if (!fresh)
-      section.error("name", "the " + what + " '" + name + "' is there twice; the first is at " + first->second);
+      section.error("name", "the " + what + " '" + name + "' is listed twice; the first is at " + first->second);
   }
 }
 

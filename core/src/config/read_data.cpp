@@ -67,7 +67,7 @@ void read_phantom_classes(Section& section, PhantomSpec& spec) {
   for (const auto& name : spec.classes) {
     expect_known(name, phantom_classes(), "structure", section.place("classes"), section.diagnostics());
     if (std::count(spec.classes.begin(), spec.classes.end(), name) > 1)
-      return section.error("classes", "structure '" + name + "' is there twice");
+      return section.error("classes", "structure '" + name + "' is listed twice");
   }
   if (!section.has("labels") && !spec.classes.empty()) {
     spec.labels.resize(spec.classes.size());

@@ -18,7 +18,7 @@ void read_plugins(Section& document, Experiment& experiment, Scope& scope) {
     library = library_path(library, place);
     if (!scope.loaded.insert(library).second) continue;
     try {
-      scope.registry.load(library, place.folder());
+      scope.catalogue.load(library, place.folder());
     } catch (const Error& error) {
       scope.diagnostics.add(place, error.what());
     }
@@ -49,34 +49,6 @@ void read_experiment(Section& document, Experiment& experiment, Scope& scope) {
   }
   if (experiment.smoke && !experiment.name.ends_with("-smoke")) experiment.name += "-smoke";
   read_plugins(document, experiment, scope);
-}
-
-ModelSpec read_model_section(Section& section, Scope& scope) {
-  ModelSpec spec;
-  spec.where = location(section.place());
-  if (section.require("slice_backbone", "a table such as {name = \"resnet\"}")) {
-    if (auto use = section.section("slice_backbone"))
-      spec.slice_backbone = read_plugin<Backbone>(*use, "backbone", scope);
-  }
-  if (auto use = section.section("volume_backbone")) {
-    spec.volume_backbone = read_plugin<Backbone>(*use, "backbone", scope);
-  }
-  std::string levels = "all";
-  section.read_choice("levels", levels, {"all", "last"});
-  spec.levels = levels == "all" ? LevelUse::all : LevelUse::last;
-  section.read("token_width", spec.token_width, at_least(1));
-  section.read("frames", spec.frames, at_least(1));
-  section.read_path("weights", spec.weights);
-  section.read("min_match", spec.min_match, {.minimum = 0, .maximum = 1});
-  section.finish();
-  return spec;
-}
-
-ModelSpec read_model(Section& document, Scope& scope) {
-  if (auto section = document.section("model")) return read_model_section(*section, scope);
-  const bool needed = document.has("stage") || document.has("task");
-  if (needed) document.require("model", "a [model] table with its slice_backbone");
-  return {};
 }
 
 }  // namespace ivory::config

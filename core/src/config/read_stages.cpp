@@ -1,28 +1,10 @@
 #include <algorithm>
 
-#include "config/sections.h"
+#include "config/layouts.h"
+#include "config/models.h"
 
 namespace ivory::config {
 namespace {
-
-void read_objectives(Section& section, StageSpec& spec, bool has_volume_backbone, Scope& scope) {
-  if (!section.require("objectives", "a list such as [{name = \"swav\", weight = 1.0}]")) return;
-  auto objectives = section.sections("objectives");
-  expect_unique(objectives, "objective");
-  for (auto& objective : objectives) {
-    ObjectiveUse use;
-    objective.read("weight", use.weight, above(0));
-    use.plugin = read_plugin<Objective>(objective, "objective", scope);
-    use.kind = kind_of(use.plugin.name, scope).value_or(SampleKind::slice);
-    if (!has_volume_backbone && use.kind == SampleKind::volume) {
-      objective.error("name",
-                      "objective '" + use.plugin.name + "' learns from volumes: [model] needs a volume_backbone");
-    }
-    spec.objectives.push_back(std::move(use));
-  }
-  const Node& node = section.take("objectives")->node;
-  if (node.list() && node.list()->empty()) section.must_be("objectives", "a list of at least one objective");
-}
 
 // An element of `data`: a name, or a table {name = "…", weight = 0.7}. Its weight is 0 where it has none.
 std::pair<std::string, double> read_data_use(Section& stage, const Node& item, size_t number) {
@@ -54,7 +36,7 @@ void read_stage_data(Section& section, StageSpec& spec, const std::vector<std::s
     if (name.empty()) continue;
     expect_known(name, known, "data set", place, section.diagnostics());
     if (std::count(spec.data.begin(), spec.data.end(), name) > 0) {
-      section.diagnostics().add(place, "data set '" + name + "' is there twice");
+      section.diagnostics().add(place, "data set '" + name + "' is listed twice");
     }
     spec.data.push_back(name);
     spec.data_weights.push_back(weight);
@@ -70,7 +52,7 @@ void read_stage_data(Section& section, StageSpec& spec, const std::vector<std::s
 
 void read_shuffle_volumes(Section& section, StageSpec& spec) {
   if (!section.read("shuffle_volumes", spec.shuffle_volumes, at_least(0))) return;
-  const auto of_slices = [](const ObjectiveUse& use) { return use.kind == SampleKind::slice; };
+  const auto of_slices = [](const ObjectiveUse& use) { return use.on == SampleKind::slice; };
   if (spec.objectives.empty() || std::any_of(spec.objectives.begin(), spec.objectives.end(), of_slices)) return;
   section.error("shuffle_volumes", "'" + section.path("shuffle_volumes") +
                                        "' mixes slices, but every objective of the stage learns from volumes");
@@ -84,13 +66,27 @@ void read_probes(Section& section, StageSpec& spec, Scope& scope) {
       expect_known(use.task, scope.tasks, "task", probe.place("task"), scope.diagnostics);
       const auto same = [&](const ProbeUse& other) { return other.task == use.task; };
       if (std::any_of(spec.probes.begin(), spec.probes.end(), same)) {
-        probe.error("task", "task '" + use.task + "' is there twice");
+        probe.error("task", "task '" + use.task + "' is listed twice");
       }
     }
     probe.read("every", use.every, at_least(1));
     probe.finish();
     spec.probes.push_back(std::move(use));
   }
+}
+
+// Cubes are cut from volumes: not of data sets that are known to hold images alone.
+void expect_volumes(Section& section, const StageSpec& spec, const Experiment& experiment) {
+  const auto on_volumes = [](const ObjectiveUse& use) { return use.on == SampleKind::volume; };
+  if (spec.volume_views.extent == VolumeViewSpec::Extent::whole || spec.data.empty()) return;
+  if (std::ranges::none_of(spec.objectives, on_volumes)) return;
+  const auto images_alone = [&](const std::string& name) {
+    const auto data = std::ranges::find(experiment.data, name, &DataSpec::name);
+    return data != experiment.data.end() && holds_images(*data);
+  };
+  if (!std::ranges::all_of(spec.data, images_alone)) return;
+  section.error("data", "'" + section.path("views.volume") + "': cubes are cut from volumes, but " + joined(spec.data) +
+                            (spec.data.size() == 1 ? " holds" : " hold") + " images alone");
 }
 
 // `model`: its own, or null where it is [model].
@@ -109,10 +105,11 @@ StageSpec read_stage(Section& section, const Experiment& experiment, const Model
   std::vector<std::string> data_sets;
   for (const auto& data : experiment.data) data_sets.push_back(data.name);
   read_stage_data(section, spec, data_sets);
-  read_objectives(section, spec, used.volume_backbone.has_value(), scope);
+  read_objectives(section, spec, used, scope);
   read_shuffle_volumes(section, spec);
-  spec.volume_views.frames = used.frames;
+  if (const auto frames = frames_of(used)) spec.volume_views.size[0] = *frames;
   read_views(section, spec);
+  expect_volumes(section, spec, experiment);
   section.read("volume_batch_size", spec.volume_batch_size, at_least(0));
   read_probes(section, spec, scope);
   read_training(section, spec.train);
@@ -155,7 +152,7 @@ void expect_no_cycle(const std::vector<StageSpec>& stages, const std::vector<Sec
 void read_stages(Section& document, Experiment& experiment, Scope& scope) {
   auto sections = document.sections("stage");
   expect_unique(sections, "stage");
-  const auto models = read_stage_models(document, sections, scope);
+  const auto models = read_stage_models(document, sections, experiment, scope);
   for (auto& section : sections) {
     const auto own = models.find(name_of(section.node()));
     experiment.stages.push_back(read_stage(section, experiment, own == models.end() ? nullptr : &own->second, scope));

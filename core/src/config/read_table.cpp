@@ -1,9 +1,8 @@
 // Rows, columns and the paper's figures of [table].
 #include <algorithm>
 
+#include "config/models.h"
 #include "config/reader.h"
-#include "config/sections.h"
-#include "config/tree.h"
 #include "config/typed.h"
 
 namespace ivory::config {
@@ -64,20 +63,6 @@ void read_reference_key(Section& section, std::string& target, const std::string
   }
 }
 
-// `model` of a row: what differs from [model].
-std::optional<ModelSpec> row_model(Section& row, Section& document, Scope& scope) {
-  const Member* own = row.take("model");
-  if (!own) return std::nullopt;
-  if (!own->node.table()) {
-    row.must_be("model", "a table such as {slice_backbone = {name = \"resnet\"}}");
-    return std::nullopt;
-  }
-  Node merged = own->node;
-  if (const Member* base = document.node().find("model")) inherit(merged, base->node);
-  Section section(merged, own->blame(), row.path("model"), scope.diagnostics);
-  return read_model_section(section, scope);
-}
-
 void expect_one_reason(Section& section, bool measured, const std::string& missing, const std::string& key) {
   if (!measured && missing.empty()) {
     section.require(key, "or `missing`, a text that says why it is not measured");
@@ -135,19 +120,18 @@ void read_reference(Section& section, TableSpec& table) {
   }
 }
 
-TableRow read_row(Section& row, const TableSpec& table, const std::vector<std::string>& beginnings, Section& document,
-                  Scope& scope) {
+TableRow read_row(Section& row, const TableSpec& table, const Experiment& experiment, Section& document, Scope& scope) {
   TableRow made;
   const bool parameters = table.kind == TableKind::parameters;
   row.read("missing", made.missing);
   if (parameters) {
     row.require("label", "the name of the model");
-    made.model = row_model(row, document, scope);
+    made.model = read_row_model(row, document, experiment, scope);
     if (made.model && !made.missing.empty())
       row.error("missing", "'" + row.path() + "' has both 'model' and 'missing'");
   } else {
     const bool measured = row.read("from", made.from);
-    if (measured) expect_known(made.from, beginnings, "stage", row.place("from"), scope.diagnostics);
+    if (measured) expect_beginning(made.from, experiment, scope, row.place("from"));
     expect_one_reason(row, measured, made.missing, "from");
     if (!measured) row.require("label", "the name of the row");
   }

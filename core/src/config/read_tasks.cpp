@@ -12,11 +12,21 @@ const DataSpec* data_named(const Experiment& experiment, const std::string& name
   return nullptr;
 }
 
+std::vector<std::string> names_of_models(const Experiment& experiment) {
+  std::vector<std::string> names;
+  for (const auto& model : experiment.models) names.push_back(model.name);
+  return names;
+}
+
 // What a task, and a row of the table, can begin with.
 std::vector<std::string> beginnings(const Experiment& experiment, const Scope& scope) {
   auto known = scope.stages;
-  if (!experiment.model.weights.empty()) known.emplace_back("weights");
-  known.emplace_back("scratch");
+  const auto add = [&](const ModelSpec& model, const std::string& name) {
+    if (!model.weights.empty()) known.push_back("weights" + name);
+    known.push_back("scratch" + name);
+  };
+  if (experiment.models.empty() || !experiment.model.composition.name.empty()) add(experiment.model, "");
+  for (const auto& model : experiment.models) add(model, ":" + model.name);
   return known;
 }
 
@@ -24,11 +34,10 @@ void read_from(Section& section, TaskSpec& spec, const Experiment& experiment, S
   if (!section.require("from", "a list of stages, or \"scratch\"") || !section.read("from", spec.from)) return;
   const List& items = *section.take("from")->node.list();
   if (items.empty()) section.must_be("from", "a list of at least one stage, or \"scratch\"");
-  const auto known = beginnings(experiment, scope);
   for (size_t i = 0; i < items.size(); ++i) {
-    expect_known(spec.from[i], known, "stage", items[i].place, scope.diagnostics);
+    expect_beginning(spec.from[i], experiment, scope, items[i].place);
     if (std::count(spec.from.begin(), spec.from.begin() + static_cast<ptrdiff_t>(i), spec.from[i]) > 0) {
-      scope.diagnostics.add(items[i].place, "'" + spec.from[i] + "' is there twice");
+      scope.diagnostics.add(items[i].place, "'" + spec.from[i] + "' is listed twice");
     }
   }
 }
@@ -39,7 +48,7 @@ TaskSpec read_task(Section& section, const Experiment& experiment, Scope& scope)
   section.require("name", "a name that tables and --set can refer to");
   section.read_name("name", spec.name);
   if (section.require("plugin", "a table such as {name = \"segmentation\"}")) {
-    if (auto use = section.section("plugin")) spec.plugin = read_plugin<Task>(*use, "task", scope);
+    if (auto use = section.section("plugin")) spec.plugin = read_plugin(*use, plugin::Kind::task, scope);
   }
   read_from(section, spec, experiment, scope);
   std::vector<std::string> data_sets;
@@ -81,6 +90,17 @@ void read_compare(Section& section, TableSpec& table, const std::vector<TaskSpec
 
 }  // namespace
 
+void expect_beginning(const std::string& from, const Experiment& experiment, const Scope& scope, const Place& place) {
+  const auto known = beginnings(experiment, scope);
+  const bool which = (from == "scratch" || from == "weights") && std::ranges::count(known, from) == 0;
+  if (!which || experiment.models.size() < 2) {
+    expect_known(from, known, "stage", place, scope.diagnostics);
+    return;
+  }
+  scope.diagnostics.add(place, "\"" + from + "\" does not say which of several models: write \"" + from +
+                                   ":NAME\" with one of " + joined(names_of_models(experiment)));
+}
+
 void read_tasks(Section& document, Experiment& experiment, Scope& scope) {
   auto sections = document.sections("task");
   expect_unique(sections, "task");
@@ -89,7 +109,6 @@ void read_tasks(Section& document, Experiment& experiment, Scope& scope) {
 
 void read_table(Section& document, Experiment& experiment, Scope& scope) {
   TableSpec& table = experiment.table;
-  const auto rows_known = beginnings(experiment, scope);
   if (auto section = document.section("table")) {
     section->read("caption", table.caption);
     std::string kind = "scores";
@@ -97,7 +116,7 @@ void read_table(Section& document, Experiment& experiment, Scope& scope) {
     if (kind == "parameters") table.kind = TableKind::parameters;
     read_reference(*section, table);
     for (auto& row : section->sections("rows")) {
-      table.rows.push_back(read_row(row, table, rows_known, document, scope));
+      table.rows.push_back(read_row(row, table, experiment, document, scope));
     }
     read_columns(*section, table, scope);
     read_compare(*section, table, experiment.tasks, scope.diagnostics);

@@ -5,8 +5,7 @@ namespace {
 
 // A key that only some value of `name` uses.
 void unused_unless(bool used, const Section& section, const std::string& key, const std::string& name) {
-  if (!used && section.has(key))
-    section.error(key, c10::str("'", section.path(key), "' is not used by \"", name, "\""));
+  if (!used && section.has(key)) section.error(key, "'" + section.path(key) + "' is not used by \"" + name + "\"");
 }
 
 void read_optimiser(Section& section, OptimiserSpec& spec) {
@@ -73,10 +72,49 @@ void read_slice_views(Section& section, SliceViewSpec& spec) {
   section.finish();
 }
 
+// A number for all three axes, or one each.
+template <class T>
+void read_axes(Section& section, const std::string& key, std::array<T, 3>& target, const Range& range) {
+  const Member* member = section.take(key);
+  if (member && member->node.list()) {
+    section.read(key, target, range);
+  } else if (T all{}; section.read(key, all, range)) {
+    target.fill(all);
+  }
+}
+
+void expect_none_of(Section& section, const std::vector<std::string>& keys, const std::string& extent) {
+  for (const auto& key : keys) {
+    if (section.take(key)) section.error(key, "'" + section.path(key) + "' belongs to extent = \"" + extent + "\"");
+  }
+}
+
+void read_whole(Section& section, VolumeViewSpec& spec) {
+  section.read("frames", spec.size[0], at_least(1));
+  if (section.read("size", spec.size[1], between(8, 4096))) spec.size[2] = spec.size[1];
+  expect_none_of(section, {"spacing", "overlap", "most_air", "air_below", "pad"}, "cube");
+}
+
+void read_cube(Section& section, VolumeViewSpec& spec) {
+  section.require("size", "the voxels of a cube, [D, H, W] or one number for all");
+  read_axes(section, "size", spec.size, between(1, 4096));
+  read_axes(section, "spacing", spec.spacing, above(0));
+  section.read("overlap", spec.overlap, from_up_to_below(0, 1));
+  if (spec.overlap > 0 && spec.count < 2) {
+    section.error("overlap", "'" + section.path("overlap") + "' is between cubes of a sample, but there is only one");
+  }
+  section.read("most_air", spec.most_air, {.minimum = 0, .maximum = 1, .above = true});
+  section.read("air_below", spec.air_below, between(0, 1));
+  section.read("pad", spec.pad);
+  expect_none_of(section, {"frames"}, "whole");
+}
+
 void read_volume_views(Section& section, VolumeViewSpec& spec) {
   section.read("count", spec.count, at_least(1));
-  section.read("frames", spec.frames, at_least(1));
-  section.read("size", spec.size, between(8, 4096));
+  std::string extent = "whole";
+  section.read_choice("extent", extent, {"whole", "cube"});
+  if (extent == "cube") spec.extent = VolumeViewSpec::Extent::cube;
+  extent == "cube" ? read_cube(section, spec) : read_whole(section, spec);
   section.read("rotation", spec.rotation, between(0, 180));
   section.read("scale", spec.scale, from_up_to_below(0, 1));
   section.read("flip", spec.flip, between(0, 1));

@@ -1,6 +1,7 @@
 #include <concepts>
 #include <sstream>
 
+#include "config/diagnostics.h"
 #include "config/experiment.h"
 #include "config/node.h"
 
@@ -41,13 +42,15 @@ class Inline {
     return raw(key, toml(value));
   }
   Inline& raw(const std::string& key, const std::string& written_value) {
-    text_ += (text_.empty() ? "" : ", ") + key + " = " + written_value;
+    members_.push_back(key + " = " + written_value);
     return *this;
   }
-  std::string text() const { return "{" + text_ + "}"; }
+  std::string text() const { return "{" + joined(members_) + "}"; }
+  // As a table of its own.
+  std::string lines() const { return joined(members_, "\n") + "\n"; }
 
  private:
-  std::string text_;
+  std::vector<std::string> members_;
 };
 
 // A list of inline tables, one a line.
@@ -74,7 +77,8 @@ class Writer {
     key("plugins", experiment.plugins);
     header(experiment);
     for (const auto& spec : experiment.data) data(spec);
-    if (!experiment.model.slice_backbone.name.empty()) model(experiment.model);
+    if (has_own_model(experiment)) model(experiment.model, "[model]");
+    for (const auto& spec : experiment.models) model(spec, "[model." + spec.name + "]");
     for (const auto& spec : experiment.stages) stage(spec);
     for (const auto& spec : experiment.tasks) task(spec);
     table(experiment.table);
@@ -142,25 +146,32 @@ class Writer {
     return Inline().add("parts", spec.parts).raw("splits", splits(spec.splits).text());
   }
 
-  void model(const ModelSpec& spec, const std::string& title = "[model]") {
+  // Not where it is the only one of `models`.
+  static bool has_own_model(const Experiment& experiment) {
+    return !experiment.model.composition.name.empty() && experiment.model.name.empty();
+  }
+
+  void model(const ModelSpec& spec, const std::string& title) {
     open(title);
-    raw("slice_backbone", toml_plugin(spec.slice_backbone).text());
-    if (spec.volume_backbone) raw("volume_backbone", toml_plugin(*spec.volume_backbone).text());
-    key("levels", spec.levels == LevelUse::all ? "all" : "last");
-    key("token_width", spec.token_width);
-    key("frames", spec.frames);
+    out_ << model_keys(spec).lines();
     text("weights", spec.weights);
     if (!spec.weights.empty() || spec.min_match != ModelSpec().min_match) key("min_match", spec.min_match);
+  }
+
+  static Inline model_keys(const ModelSpec& spec) {
+    Inline table = toml_plugin(spec.composition);
+    for (const auto& [role, use] : spec.backbones) table.raw(role, toml_plugin(use).text());
+    return table;
   }
 
   void stage(const StageSpec& spec) {
     open("[[stage]]");
     key("name", spec.name);
     text("from", spec.from);
+    if (spec.model) text("model", spec.model->name);
     stage_data(spec);
     if (spec.shuffle_volumes > 0) key("shuffle_volumes", spec.shuffle_volumes);
-    raw("objectives", rows(spec.objectives,
-                           [](const ObjectiveUse& use) { return toml_plugin(use.plugin).add("weight", use.weight); }));
+    raw("objectives", rows(spec.objectives, [](const ObjectiveUse& use) { return objective(use); }));
     training(spec.train);
     key("volume_batch_size", spec.volume_batch_size);
     if (!spec.probes.empty()) {
@@ -168,13 +179,18 @@ class Writer {
             return Inline().add("task", probe.task).add("every", probe.every);
           }));
     }
-    if (spec.model) model(*spec.model, "[stage.model]");
+    if (spec.model && spec.model->name.empty()) model(*spec.model, "[stage.model]");
     slice_views(spec.slice_views);
     volume_views(spec.volume_views);
     open("[stage.views]");
     key("on", spec.views_on);
     key("output", spec.views_output);
     optimisation("stage", spec.train);
+  }
+
+  static Inline objective(const ObjectiveUse& use) {
+    const std::string on = use.on == SampleKind::slice ? "slices" : "volumes";
+    return toml_plugin(use.plugin).add("on", on).add("weight", use.weight);
   }
 
   void stage_data(const StageSpec& spec) {
@@ -202,8 +218,12 @@ class Writer {
   void volume_views(const VolumeViewSpec& spec) {
     open("[stage.views.volume]");
     key("count", spec.count);
-    key("frames", spec.frames);
-    key("size", spec.size);
+    if (spec.extent == VolumeViewSpec::Extent::cube) {
+      cube(spec);
+    } else {
+      key("frames", spec.size[0]);
+      key("size", spec.size[1]);
+    }
     key("flip", spec.flip);
     key("rotation", spec.rotation);
     key("scale", spec.scale);
@@ -217,6 +237,16 @@ class Writer {
     key("gamma_range", spec.gamma_range);
     key("noise_deviation", spec.noise_deviation);
     key("bias_strength", spec.bias_strength);
+  }
+
+  void cube(const VolumeViewSpec& spec) {
+    key("extent", "cube");
+    key("size", spec.size);
+    if (spec.spacing[0] > 0) key("spacing", spec.spacing);
+    key("overlap", spec.overlap);
+    key("most_air", spec.most_air);
+    key("air_below", spec.air_below);
+    key("pad", spec.pad);
   }
 
   void task(const TaskSpec& spec) {
@@ -310,7 +340,8 @@ class Writer {
     if (!row.from.empty()) made.add("from", row.from);
     if (!row.group.empty()) made.add("group", row.group);
     if (!row.missing.empty()) made.add("missing", row.missing);
-    if (row.model) made.raw("model", model_table(*row.model).text());
+    if (row.model && !row.model->name.empty()) made.add("model", row.model->name);
+    if (row.model && row.model->name.empty()) made.raw("model", model_keys(*row.model).text());
     if (paper) made.add("reference", row.reference.empty() ? "none" : row.reference);
     return made;
   }
@@ -325,14 +356,6 @@ class Writer {
     if (!column.missing.empty()) made.add("missing", column.missing);
     if (paper) made.add("reference", column.reference.empty() ? "none" : column.reference);
     return made;
-  }
-
-  static Inline model_table(const ModelSpec& spec) {
-    Inline made;
-    made.raw("slice_backbone", toml_plugin(spec.slice_backbone).text());
-    if (spec.volume_backbone) made.raw("volume_backbone", toml_plugin(*spec.volume_backbone).text());
-    made.add("levels", spec.levels == LevelUse::all ? "all" : "last");
-    return made.add("token_width", spec.token_width).add("frames", spec.frames);
   }
 
   std::ostringstream out_;
