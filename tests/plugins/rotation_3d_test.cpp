@@ -1,12 +1,13 @@
-#include "../plugins/ssl/rotation_3d.cpp"
 
 #include <cmath>
-#include <functional>
+#include <map>
 #include <set>
+#include <tuple>
 
 #include "support/errors.h"
 #include "support/golden.h"
 #include "support/numerical_gradient.h"
+#include "support/plugins.h"
 #include "support/stage.h"
 
 namespace {
@@ -14,6 +15,7 @@ namespace {
 using ivory::test::bad_request_of;
 using ivory::test::fill;
 using testing::HasSubstr;
+using torch::Tensor;
 
 // The feature of a cube is its first voxels along each axis, without a parameter.
 class FirstVoxels : public ivory::Model {
@@ -36,14 +38,14 @@ ivory::Batch batch_of(const Tensor& cubes, int64_t first_id = 0) {
           .index = torch::arange(first_id, first_id + cubes.size(0))};
 }
 
-std::shared_ptr<Rotation3d> objective() {
+std::shared_ptr<ivory::Objective> objective() {
   torch::manual_seed(1);
-  auto made = std::make_shared<Rotation3d>(ivory::Objective::Context{.on = ivory::SampleKind::volume, .width = 6});
+  auto made = ivory::test::make<ivory::Objective>("rotation-3d", {}, {.on = ivory::SampleKind::volume, .width = 6});
   made->to(torch::kDouble);
   return made;
 }
 
-double measure(const Rotation3d& of, const std::string& name) {
+double measure(const ivory::Objective& of, const std::string& name) {
   for (const auto& one : of.measures()) {
     if (one.name == name) return one.value;
   }
@@ -53,44 +55,55 @@ double measure(const Rotation3d& of, const std::string& name) {
 
 // --- Rotations -------------------------------------------------------------------------------------------------------
 
-TEST(Rotation3d, TurnsOfAPlaneUndoEachOther) {
-  const auto cube = fill({1, 3, 3, 3}, 1);
-  const auto both = [&](int64_t first, int64_t second) { return rotated(rotated(cube, first), second); };
-  for (const auto& [turn, back] : {std::pair<int64_t, int64_t>{1, 3}, {4, 6}, {7, 9}, {2, 2}, {5, 5}, {8, 8}}) {
-    EXPECT_TRUE(torch::equal(both(turn, back), cube)) << turn << " and " << back;
-  }
-  EXPECT_TRUE(torch::equal(both(1, 1), rotated(cube, 2)));
-  EXPECT_TRUE(torch::equal(rotated(cube, 0), cube));
-}
-
-// out[i, j] = in[j, n − 1 − i] for the labels 1, 6, 9 and in[n − 1 − j, i] for 3, 4, 7; i and j the plane's first and
-// second axis. Voxels are indexed [z, y, x].
-TEST(Rotation3d, VoxelsGoWhereTheDefinitionSays) {
-  const int64_t n = 4;
-  const auto cube = fill({1, n, n, n}, 1);
-  const auto at = [&](const Tensor& of, int64_t x, int64_t y, int64_t z) { return of[0][z][y][x].item<double>(); };
+// out[i, j] = in[j, n − 1 − i] for the labels 1, 6, 9, in[n − 1 − j, i] for 3, 4, 7, in[n − 1 − i, n − 1 − j] for 2, 5,
+// 8; i and j the first and second axis of the planes (x, y), (y, z), (x, z). Voxels are indexed [z, y, x].
+Tensor turned(const Tensor& cube, int64_t label) {
+  if (label == 0) return cube;
+  const int64_t n = cube.size(0), plane = (label - 1) / 3;
+  const std::set<int64_t> forward = {1, 6, 9}, half = {2, 5, 8};
+  Tensor out = torch::empty_like(cube);
   for (int64_t i = 0; i < n; ++i) {
     for (int64_t j = 0; j < n; ++j) {
-      const int64_t k = 2, first = j, second = n - 1 - i;       // of 1, 6, 9
-      const int64_t other_first = n - 1 - j, other_second = i;  // of 3, 4, 7
-      EXPECT_EQ(at(rotated(cube, 1), i, j, k), at(cube, first, second, k));
-      EXPECT_EQ(at(rotated(cube, 3), i, j, k), at(cube, other_first, other_second, k));
-      EXPECT_EQ(at(rotated(cube, 6), k, i, j), at(cube, k, first, second));
-      EXPECT_EQ(at(rotated(cube, 4), k, i, j), at(cube, k, other_first, other_second));
-      EXPECT_EQ(at(rotated(cube, 9), i, k, j), at(cube, first, k, second));
-      EXPECT_EQ(at(rotated(cube, 7), i, k, j), at(cube, other_first, k, other_second));
+      int64_t first = n - 1 - j, second = i;
+      if (forward.contains(label)) std::tie(first, second) = std::pair(j, n - 1 - i);
+      if (half.contains(label)) std::tie(first, second) = std::pair(n - 1 - i, n - 1 - j);
+      for (int64_t k = 0; k < n; ++k) {
+        if (plane == 0) out[k][j][i] = cube[k][second][first];
+        if (plane == 1) out[j][i][k] = cube[second][first][k];
+        if (plane == 2) out[j][k][i] = cube[second][k][first];
+      }
     }
+  }
+  return out;
+}
+
+TEST(Rotation3d, TheReferenceTurnsUndoEachOther) {
+  const auto cube = fill({3, 3, 3}, 1);
+  for (const auto& [turn, back] : {std::pair<int64_t, int64_t>{1, 3}, {4, 6}, {7, 9}, {2, 2}, {5, 5}, {8, 8}}) {
+    EXPECT_TRUE(torch::equal(turned(turned(cube, turn), back), cube)) << turn << " and " << back;
   }
 }
 
-TEST(Rotation3d, AllTenDiffer) {
-  const auto cube = fill({1, 3, 3, 3}, 1);
-  std::set<std::vector<double>> seen;
-  for (int64_t label = 0; label < rotations; ++label) {
-    const auto flat = rotated(cube, label).flatten();
-    seen.emplace(flat.data_ptr<double>(), flat.data_ptr<double>() + flat.numel());
+// With weights of 0 and the bias 0, 1, …, 9 the loss ln Σ exp(b) − b_label tells the label.
+TEST(Rotation3d, CubesAreTurnedAsTheirLabelsSay) {
+  auto rotation = objective();
+  auto parameters = rotation->named_parameters();
+  const auto bias = torch::arange(10, torch::kDouble);
+  {
+    const torch::NoGradGuard no_grad;
+    parameters["head.weight"].zero_();
+    parameters["head.bias"].copy_(bias);
   }
-  EXPECT_EQ(seen.size(), 10U);
+  FirstVoxels model;
+  const auto cube = fill({4, 4, 4}, 1);
+  std::map<int64_t, int64_t> seen;
+  for (int64_t sample = 0; sample < 200; ++sample) {
+    const auto loss = rotation->forward(model, batch_of(cube.view({1, 1, 4, 4, 4}), sample))[0].second;
+    const auto label = std::lround((bias.logsumexp(0) - loss).item<double>());
+    ++seen[label];
+    EXPECT_TRUE(torch::equal(model.seen[0][0], turned(cube, label))) << "label " << label;
+  }
+  EXPECT_EQ(seen.size(), 10U) << "200 draws of ten";
 }
 
 // --- Loss ------------------------------------------------------------------------------------------------------------
