@@ -9,6 +9,7 @@
 
 #include <ivory/metrics.h>
 #include <ivory/nn/eval_mode.h>
+#include <ivory/panels.h>
 #include <ivory/plugin.h>
 
 #include <algorithm>
@@ -120,17 +121,16 @@ std::vector<Picture> Classification3d::pictures(const TaskBatch& batch, int64_t 
   const auto probabilities = predict(batch.images.pixels);
   std::vector<Picture> result;
   for (int64_t i = 0; i < std::min(limit, batch.size()); ++i) {
-    const auto volume = batch.images.pixels[i][0].to(torch::kCPU, torch::kFloat32);  // [F, H, W]
+    const auto volume = batch.images.pixels[i][0];  // [F, H, W]
     const int64_t frames = volume.size(0), count = std::min<int64_t>(frames, 5);
-    std::vector<torch::Tensor> panels;
-    for (int64_t k = 0; k < count; ++k) panels.push_back(volume[(2 * k + 1) * frames / (2 * count)]);
-    const auto row = ((torch::cat(panels, 1) * 0.25 + 0.5).clamp(0, 1) * 255).round();  // [H, count · W]
+    std::vector<torch::Tensor> slices;
+    for (int64_t k = 0; k < count; ++k) slices.push_back(panels::grey(volume[(2 * k + 1) * frames / (2 * count)]));
     const auto predicted = probabilities[i].argmax().item<int64_t>();
     const auto percent = std::lround(100 * probabilities[i][predicted].item<double>());
     result.push_back({volume_name(batch.volume[i].item<int64_t>()) + ": truth " +
                           classes_.at(batch.labels[i].item<int64_t>()) + ", prediction " + classes_[predicted] + " (" +
                           std::to_string(percent) + " %)",
-                      row.to(torch::kUInt8).expand({3, -1, -1}).contiguous()});
+                      panels::row(slices, /*gap=*/0)});
   }
   return result;
 }

@@ -1,4 +1,5 @@
 #include <ivory/nn/clustering.h>
+#include <ivory/nn/feature_queue.h>
 
 #include <cmath>
 

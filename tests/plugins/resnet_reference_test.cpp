@@ -1,13 +1,14 @@
-#include <cmath>
-#include <map>
-
-#include "support/golden.h"
+#include "plugins/filled_network.h"
 #include "support/plugins.h"
 
 namespace {
 
 using ivory::Backbone;
+using ivory::test::all_features;
+using ivory::test::expect_features;
 using ivory::test::fill;
+using ivory::test::fill_network;
+using ivory::test::loss_of;
 using torch::Tensor;
 
 std::shared_ptr<Backbone> resnet(int64_t depth, const ivory::test::Settings& more = {}) {
@@ -16,45 +17,9 @@ std::shared_ptr<Backbone> resnet(int64_t depth, const ivory::test::Settings& mor
   return ivory::test::make<Backbone>("resnet", settings, {});
 }
 
-// As tests/reference/resnet.py does it.
-void fill_by_name(Backbone& net) {
-  const torch::NoGradGuard no_grad;
-  std::map<std::string, Tensor> state;
-  for (const auto& named : net.named_parameters()) state[named.key()] = named.value();
-  for (const auto& named : net.named_buffers()) {
-    if (!named.key().ends_with("num_batches_tracked")) state[named.key()] = named.value();
-  }
-  uint64_t salt = 0;
-  for (auto& [name, tensor] : state) {
-    double scale = 0.3, shift = 1;
-    if (tensor.dim() == 4) {
-      scale = std::sqrt(6.0 / static_cast<double>(tensor.size(0) * tensor.size(2) * tensor.size(3)));
-      shift = 0;
-    } else if (name.ends_with("bias") || name.ends_with("running_mean")) {
-      scale = 0.2;
-      shift = 0;
-    }
-    tensor.copy_(fill(tensor.sizes(), salt++, scale, shift));
-  }
-}
-
-std::vector<Tensor> all_features(Backbone& net, const Tensor& images) {
-  const auto features = net.forward(images);
-  auto all = features.levels;
-  all.push_back(features.pooled);
-  return all;
-}
-
 class ResNetReference : public testing::TestWithParam<int64_t> {
  protected:
   static nlohmann::json golden() { return ivory::test::golden("resnet" + std::to_string(GetParam())); }
-  static void expect_features(const std::vector<Tensor>& found, const nlohmann::json& expected, double tolerance,
-                              const std::string& mode) {
-    ASSERT_EQ(found.size(), expected.size());
-    for (size_t i = 0; i < found.size(); ++i) {
-      ivory::test::expect_summary(found[i], expected[i], tolerance, mode + ", level " + std::to_string(i));
-    }
-  }
 };
 
 TEST_P(ResNetReference, FollowsTorchvision) {
@@ -63,7 +28,7 @@ TEST_P(ResNetReference, FollowsTorchvision) {
   constexpr double exact = 1e-10;
   auto net = resnet(GetParam());
   net->to(torch::kDouble);
-  fill_by_name(*net);
+  fill_network(*net);
   const auto images = fill({2, 1, 64, 64}, 7);
   net->eval();
   expect_features(all_features(*net, images), golden()["eval"], exact, "eval");
@@ -71,11 +36,9 @@ TEST_P(ResNetReference, FollowsTorchvision) {
   net->train();
   const auto trained = all_features(*net, images);
   expect_features(trained, golden()["train"], exact, "train");
-  Tensor loss = torch::zeros({}, torch::kDouble);
-  for (size_t i = 0; i < trained.size(); ++i) loss = loss + (fill(trained[i].sizes(), 500 + i) * trained[i]).mean();
   ivory::test::expect_summary(net->named_buffers()["layer2.0.bn2.running_var"], golden()["running_var"], exact,
                               "running_var");
-  loss.backward();
+  loss_of(trained).backward();
   auto parameters = net->named_parameters();
   for (const auto& [name, expected] : golden()["gradients"].items()) {
     ivory::test::expect_summary(parameters[name].grad(), expected, exact, "gradient of " + name);
@@ -87,7 +50,7 @@ TEST_P(ResNetReference, FollowsTorchvision) {
 // 5 %, torchvision's too (6 %). The kernels' own gradients: convolution_test.cpp, batch_norm_test.cpp.
 TEST_P(ResNetReference, FollowsTorchvisionInSinglePrecisionChannelsLast) {
   auto net = resnet(GetParam());
-  fill_by_name(*net);
+  fill_network(*net);
   for (auto& parameter : net->parameters()) {
     if (parameter.dim() == 4) parameter.set_data(parameter.contiguous(torch::MemoryFormat::ChannelsLast));
   }

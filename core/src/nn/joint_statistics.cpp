@@ -1,6 +1,7 @@
 #include "nn/joint_statistics.h"
 
 #include <ATen/ops/batch_norm_compositeimplicitautograd_dispatch.h>
+#include <ivory/nn/gather.h>
 #include <torch/library.h>
 
 #include <mutex>
@@ -9,27 +10,8 @@ namespace ivory::nn {
 namespace {
 
 using torch::Tensor;
-using torch::autograd::AutogradContext;
-using torch::autograd::variable_list;
 
 thread_local const Collective* current = nullptr;
-
-// Σ over the processes; so is its gradient, because the loss is that of all processes.
-class AllReduceSum : public torch::autograd::Function<AllReduceSum> {
- public:
-  static Tensor forward(AutogradContext* context, const Tensor& x, const Collective& group) {
-    context->saved_data["group"] = reinterpret_cast<int64_t>(&group);  // it outlives the step
-    Tensor sum = x.detach().clone();
-    group.all_reduce_sum(sum);
-    return sum;
-  }
-  static variable_list backward(AutogradContext* context, variable_list gradients) {
-    const auto* group = reinterpret_cast<const Collective*>(context->saved_data["group"].toInt());
-    Tensor sum = gradients[0].clone();
-    group->all_reduce_sum(sum);
-    return {sum, Tensor()};
-  }
-};
 
 void update(const std::optional<Tensor>& running, const Tensor& value, double momentum) {
   if (!running || !running->defined()) return;
@@ -50,9 +32,9 @@ Tensor joint_batch_norm(const Tensor& x, const std::optional<Tensor>& weight, co
   Tensor count = torch::full({1}, static_cast<double>(x.numel() / x.size(1)), torch::kDouble);
   group.all_reduce_sum(count);
   const double total = count.item<double>();
-  const Tensor mean = AllReduceSum::apply(values.sum(others), group) / total;  // [C]
+  const Tensor mean = all_reduce_sum(values.sum(others), group) / total;  // [C]
   const Tensor centred = values - mean.view(shape);
-  const Tensor variance = AllReduceSum::apply(centred.square().sum(others), group) / total;
+  const Tensor variance = all_reduce_sum(centred.square().sum(others), group) / total;
   {
     const torch::NoGradGuard no_grad;
     update(running_mean, mean, momentum);

@@ -4,6 +4,7 @@
 
 #include <ivory/descriptor.h>
 #include <ivory/nn/clustering.h>
+#include <ivory/nn/feature_queue.h>
 #include <ivory/objective.h>
 #include <ivory/options.h>
 
