@@ -251,7 +251,7 @@ class DryRun {
     return text;
   }
 
-  static std::string tree(const Plan& plan, const std::vector<Line>& lines, const OpenData& data) {
+  std::string tree(const Plan& plan, const std::vector<Line>& lines, const OpenData& data) const {
     std::string text;
     for (const auto& [index, depth] : in_tree(plan)) {
       const std::string indent(2 * depth + 2, ' ');
