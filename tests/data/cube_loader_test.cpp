@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "data/loader_fixtures.h"
+#include "data/view_math.h"
 
 namespace ivory::data {
 namespace {
@@ -24,6 +25,11 @@ VolumeViewSpec plain_cubes(const std::array<int64_t, 3>& size, const std::array<
           .blur = 0,
           .bias_field = 0,
           .gamma = 0};
+}
+
+Tensor spacing_of(const VolumeData& volume) {
+  const auto& mm = volume.info.spacing;
+  return torch::tensor({mm[0], mm[1], mm[2]}, torch::kDouble);
 }
 
 Tensor unnormalised(const Tensor& pixels) {
@@ -63,7 +69,7 @@ TEST_F(CubeLoader, AtTheVolumesSpacingItsVoxelsAreCopied) {
     ASSERT_EQ(batch.views.size(), 2U);
     for (const View& view : batch.views) {
       ASSERT_EQ(view.pixels.sizes(), (std::vector<int64_t>{1, 1, 4, 10, 14}));
-      const Tensor corner = (view.place[0].select(1, 3) / torch::tensor(volume.info.spacing)).round();
+      const Tensor corner = (view.place[0].select(1, 3) / spacing_of(volume)).round();
       Tensor shown = expected;
       for (int64_t axis = 0; axis < 3; ++axis)
         shown = shown.narrow(axis, corner[axis].item<int64_t>(), view.pixels.size(axis + 2));
@@ -87,7 +93,7 @@ TEST_F(CubeLoader, AnyTransformationSeesTheWholeVolume) {
   store({volume});
   VolumeViewSpec views = plain_cubes({6, 20, 24}, {2, 0, 1.1});
   views.count = 3, views.flip = 0.5, views.rotation = 30, views.scale = 0.3;
-  const Tensor whole = expected_pixels(volume), spacing = torch::tensor(volume.info.spacing, torch::kDouble);
+  const Tensor whole = expected_pixels(volume), spacing = spacing_of(volume);
   const Tensor last = torch::tensor({11, 59, 69}, torch::kDouble);
   for (int64_t epoch = 0; epoch < 8; ++epoch) {
     for (const View& view : first_batch(views, 1, epoch).views) {
@@ -167,7 +173,7 @@ TEST_F(CubeLoader, SmallVolumesArePaddedByTheirBorderAndNamed) {
   const Tensor rows = torch::tensor({0, 0, 1, 1}), columns = torch::tensor({0, 0, 0, 1, 2, 3, 4, 5, 5});
   const Tensor expected = expected_pixels(small).index_select(0, rows).index_select(2, columns);
   EXPECT_TRUE(torch::allclose(unnormalised(batch->views[0].pixels[1][0]), expected, 0, 1e-6));
-  const Tensor corner = batch->views[0].place[1].select(1, 3) / torch::tensor(small.info.spacing, torch::kDouble);
+  const Tensor corner = batch->views[0].place[1].select(1, 3) / spacing_of(small);
   EXPECT_TRUE(torch::allclose(corner, torch::tensor({-1.0, 0.0, -2.0}, torch::kDouble)));
 }
 

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "data/loader_fixtures.h"
+#include "data/view_math.h"
 
 namespace ivory::data {
 namespace {

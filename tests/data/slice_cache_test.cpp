@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "data/cache_fixtures.h"
+#include "data/codec.h"
 
 namespace ivory::data {
 namespace {
@@ -126,6 +127,67 @@ TEST(SliceCache, DecodesPartsOfRows) {
   std::array<float, 4> part{};
   slice.read(7, 5, part);
   for (size_t i = 0; i < 4; ++i) EXPECT_EQ(part[i], whole[7 * 10 + 5 + i]);
+}
+
+// Of chunks that were read once no more is read again than the rows need; of every filter and type the same values.
+TEST(SliceCache, RowsReadAloneAreThoseOfTheSlice) {
+  for (const Filter filter : {Filter::none, Filter::deflate, Filter::lz4, Filter::zstd, Filter::bitshuffle}) {
+    const TemporaryFolder folder;
+    std::vector<VolumeData> volumes;
+    for (const char* type : {"float32", "int16", "uint16", "uint8"})
+      volumes.push_back(make_volume(type, {2, 203, 101}, type));  // several blocks, and values that fill none
+    write_cache(folder.path(), volumes, filter);
+    const SliceCache cache(folder.path());
+    CounterRandom random(1, 2, 3, 4);
+    for (int trial = 0; trial < 200; ++trial) {
+      const int64_t volume = random.below(4), slice = random.below(2), row = random.below(203);
+      const int64_t rows = trial % 7 == 0 ? 203 - row : 1 + random.below(std::min<int64_t>(203 - row, 30));
+      const auto whole = read(SliceCache(folder.path()), volume, slice);
+      std::vector<float> part(static_cast<size_t>(rows * 101));
+      const DecodedSlice decoded = cache.decode(volume, slice, row, rows);
+      for (int64_t i = 0; i < rows; ++i)
+        decoded.read(row + i, 0, std::span(part).subspan(static_cast<size_t>(i * 101), 101));
+      EXPECT_TRUE(std::equal(part.begin(), part.end(), whole.begin() + row * 101)) << to_text(filter);
+      const int64_t column = random.below(101), columns = 1 + random.below(101 - column);
+      std::vector<int16_t> labels(static_cast<size_t>(rows * columns));
+      cache.read_labels(volume, slice, {row, column, rows, columns}, labels);
+      const torch::Tensor expected =
+          volumes[static_cast<size_t>(volume)].labels[slice].narrow(0, row, rows).narrow(1, column, columns);
+      EXPECT_TRUE(torch::equal(torch::from_blob(labels.data(), {rows, columns}, torch::kInt16), expected));
+    }
+  }
+}
+
+TEST(SliceCache, PartsOutsideTheSliceAreRefused) {
+  const TemporaryFolder folder;
+  write_cache(folder.path(), {make_volume("a", {2, 12, 10})});
+  const SliceCache cache(folder.path());
+  for (const auto& [row, rows] : {std::pair{-1, 2}, std::pair{11, 2}, std::pair{0, 0}, std::pair{0, 13}})
+    EXPECT_EQ(failure_of([&, first = row, count = rows] { cache.decode(0, 0, first, count); }).code,
+              ExitCode::bad_request);
+  std::vector<int16_t> labels(20);
+  EXPECT_THAT(failure_of([&] {
+                cache.read_labels(0, 0, {0, 1, 2, 10}, labels);
+              }).message,
+              HasSubstr("columns 1 to 11"));
+  EXPECT_THAT(failure_of([&] { cache.read_labels(0, 0, {0, 0, 2, 9}, labels); }).message, HasSubstr("expected 18"));
+}
+
+// A shard that changes after it was checked: an error, or other values, never a read beyond a buffer.
+TEST(SliceCache, PartsOfAShardThatChangedAreNotTrusted) {
+  const TemporaryFolder folder;
+  write_cache(folder.path(), {make_volume("a", {1, 203, 101}, "int16", false)});
+  const SliceCache cache(folder.path());
+  std::vector<float> row(101);
+  for (int64_t i = 0; i < 203; ++i) cache.decode(0, 0, i, 1).read(i, 0, row);
+  std::fstream file(folder.path() / "a.h5", std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(2048);
+  file << std::string(30000, '\xff');
+  file.close();
+  int64_t errors = 0;
+  for (int64_t i = 0; i < 203; ++i)
+    errors += failure_of([&] { cache.decode(0, 0, i, 1).read(i, 0, row); }).code == ExitCode::bad_request;
+  EXPECT_GT(errors, 0);
 }
 
 TEST(SliceCache, ThreadsReadTheSamePixels) {

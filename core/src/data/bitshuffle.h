@@ -22,7 +22,7 @@ void unshuffle_bits(const uint8_t* in, size_t width, size_t count, std::span<uin
 
 // Where some of a chunk's blocks begin, so that a part of it can be read alone.
 struct BlockMarks {
-  static constexpr size_t count = 16;
+  static constexpr size_t count = 32;
   uint32_t length = 0;  // values of a block
   uint32_t stride = 0;  // blocks from mark to mark
   std::array<uint32_t, count + 1> place =

@@ -108,15 +108,21 @@ void StoredReader::need(int64_t slice, size_t first, size_t count) const {
   }
 }
 
-void StoredReader::read_labels(const File& file, int64_t slice, size_t first, std::span<int16_t> out) const {
-  Planes planes =
-      out.size() < pixels() ? open_part(file, labels, slice, first, out.size()) : open(file, labels, slice, false);
-  need(slice, first, out.size());
-  for (size_t byte = 0; byte < bytes_of(labels.type); ++byte) planes.plane[byte] += first * planes.stride;
-  if (labels.type == PixelType::uint8) {
-    std::copy_n(planes.plane[0], out.size(), out.begin());
-  } else {
-    unshuffle(planes, sizeof(int16_t), out.size(), reinterpret_cast<uint8_t*>(out.data()));
+void StoredReader::read_labels(const File& file, int64_t slice, const Rows& rows, std::span<int16_t> out) const {
+  const auto width = static_cast<size_t>(stored.info.columns);
+  const size_t first = rows.row * width + rows.column, count = (rows.rows - 1) * width + rows.columns;
+  const bool whole = rows.rows == static_cast<size_t>(stored.info.rows);
+  const Planes planes = whole ? open(file, labels, slice, false) : open_part(file, labels, slice, first, count);
+  need(slice, first, count);
+  for (size_t row = 0; row < rows.rows; ++row) {
+    Planes line = planes;
+    for (size_t byte = 0; byte < bytes_of(labels.type); ++byte)
+      line.plane[byte] += (first + row * width) * planes.stride;
+    const std::span<int16_t> to = out.subspan(row * rows.columns, rows.columns);
+    if (labels.type == PixelType::uint8)
+      std::copy_n(line.plane[0], to.size(), to.begin());
+    else
+      unshuffle(line, sizeof(int16_t), to.size(), reinterpret_cast<uint8_t*>(to.data()));
   }
 }
 

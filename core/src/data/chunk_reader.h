@@ -58,8 +58,11 @@ struct StoredReader {
     need(slice, 0, pixels());
     return planes;
   }
-  // Label ids [first, first + out.size()) of a slice.
-  void read_labels(const File& file, int64_t slice, size_t first, std::span<int16_t> out) const;
+  // Label ids of columns [column, column + columns) of `rows` rows from `row` on.
+  struct Rows {
+    size_t row, rows, column, columns;
+  };
+  void read_labels(const File& file, int64_t slice, const Rows& rows, std::span<int16_t> out) const;
   // Re-reads everything; as VolumeInfo::content_hash.
   std::string hash_content() const;
 };

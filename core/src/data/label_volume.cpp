@@ -66,24 +66,34 @@ void render_mask(const DataSet& data, int64_t volume, const ClassTable& classes,
 }
 
 TargetVoxels::TargetVoxels(const DataSet& data, int64_t volume, const ClassTable& classes) : volume_(volume) {
+  const VolumeInfo& info = data.info(volume);
   int64_t total = 0;
-  for (int64_t slice = 0; slice < data.info(volume).slices; ++slice) {
-    for (const int16_t label : read_labels(data, volume, slice)) total += classes[label] != 0 ? 1 : 0;
-    until_.push_back(total);
+  for (int64_t slice = 0; slice < info.slices; ++slice) {
+    const auto labels = read_labels(data, volume, slice);
+    for (int64_t row = 0; row < info.rows; row += block) {
+      const int64_t values = std::min(block, info.rows - row) * info.columns;
+      for (const int16_t label : labels.subspan(static_cast<size_t>(row * info.columns), static_cast<size_t>(values)))
+        total += classes[label] != 0 ? 1 : 0;
+      until_.push_back(total);
+    }
   }
 }
 
 Extent TargetVoxels::draw(const DataSet& data, const ClassTable& classes, CounterRandom& random) const {
+  thread_local std::vector<int16_t> labels;
+  const VolumeInfo& info = data.info(volume_);
   int64_t number = random.below(voxels());
-  const auto slice = std::ranges::upper_bound(until_, number) - until_.begin();
-  if (slice > 0) number -= until_[static_cast<size_t>(slice - 1)];
-  const int64_t columns = data.info(volume_).columns;
-  const auto labels = read_labels(data, volume_, slice);
-  const auto found = std::ranges::find_if(labels, [&](int16_t label) { return classes[label] != 0 && number-- == 0; });
-  IVORY_CHECK(found != labels.end(), "volume ", data.info(volume_).name, ": the labels of slice ", slice,
+  const auto found = std::ranges::upper_bound(until_, number) - until_.begin();
+  if (found > 0) number -= until_[static_cast<size_t>(found - 1)];
+  const int64_t blocks = (info.rows + block - 1) / block, slice = found / blocks, row = found % blocks * block;
+  const Box rows{row, 0, std::min(block, info.rows - row), info.columns};
+  labels.resize(static_cast<size_t>(rows.rows * rows.columns));
+  data.cache(volume_).read_labels(data.volumes[static_cast<size_t>(volume_)].volume, slice, rows, labels);
+  const auto target = std::ranges::find_if(labels, [&](int16_t id) { return classes[id] != 0 && number-- == 0; });
+  IVORY_CHECK(target != labels.end(), "volume ", info.name, ": the labels of slice ", slice,
               " have changed since the loader was made");
-  const int64_t place = found - labels.begin();
-  return {slice, place / columns, place % columns};
+  const int64_t place = target - labels.begin();
+  return {slice, row + place / info.columns, place % info.columns};
 }
 
 }  // namespace ivory::data

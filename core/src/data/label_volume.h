@@ -22,7 +22,9 @@ class TargetVoxels {
 
  private:
   int64_t volume_;
-  std::vector<int64_t> until_;  // in all slices up to this one
+  static constexpr int64_t block = 16;  // rows that are counted together
+
+  std::vector<int64_t> until_;  // in all blocks up to this one, slice after slice
 };
 
 }  // namespace ivory::data

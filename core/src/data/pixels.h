@@ -14,6 +14,11 @@ enum class PixelType { uint8, int16, uint16, float32 };
 PixelType pixel_type(const std::string& name);
 size_t bytes_of(PixelType type);
 
+// Pixels [row, row + rows) × [column, column + columns) of a slice.
+struct Box {
+  int64_t row = 0, column = 0, rows = 0, columns = 0;
+};
+
 // Byte k of value i is plane[k][i * stride]: stride 1 after the shuffle filter, the value's width without it.
 struct Planes {
   std::array<const uint8_t*, 4> plane{};

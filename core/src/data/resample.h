@@ -7,12 +7,9 @@
 #include <span>
 #include <vector>
 
-namespace ivory::data {
+#include "data/pixels.h"
 
-// Pixels [row, row + rows) × [column, column + columns) of a slice.
-struct Box {
-  int64_t row = 0, column = 0, rows = 0, columns = 0;
-};
+namespace ivory::data {
 
 // Writes columns [first, first + out.size()) of a row.
 using RowReader = c10::function_ref<void(int64_t row, int64_t first, std::span<float> out)>;

@@ -152,18 +152,24 @@ void SliceCache::read_slice(int64_t volume, int64_t slice, std::span<float> out)
 
 void SliceCache::read_labels(int64_t volume, int64_t slice, std::span<int16_t> out) const {
   const VolumeInfo& info = state_->at(volume, slice).stored.info;
-  IVORY_CHECK(out.size() == static_cast<size_t>(info.rows * info.columns), "room for ", out.size(),
-              " labels, expected ", info.rows * info.columns);
-  read_labels(volume, slice, 0, out);
+  read_labels(volume, slice, {0, 0, info.rows, info.columns}, out);
 }
 
-void SliceCache::read_labels(int64_t volume, int64_t slice, int64_t row, std::span<int16_t> out) const {
+void SliceCache::read_labels(int64_t volume, int64_t slice, const Box& box, std::span<int16_t> out) const {
   const StoredReader& found = state_->at(volume, slice);
-  IVORY_CHECK(found.stored.info.has_labels, found.path.string(), ": volume ", found.stored.info.name, " has no labels");
-  const auto columns = static_cast<size_t>(found.stored.info.columns);
-  IVORY_CHECK(out.size() % columns == 0, "room for ", out.size(), " labels, expected whole rows of ", columns);
-  state_->check_rows(found, row, static_cast<int64_t>(out.size() / columns));
-  found.read_labels(*state_->file(volume), slice, static_cast<size_t>(row) * columns, out);
+  const VolumeInfo& info = found.stored.info;
+  IVORY_CHECK(info.has_labels, found.path.string(), ": volume ", info.name, " has no labels");
+  state_->check_rows(found, box.row, box.rows);
+  IVORY_CHECK(
+      box.column >= 0 && box.columns > 0 && box.columns <= info.columns && box.column <= info.columns - box.columns,
+      folder().string(), ": columns ", box.column, " to ", box.column + box.columns, " of volume ", info.name,
+      ", expected some of its ", info.columns);
+  IVORY_CHECK(out.size() == static_cast<size_t>(box.rows * box.columns), "room for ", out.size(), " labels, expected ",
+              box.rows * box.columns);
+  found.read_labels(*state_->file(volume), slice,
+                    {static_cast<size_t>(box.row), static_cast<size_t>(box.rows), static_cast<size_t>(box.column),
+                     static_cast<size_t>(box.columns)},
+                    out);
 }
 
 std::vector<std::string> SliceCache::verify() const {

@@ -132,8 +132,8 @@ class SliceCache {
   void read_slice(int64_t volume, int64_t slice, std::span<float> out) const;
   // Label ids; out: rows·columns values. The volume must have labels.
   void read_labels(int64_t volume, int64_t slice, std::span<int16_t> out) const;
-  // Of rows from `row` on; out: whole rows.
-  void read_labels(int64_t volume, int64_t slice, int64_t row, std::span<int16_t> out) const;
+  // The same of pixels [row, row + rows) × [column, column + columns).
+  void read_labels(int64_t volume, int64_t slice, const Box& box, std::span<int16_t> out) const;
   // Re-reads everything and compares hashes; a sentence per fault found.
   std::vector<std::string> verify() const;
 

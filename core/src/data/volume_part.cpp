@@ -68,17 +68,14 @@ void read_part(const DataSet& data, int64_t volume, const VolumePart& part, Grey
 }
 
 void read_label_part(const DataSet& data, int64_t volume, const VolumePart& part, std::vector<int16_t>& out) {
-  thread_local std::vector<int16_t> rows;
   const SliceCache& cache = data.cache(volume);
-  const int64_t place = data.volumes[static_cast<size_t>(volume)].volume, columns = data.info(volume).columns;
-  const auto [slices, height, width] = part.count;
-  rows.resize(static_cast<size_t>(height * columns));
-  out.resize(static_cast<size_t>(slices * height * width));
-  for (int64_t slice = 0; slice < slices; ++slice) {
-    cache.read_labels(place, part.first[0] + slice, part.first[1], rows);
-    for (int64_t row = 0; row < height; ++row)
-      std::copy_n(rows.data() + row * columns + part.first[2], width, out.data() + (slice * height + row) * width);
-  }
+  const int64_t place = data.volumes[static_cast<size_t>(volume)].volume;
+  const auto [slices, rows, columns] = part.count;
+  const auto plane = static_cast<size_t>(rows * columns);
+  out.resize(static_cast<size_t>(slices) * plane);
+  for (int64_t slice = 0; slice < slices; ++slice)
+    cache.read_labels(place, part.first[0] + slice, {part.first[1], part.first[2], rows, columns},
+                      std::span(out).subspan(static_cast<size_t>(slice) * plane, plane));
 }
 
 double share_below(const GreyVolume& part, const VolumeBox& box, double limit) {

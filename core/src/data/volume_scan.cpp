@@ -54,7 +54,8 @@ torch::Tensor in_window(const VolumeInfo& info, PixelType type, const std::vecto
 
 void VolumeScanner::read_labels(const StoredReader& volume, const File& file, int64_t slice) {
   labels_.resize(volume.pixels());
-  volume.read_labels(file, slice, 0, labels_);
+  const VolumeInfo& info = volume.stored.info;
+  volume.read_labels(file, slice, {0, static_cast<size_t>(info.rows), 0, static_cast<size_t>(info.columns)}, labels_);
   for (const int16_t id : labels_) ++label_voxels_[static_cast<uint16_t>(id) % label_ids];
 }
 
