@@ -11,7 +11,7 @@ class FuzzCorpus : public testing::TestWithParam<const char*> {};
 
 TEST_P(FuzzCorpus, IsReadAsItIsMeant) {
   const std::string name = GetParam();
-  const std::string input = ivory::test::read(test::source_dir() + "/tests/fuzz/corpus/config/" + name);
+  const std::string input = ivory::test::read(ivory::test::source_dir() + "/tests/fuzz/corpus/config/" + name);
   std::vector<std::string> parts;
   for (size_t begin = 0, end = 0; end != std::string::npos; begin = end + 1) {
     end = input.find('\0', begin);
@@ -25,9 +25,9 @@ TEST_P(FuzzCorpus, IsReadAsItIsMeant) {
 
 INSTANTIATE_TEST_SUITE_P(Inputs, FuzzCorpus,
                          testing::Values("complete.toml", "wide.toml", "halving_of_a_task.toml",
-                                         "halving_of_a_probe.toml", "zipped.toml", "smoke.toml", "compared.toml",
-                                         "parameters.toml", "parts.toml", "settings", "stars", "sweep.toml",
-                                         "trials.toml", "table.toml"),
+                                         "halving_of_a_probe.toml", "zipped.toml", "smoke.toml", "models.toml",
+                                         "compared.toml", "parameters.toml", "parts.toml", "settings", "stars",
+                                         "sweep.toml", "trials.toml", "table.toml"),
                          [](const auto& tested) {
                            std::string name = tested.param;
                            return name.substr(0, name.find('.'));

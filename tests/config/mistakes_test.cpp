@@ -172,7 +172,7 @@ TEST(ConfigMistakes, WhatIsMissing) {
       {"from = [\"volumes\", \"scratch\"]", "from = []", "must be a list of at least one stage"},
   });
   EXPECT_THAT(mistakes("[[stage]]\nname = \"a\"\ndata = []\nobjectives = []"),
-              ElementsAre("x.toml:1:1: the experiment needs 'model': a [model] table",
+              ElementsAre(StartsWith("x.toml:1:1: the experiment needs 'model'"),
                           HasSubstr("x.toml:3:1: 'stage.a.data' must be a list of at least one data set"),
                           HasSubstr("x.toml:4:1: 'stage.a.objectives' must be a list of at least one objective")));
   EXPECT_THAT(mistakes("[data.a]\n[data.b]\nlayout = \"list\""),

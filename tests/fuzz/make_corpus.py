@@ -246,6 +246,37 @@ from = ["slices"]
 data = "scans"
 classes = [{name = "liver", labels = ["liver"]}, {name = "lesions", labels = [2]}]
 """
+# Several models, of which stages, tasks from scratch and rows name theirs; objectives on both kinds; cubes.
+MODELS = SMALL.replace('[model]\nslice_backbone = {name = "resnet"}\n', """[model.joint]
+slice_backbone = {name = "resnet"}
+volume_backbone = {name = "deformable-transformer"}
+[model.deep]
+name = "encoder"
+encoder = {name = "resnet", depth = 34}
+weights = "deep.pth"
+""").replace('name = "slices"\n', 'name = "slices"\nmodel = "joint"\n') + """[[stage]]
+name = "cubes"
+model = "deep"
+data = ["scans"]
+objectives = [{name = "swav"}, {name = "swav", on = "volumes", weight = 2}]
+[stage.views.volume]
+extent = "cube"
+size = [8, 16, 16]
+spacing = 1.5
+overlap = 0.25
+most_air = 0.9
+air_below = 0.1
+pad = false
+[[task]]
+name = "organs"
+plugin = {name = "segmentation"}
+from = ["slices", "cubes", "scratch:joint", "scratch:deep", "weights:deep"]
+data = "scans"
+classes = [{name = "liver", labels = [1]}]
+[table]
+kind = "parameters"
+rows = [{label = "Deep", model = "deep"}, {label = "Deeper", model = {slice_backbone = {name = "resnet"}}}]
+"""
 SWEPT = WIDE + """[sweep]
 parameters = {"stage.slices.optimiser.lr" = [0.1, 0.2], "stage.slices.data.films.weight" = [1, 2]}
 seeds = [1, 2]
@@ -271,6 +302,7 @@ def config():
           '"stage.slices.data.scans.weight" = [1, 2]}\n')
     write("config", "smoke.toml", SMOKE)
     write("config", "parts.toml", PARTS)
+    write("config", "models.toml", MODELS)
     write("config", "compared.toml", WIDE + '[table]\ncompare = "scratch"\nrows = [{label = "Ours", from = "volumes", '
           'group = "A"}, {from = "scratch"}, {label = "Theirs", missing = "not there"}]\n'
           'columns = [{label = "Dice", task = ["organs"], score = "dice"}]\n')
