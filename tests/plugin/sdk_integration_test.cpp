@@ -90,7 +90,7 @@ TEST(InstalledCore, DISABLED_DiscoversByol) {
   ASSERT_EQ(ivory::plugin::default_search_path().at(0), fs::canonical(prefix) / "lib" / "ivory" / "plugins");
   Registry registry;
   registry.discover();
-  EXPECT_EQ(registry.find<Objective>("byol").options.size(), 3u);
+  EXPECT_EQ(registry.find<Objective>("byol").options.size(), 4u);
   EXPECT_EQ(registry.origin(Kind::objective, "byol"),
             (fs::canonical(prefix) / "lib/ivory/plugins/libbyol.so").string());
 }
@@ -200,12 +200,12 @@ class Byol : public Sdk {
 
 TEST_F(Byol, TheTargetStartsAsTheOnlineNetworkWithMemoryOfItsOwn) {
   for (const auto& item : model_->named_parameters()) {
-    const Tensor target = parameter("target." + item.key());
+    const Tensor target = parameter("target_model.network." + item.key());
     EXPECT_TRUE(target.equal(item.value())) << item.key();
     EXPECT_NE(target.data_ptr(), item.value().data_ptr()) << item.key();
     EXPECT_FALSE(target.requires_grad()) << item.key();
   }
-  EXPECT_TRUE(parameter("target_projector.0.weight").equal(parameter("projector.0.weight")));
+  EXPECT_TRUE(parameter("target_projector.network.0.weight").equal(parameter("projector.0.weight")));
 }
 
 TEST_F(Byol, IsTwicePerCropTheDistanceOfUnitVectors) {
@@ -225,7 +225,7 @@ TEST_F(Byol, IsSymmetricInItsCrops) {
 
 TEST_F(Byol, MovesTheTargetByItsMomentum) {
   const Tensor online = model_->intra->parameters().at(0);
-  const Tensor target = parameter("target.intra.convolution.weight");
+  const Tensor target = parameter("target_model.network.intra.convolution.weight");
   const Tensor before = target.clone();
   {
     const torch::NoGradGuard no_grad;
@@ -244,13 +244,13 @@ TEST_F(Byol, MovesTheTargetByItsMomentum) {
 }
 
 TEST_F(Byol, AResumedStageKeepsItsTarget) {
-  const Tensor before = parameter("target.intra.convolution.weight").clone();
+  const Tensor before = parameter("target_model.network.intra.convolution.weight").clone();
   {
     const torch::NoGradGuard no_grad;
     model_->intra->parameters().at(0).add_(1);
   }
   byol_->before_training(*model_, stage_);
-  EXPECT_TRUE(parameter("target.intra.convolution.weight").equal(before));
+  EXPECT_TRUE(parameter("target_model.network.intra.convolution.weight").equal(before));
 }
 
 TEST_F(Byol, WorksOnVolumesToo) {
@@ -278,7 +278,7 @@ TEST_F(Byol, LearnsInAFewSteps) {
   }
   EXPECT_LT(loss(), 0.5 * first);
   for (const auto& item : byol_->named_parameters()) {
-    EXPECT_EQ(item.value().grad().defined(), !item.key().starts_with("target")) << item.key();
+    EXPECT_EQ(item.value().grad().defined(), !item.key().starts_with("target_")) << item.key();
   }
 }
 
