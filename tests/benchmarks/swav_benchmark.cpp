@@ -1,6 +1,7 @@
 // One training step of SwAV as a stage does it: the plugins `resnet` and `swav`, the optimiser and the machine settings
 // of core/src/train. Peer: swav_step.py (channels-last, same crops, batch and threads).
 #include <ivory/error.h>
+#include <ivory/image_volume.h>
 
 #include <boost/program_options.hpp>
 #include <iostream>
@@ -77,10 +78,10 @@ class Step {
     auto backbone = make<ivory::Backbone>(registry, "resnet", {{"depth", setting.depth}}, {});
     const auto sizes = sizes_of(setting.crops);
     const int64_t width = backbone->info().width;
-    model_ = std::make_shared<ivory::Model>(backbone, nullptr, ivory::LevelUse::last, 128, 1);
+    model_ = std::make_shared<ivory::ImageVolumeModel>(backbone, nullptr, ivory::LevelUse::last, 128, 1);
     swav_ = make<ivory::Objective>(
         registry, "swav", {{"prototypes", setting.prototypes}, {"freeze_steps", int64_t{0}}},
-        {.slice_width = width, .slice_crops = static_cast<int64_t>(sizes.size()), .batch_size = setting.batch});
+        {.width = width, .views = static_cast<int64_t>(sizes.size()), .batch_size = setting.batch});
     for (torch::nn::Module* module :
          {static_cast<torch::nn::Module*>(model_.get()), static_cast<torch::nn::Module*>(swav_.get())}) {
       ivory::train::to_channels_last(*module);
@@ -93,7 +94,7 @@ class Step {
 
     for (const int64_t size : sizes) {
       const Tensor view = torch::randn({setting.batch, setting.rgb ? 3 : 1, size, size});
-      batch_.views.push_back(ivory::train::to_device(view, torch::kCPU, /*channels_last=*/true));
+      batch_.views.push_back({ivory::train::to_device(view, torch::kCPU, /*channels_last=*/true)});
     }
     batch_.index = torch::arange(setting.batch);
     stage_.group = &alone_;
@@ -120,7 +121,7 @@ class Step {
   }
 
   bool bf16_;
-  std::shared_ptr<ivory::Model> model_;
+  std::shared_ptr<ivory::ImageVolumeModel> model_;
   std::shared_ptr<ivory::Objective> swav_;
   std::unique_ptr<ivory::train::Optimiser> optimiser_;
   ivory::Batch batch_;

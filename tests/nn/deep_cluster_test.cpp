@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "support/errors.h"
+#include "support/measures.h"
 #include "support/stage.h"
 #include "support/unit_rows.h"
 
@@ -30,10 +31,11 @@ DeepCluster make(const DeepClusterSpec& spec = {.width = width, .clusters = {4, 
 StageContext stage_with_data(int64_t epoch = 0) {
   auto stage = ivory::test::stage(0, samples, 4);
   stage.epoch = epoch;
-  stage.for_each_full_batch = [](const auto& visit) {
+  stage.for_each_batch = [](ivory::Tail tail, const auto& visit) {
+    EXPECT_EQ(tail, ivory::Tail::filled);
     for (int64_t first = 0; first < samples; first += 4) {
       const auto ids = torch::arange(first, first + 4) % samples;
-      visit(Batch{.views = {ids, ids, ids}, .index = ids});
+      visit(Batch{.views = {{ids}, {ids}, {ids}}, .index = ids});
     }
   };
   return stage;
@@ -151,7 +153,7 @@ TEST(DeepCluster, WithoutAssignmentsTheLossIsZeroNotNaN) {
   EXPECT_EQ(loss.item<double>(), 0);
   loss.backward();
   EXPECT_EQ(z.grad().abs().max().item<double>(), 0);
-  EXPECT_EQ(clustering->diagnostics().size(), 2U);  // no perplexity of nothing
+  EXPECT_EQ(clustering->measures().size(), 2U);  // no perplexity of nothing
 }
 
 TEST(DeepCluster, SamplesThatWereNeverSeenGetNoAssignment) {
@@ -163,26 +165,38 @@ TEST(DeepCluster, SamplesThatWereNeverSeenGetNoAssignment) {
   EXPECT_EQ(clustering->assignments.eq(-100).sum().item<int64_t>(), 2);
 }
 
-TEST(DeepCluster, EqualCentroidsSitAtThePlateau) {
+TEST(DeepCluster, EqualCentroidsSitAtChance) {
   auto clustering = make();
   clustering->assignments.copy_(torch::ones({2, samples}));
   for (auto& centroids : clustering->centroids) centroids.copy_(unit_rows(1, width, 9).expand_as(centroids));
   EXPECT_NEAR(clustering(unit_rows(8, width, 1), 2, torch::arange(4)).item<double>(), std::log(12.0) / 2, 1e-12);
-  EXPECT_NEAR(clustering->plateau(), std::log(12.0) / 2, 1e-14);
-  EXPECT_EQ(clustering->prototype_count(), 4) << "of the first head, whose perplexity the diagnostics have";
+  EXPECT_NEAR(clustering->chance_loss(), std::log(12.0) / 2, 1e-14);
+  EXPECT_EQ(clustering->count(), 4) << "of the first head, whose perplexity is measured";
 }
 
-TEST(DeepCluster, DiagnosticsCountClusters) {
+TEST(DeepCluster, MeasuresCountClusters) {
   auto clustering = make();
   clustering->before_epoch(stage_with_data(), embed);
   clustering->assignments[0].copy_(torch::arange(samples).remainder(4));
   clustering(unit_rows(8, width, 1), 2, torch::tensor({0, 4, 1, 5}));  // clusters 0, 0, 1, 1
-  const auto diagnostics = clustering->diagnostics();
-  EXPECT_EQ(diagnostics[0].first, "prototype_perplexity");
-  EXPECT_NEAR(diagnostics[0].second, 2, 1e-12);
-  EXPECT_EQ(diagnostics[1].first, "empty_clusters");
-  EXPECT_EQ(diagnostics[2].first, "effective_rank");
+  const auto measures = clustering->measures();
+  EXPECT_EQ(measures[0].name, "prototype_perplexity");
+  EXPECT_NEAR(measures[0].value, 2, 1e-12);
+  EXPECT_EQ(measures[0].compare, 4.0) << "clusters of the first head";
+  EXPECT_EQ(measures[1].name, "empty_clusters");
+  EXPECT_EQ(measures[2].name, "effective_rank");
   EXPECT_EQ(clustering->scores(unit_rows(5, width, 1)).sizes(), (std::vector<int64_t>{5, 4}));
+}
+
+// Heads of 4 and 9 clusters: the perplexity is the first one's, which has no more than 4.
+TEST(DeepCluster, ThePerplexityIsHeldAgainstTheClustersThatItCounts) {
+  auto clustering = make({.width = width, .clusters = {4, 9}});
+  clustering->before_epoch(stage_with_data(), embed);
+  clustering(unit_rows(8, width, 1), 2, torch::arange(4));
+  const auto perplexity = ivory::test::measure(clustering->measures(), "prototype_perplexity");
+  EXPECT_EQ(perplexity.low, 1.5);
+  EXPECT_THAT(perplexity.if_low, AllOf(HasSubstr("4 prototypes"), HasSubstr("fewer clusters or a lower"),
+                                       testing::Not(HasSubstr("epsilon"))));
 }
 
 // What a checkpoint holds is enough: stopped within an epoch, the rest of it and the next clustering are the same bits.
@@ -218,7 +232,7 @@ TEST(DeepCluster, SaysWhatToSet) {
   EXPECT_THAT(bad_request_of([&] { clustering(unit_rows(8, width, 1), 1, torch::arange(8)); }),
               HasSubstr("at least 2 views"));
   auto blind = ivory::test::stage(0, samples, 4);
-  EXPECT_THAT(bad_request_of([&] { clustering->before_epoch(blind, embed); }), HasSubstr("for_each_full_batch"));
+  EXPECT_THAT(bad_request_of([&] { clustering->before_epoch(blind, embed); }), HasSubstr("for_each_batch"));
 }
 
 TEST(DeepCluster, ABankOfAnUnknownSizeIsMadeBeforeTraining) {

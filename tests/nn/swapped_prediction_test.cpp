@@ -4,6 +4,7 @@
 
 #include "support/errors.h"
 #include "support/golden.h"
+#include "support/measures.h"
 
 namespace {
 
@@ -61,25 +62,26 @@ TEST(SwappedPredictionModule, IsSinkhornAndSwappedLoss) {
   EXPECT_NEAR(clustering(z, 3).item<double>(), expected.item<double>(), 1e-13);
 }
 
-TEST(SwappedPredictionModule, EqualPrototypesSitAtThePlateau) {
+TEST(SwappedPredictionModule, EqualPrototypesSitAtChance) {
   auto clustering = make({.width = 6, .prototypes = 5});
   {
     const torch::NoGradGuard no_grad;
     clustering->prototypes->weight.copy_(unit(1, 9).expand({5, 6}));
   }
   EXPECT_NEAR(clustering(unit(8, 1), 2).item<double>(), std::log(5.0), 1e-12);
-  EXPECT_NEAR(clustering->plateau(), std::log(5.0), 1e-15);
-  const auto diagnostics = clustering->diagnostics();
-  EXPECT_EQ(diagnostics[0].first, "code_entropy");
-  EXPECT_NEAR(diagnostics[0].second, std::log(5.0), 1e-6);
-  EXPECT_EQ(diagnostics[1].first, "prototype_perplexity");
-  EXPECT_NEAR(diagnostics[1].second, 5, 1e-5);
-  EXPECT_EQ(diagnostics[2].first, "effective_rank");
-  EXPECT_GT(diagnostics[2].second, 1);
-  EXPECT_LE(diagnostics[2].second, 4 + 1e-9);  // of 4 samples
+  EXPECT_NEAR(clustering->chance_loss(), std::log(5.0), 1e-15);
+  const auto measures = clustering->measures();
+  EXPECT_EQ(measures[0].name, "code_entropy");
+  EXPECT_NEAR(measures[0].value, std::log(5.0), 1e-6);
+  EXPECT_NEAR(*measures[0].compare, std::log(5.0), 1e-15);
+  EXPECT_EQ(measures[1].name, "prototype_perplexity");
+  EXPECT_NEAR(measures[1].value, 5, 1e-5);
+  EXPECT_EQ(measures[2].name, "effective_rank");
+  EXPECT_GT(measures[2].value, 1);
+  EXPECT_LE(measures[2].value, 4 + 1e-9);  // of 4 samples
 }
 
-TEST(SwappedPredictionModule, DiagnosticsCountUnusedPrototypesAndMeasureTheScoresInEpsilon) {
+TEST(SwappedPredictionModule, MeasuresCountUnusedPrototypesAndTheScoresInEpsilon) {
   auto clustering = make({.width = 2, .prototypes = 3, .epsilon = 0.5});
   {
     const torch::NoGradGuard no_grad;  // along both axes, and away from all samples
@@ -87,14 +89,34 @@ TEST(SwappedPredictionModule, DiagnosticsCountUnusedPrototypesAndMeasureTheScore
   }
   const auto z = torch::tensor({{1.0, 0.0}, {0.0, 1.0}, {1.0, 0.0}, {0.0, 1.0}}, torch::kDouble);
   clustering(torch::cat({z, z}), 2);
-  const auto diagnostics = clustering->diagnostics();
-  EXPECT_EQ(diagnostics[3].first, "empty_clusters");
-  EXPECT_EQ(diagnostics[4].first, "score_spread");
-  EXPECT_NEAR(diagnostics[4].second, 0.5 / 0.5, 1e-12);  // each prototype's scores are 0 and ±1
+  const auto measures = clustering->measures();
+  EXPECT_EQ(measures[3].name, "empty_clusters");
+  EXPECT_EQ(measures[4].name, "score_spread");
+  EXPECT_NEAR(measures[4].value, 0.5 / 0.5, 1e-12);  // each prototype's scores are 0 and ±1
   const auto codes = sinkhorn(z.matmul(clustering->prototypes->weight.t()).detach(), 0.5, 3, alone);
   const auto used = std::get<0>(torch::_unique2(codes.argmax(1))).numel();
-  EXPECT_EQ(diagnostics[3].second, static_cast<double>(3 - used));
-  EXPECT_GT(diagnostics[3].second, 0);
+  EXPECT_EQ(measures[3].value, static_cast<double>(3 - used));
+  EXPECT_GT(measures[3].value, 0);
+}
+
+// Of the prototypes that a batch's samples can reach: fewer than a tenth of them in use is a finding, or hardly one.
+TEST(SwappedPredictionModule, KnowsWhichMeasuresAreLow) {
+  const auto measures_of = [](int64_t prototypes) {
+    auto clustering = make({.width = 6, .prototypes = prototypes});
+    clustering(unit(80, 1), 2);
+    return clustering->measures();
+  };
+  using ivory::test::measure;
+  EXPECT_NEAR(*measure(measures_of(100), "prototype_perplexity").low, 4, 1e-12) << "of 40 samples";
+  EXPECT_NEAR(*measure(measures_of(20), "prototype_perplexity").low, 2, 1e-12);
+  EXPECT_NEAR(*measure(measures_of(5), "prototype_perplexity").low, 1.5, 1e-12);
+  EXPECT_THAT(measure(measures_of(100), "prototype_perplexity").if_low,
+              AllOf(HasSubstr("40 prototypes"), HasSubstr("larger epsilon")));
+  EXPECT_EQ(measure(measures_of(5), "effective_rank").low, 2.0);
+  EXPECT_THAT(measure(measures_of(5), "effective_rank").if_low, HasSubstr("collapsed"));
+  EXPECT_EQ(measure(measures_of(5), "score_spread").low, 0.3);
+  EXPECT_THAT(measure(measures_of(5), "score_spread").if_low, HasSubstr("smaller epsilon"));
+  EXPECT_FALSE(measure(measures_of(5), "code_entropy").low || measure(measures_of(5), "empty_clusters").low);
 }
 
 TEST(SwappedPredictionModule, QueueIsFilledFromItsEpochOn) {

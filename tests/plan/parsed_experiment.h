@@ -10,7 +10,7 @@
 #include "config/experiment.h"
 #include "data/cache_fixtures.h"
 #include "plugin/registry.h"
-#include "support/paths.h"
+#include "support/plugin_files.h"
 
 namespace ivory::experiment {
 
@@ -31,7 +31,7 @@ class ParsedExperimentTest : public testing::Test {
  protected:
   explicit ParsedExperimentTest(const std::vector<std::string>& plugins) {
     setenv("IVORY_CACHE", (folder_.path() / "caches").c_str(), 1);
-    for (const auto& name : plugins) registry_.load(test::build_dir() + "/lib/ivory/plugins/libivory_" + name + ".so");
+    test::load_plugins(registry_, plugins);
   }
 
   std::vector<config::Experiment> points_of(const std::string& text, std::vector<std::string> settings = {}) {

@@ -31,10 +31,17 @@ std::string extending(const fs::path& preset) {
 
 class Presets : public testing::TestWithParam<fs::path> {};
 
+ivory::plugin::Registry& plugins() {
+  static ivory::plugin::Registry registry = [] {
+    ivory::plugin::Registry discovered;
+    discovered.discover();
+    return discovered;
+  }();
+  return registry;
+}
+
 std::vector<ivory::config::Experiment> experiments_of(const fs::path& preset) {
-  ivory::plugin::Registry registry;
-  registry.discover();
-  return ivory::config::parse_experiments(extending(preset), "mine.toml", std::vector<std::string>{}, registry);
+  return ivory::config::parse_experiments(extending(preset), "mine.toml", std::vector<std::string>{}, plugins());
 }
 
 TEST_P(Presets, LoadAndFit) {
@@ -46,7 +53,7 @@ TEST_P(Presets, LoadAndFit) {
   };
   ASSERT_FALSE(experiments[0].stages.empty());
   for (const auto& stage : experiments[0].stages) {
-    const auto said = ivory::experiment::lint(stage, experiments[0].model, samples);
+    const auto said = ivory::experiment::lint(stage, experiments[0].model, plugins(), samples);
     if (GetParam().stem().string().ends_with("_1024")) {
       EXPECT_THAT(said, testing::ElementsAre(testing::HasSubstr("less than one sample to each prototype")));
     } else {

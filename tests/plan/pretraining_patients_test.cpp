@@ -92,7 +92,7 @@ class Pretraining : public ::testing::Test {
       info.slices = 1, info.has_labels = !source.label.empty();
     }
     Patients patients;
-    for (const int32_t volume : train::make_splits(task.splits, volumes, TaskUnit::volume, 0).test.volumes)
+    for (const int32_t volume : train::make_splits(task.splits, volumes, SampleKind::volume, 0).test.volumes)
       patients.insert(volumes[static_cast<size_t>(volume)].patient);
     return patients;
   }

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include "plugin/registry.h"
+
 namespace {
 
 using ivory::plugin::Format;
@@ -62,15 +64,15 @@ TEST(Describe, OffersTheNearestPlugin) {
   } catch (const ivory::Error& error) {
     EXPECT_EQ(error.code(), ivory::ExitCode::bad_request);
     EXPECT_THAT(error.what(),
-                HasSubstr("unknown plugin 'resent'; did you mean 'resnet'? Known: swav, resnet; folders"));
+                HasSubstr("unknown plugin 'resent'; did you mean 'resnet'? Known: resnet, swav; folders"));
   }
 }
 
 TEST(List, HasALinePerPlugin) {
   EXPECT_EQ(list_plugins(example()),
             "Kind       Name    Summary              Library\n"
-            "objective  swav    Agreement of codes.\n"
-            "backbone   resnet  A residual network.\n");
+            "backbone   resnet  A residual network.\n"
+            "objective  swav    Agreement of codes.\n");
 }
 
 }  // namespace

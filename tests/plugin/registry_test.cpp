@@ -16,6 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 using ivory::Descriptor;
 using ivory::Objective;
+using ivory::plugin::Kind;
 using ivory::plugin::Registry;
 using testing::AllOf;
 using testing::HasSubstr;
@@ -64,7 +65,7 @@ TEST(Registry, LoadsALibraryAndCreatesFromIt) {
   registry.load("libfirst.so", fixtures);
   const auto& zero = registry.find<Objective>("zero");
   EXPECT_EQ(zero.summary, "Is zero.");
-  EXPECT_EQ(registry.origin("objective", "zero"), (fixtures / "libfirst.so").string());
+  EXPECT_EQ(registry.origin(Kind::objective, "zero"), (fixtures / "libfirst.so").string());
   const auto module = zero.create(ivory::Options(zero.options), {});
   const auto model = ivory::fixtures::tiny_model(4, 4, 2);
   EXPECT_EQ(module->forward(*model, {}).at(0).first, "zero");
@@ -74,10 +75,10 @@ TEST(Registry, LoadingTwiceIsHarmless) {
   Registry registry;
   registry.load(fixtures / "libfirst.so");
   registry.load("../test_plugins/libfirst.so", fixtures);  // the same file by another path
-  EXPECT_EQ(registry.all<Objective>().size(), 1u);
+  EXPECT_EQ(registry.all(Kind::objective).size(), 1u);
   Registry other;
   other.load(fixtures / "libfirst.so");
-  EXPECT_EQ(other.all<Objective>().size(), 1u);
+  EXPECT_EQ(other.all(Kind::objective).size(), 1u);
 }
 
 TEST(Registry, NeverUnloadsAPlugin) {
@@ -97,14 +98,14 @@ TEST(Registry, RefusesOneNameFromTwoLibraries) {
   EXPECT_THAT(
       message_of([&] { registry.load(fixtures / "libsecond.so"); }),
       AllOf(HasSubstr("the objective 'zero' is registered by"), HasSubstr("/libfirst.so"), HasSubstr("/libsecond.so")));
-  EXPECT_EQ(registry.origin("objective", "zero"), (fixtures / "libfirst.so").string());
+  EXPECT_EQ(registry.origin(Kind::objective, "zero"), (fixtures / "libfirst.so").string());
 }
 
 TEST(Registry, ReportsExceptionsOfAPluginAndForgetsIt) {
   Registry registry;
   EXPECT_THAT(message_of([&] { registry.load(fixtures / "libthrowing.so"); }),
               AllOf(HasSubstr("libthrowing.so' failed to register"), HasSubstr("the table of constants is missing")));
-  EXPECT_TRUE(registry.all<Objective>().empty());
+  EXPECT_TRUE(registry.all(Kind::objective).empty());
   registry.add(objective("half-done"));  // the name is free again
 }
 
@@ -161,7 +162,7 @@ TEST(Registry, DiscoversThePluginPath) {
   Registry registry;
   registry.discover();
   registry.discover();
-  EXPECT_EQ(registry.origin("objective", "zero"), (fs::canonical(folder.path) / "libfirst.so").string());
+  EXPECT_EQ(registry.origin(Kind::objective, "zero"), (fs::canonical(folder.path) / "libfirst.so").string());
   EXPECT_THAT(message_of([&] { registry.find<Objective>("nothing-like-it"); }),
               AllOf(HasSubstr("known: "), HasSubstr("zero"), HasSubstr(folder.path.string()),
                     HasSubstr("/no/such/folder (no such folder)")));
@@ -194,9 +195,12 @@ TEST(Registry, RefusesMalformedDescriptors) {
               HasSubstr("option 'a' has no help text"));
   EXPECT_THAT(refusal([](auto& d) { d.options.assign(2, {.name = "a", .fallback = true, .help = "h"}); }),
               HasSubstr("declares option 'a' twice"));
+  EXPECT_THAT(refusal([](auto& d) { d.kinds.clear(); }), HasSubstr("no kind of sample"));
+  EXPECT_THAT(refusal([](auto& d) { d.roles.assign(2, {.name = "r", .inputs = {}, .help = "h"}); }),
+              HasSubstr("declares a role twice"));
   EXPECT_THAT(refusal([](auto& d) { d.options = {{.name = "a", .fallback = 2.0, .help = "h", .maximum = 1}}; }),
               HasSubstr("its default breaks its own rules: expected a real number of at most 1.0, got 2.0"));
-  EXPECT_TRUE(registry.all<Objective>().empty());
+  EXPECT_TRUE(registry.all(Kind::objective).empty());
 }
 
 }  // namespace

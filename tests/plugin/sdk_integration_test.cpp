@@ -17,6 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using ivory::Objective;
+using ivory::plugin::Kind;
 using ivory::plugin::Registry;
 using testing::HasSubstr;
 using testing::Not;
@@ -89,8 +90,9 @@ TEST(InstalledCore, DISABLED_DiscoversByol) {
   ASSERT_EQ(ivory::plugin::default_search_path().at(0), fs::canonical(prefix) / "lib" / "ivory" / "plugins");
   Registry registry;
   registry.discover();
-  EXPECT_EQ(registry.find<Objective>("byol").options.size(), 3u);
-  EXPECT_EQ(registry.origin("objective", "byol"), (fs::canonical(prefix) / "lib/ivory/plugins/libbyol.so").string());
+  EXPECT_EQ(registry.find<Objective>("byol").options.size(), 4u);
+  EXPECT_EQ(registry.origin(Kind::objective, "byol"),
+            (fs::canonical(prefix) / "lib/ivory/plugins/libbyol.so").string());
 }
 
 TEST_F(Sdk, TheInstalledCoreDiscoversByol) {
@@ -148,9 +150,10 @@ TEST_F(Sdk, ScaffoldsCompileAndPassTheirTests) {
   ASSERT_EQ(built.status, 0) << built.output;
 
   Registry registry;
-  for (const std::string kind : {"objective", "backbone", "task"}) {
+  for (const Kind each : {Kind::objective, Kind::backbone, Kind::task}) {
+    const std::string kind = name_of(each);
     registry.load("libnew_" + kind + ".so", work / "scaffolds/build" / kind);
-    EXPECT_NE(registry.origin(kind, "new-" + kind), "");
+    EXPECT_NE(registry.origin(each, "new-" + kind), "");
     const auto tested = run("'" + (work / "scaffolds/build" / kind / ("new_" + kind + "_test")).string() + "'");
     EXPECT_EQ(tested.status, 0) << tested.output;
   }
@@ -169,11 +172,10 @@ class Byol : public Sdk {
     options.set("width", int64_t{16});
     options.set("momentum", 0.9);
     model_ = ivory::fixtures::tiny_model(16, 8, 4);
-    byol_ = plugin.create(options, {.slice_width = 16, .slice_crops = 2, .fresh_intra = [] {
-                                      return std::make_shared<ivory::fixtures::TinyBackbone>(16);
-                                    }});
+    byol_ = plugin.create(
+        options, {.width = 16, .views = 2, .fresh_model = [] { return ivory::fixtures::tiny_model(16, 8, 4); }});
     const Tensor images = torch::rand({16, 1, 16, 16});
-    batch_.views = {images, (images + 0.1 * torch::randn_like(images)).flip(3)};
+    batch_.views = {{images}, {(images + 0.1 * torch::randn_like(images)).flip(3)}};
     batch_.index = torch::arange(16);
     stage_.total_steps = 40;
     byol_->before_training(*model_, stage_);
@@ -190,21 +192,20 @@ class Byol : public Sdk {
   }
 
   Registry registry_;
-  std::shared_ptr<ivory::Model> model_;
+  std::shared_ptr<ivory::ImageVolumeModel> model_;
   std::shared_ptr<Objective> byol_;
   ivory::Batch batch_;
   ivory::StageContext stage_;
 };
 
 TEST_F(Byol, TheTargetStartsAsTheOnlineNetworkWithMemoryOfItsOwn) {
-  const auto online = model_->intra->named_parameters();
-  for (const auto& item : online) {
-    const Tensor target = parameter("target_backbone." + item.key());
+  for (const auto& item : model_->named_parameters()) {
+    const Tensor target = parameter("target_model.network." + item.key());
     EXPECT_TRUE(target.equal(item.value())) << item.key();
     EXPECT_NE(target.data_ptr(), item.value().data_ptr()) << item.key();
     EXPECT_FALSE(target.requires_grad()) << item.key();
   }
-  EXPECT_TRUE(parameter("target_projector.0.weight").equal(parameter("projector.0.weight")));
+  EXPECT_TRUE(parameter("target_projector.network.0.weight").equal(parameter("projector.0.weight")));
 }
 
 TEST_F(Byol, IsTwicePerCropTheDistanceOfUnitVectors) {
@@ -224,7 +225,7 @@ TEST_F(Byol, IsSymmetricInItsCrops) {
 
 TEST_F(Byol, MovesTheTargetByItsMomentum) {
   const Tensor online = model_->intra->parameters().at(0);
-  const Tensor target = parameter("target_backbone.convolution.weight");
+  const Tensor target = parameter("target_model.network.intra.convolution.weight");
   const Tensor before = target.clone();
   {
     const torch::NoGradGuard no_grad;
@@ -243,13 +244,27 @@ TEST_F(Byol, MovesTheTargetByItsMomentum) {
 }
 
 TEST_F(Byol, AResumedStageKeepsItsTarget) {
-  const Tensor before = parameter("target_backbone.convolution.weight").clone();
+  const Tensor before = parameter("target_model.network.intra.convolution.weight").clone();
   {
     const torch::NoGradGuard no_grad;
     model_->intra->parameters().at(0).add_(1);
   }
   byol_->before_training(*model_, stage_);
-  EXPECT_TRUE(parameter("target_backbone.convolution.weight").equal(before));
+  EXPECT_TRUE(parameter("target_model.network.intra.convolution.weight").equal(before));
+}
+
+TEST_F(Byol, WorksOnVolumesToo) {
+  const auto& plugin = registry_.find<Objective>("byol");
+  const auto byol = plugin.create(ivory::Options(plugin.options),
+                                  {.on = ivory::SampleKind::volume, .width = 8, .views = 2, .fresh_model = [] {
+                                     return ivory::fixtures::tiny_model(16, 8, 4);
+                                   }});
+  byol->before_training(*model_, stage_);
+  const Tensor volumes = torch::rand({3, 1, 4, 16, 16});
+  const ivory::Batch batch{
+      .kind = ivory::SampleKind::volume, .views = {{volumes}, {volumes.flip(4)}}, .index = torch::arange(3)};
+  byol->forward(*model_, batch).at(0).second.backward();
+  EXPECT_GT(model_->inter->parameters().at(0).grad().abs().max().item<double>(), 0);
 }
 
 TEST_F(Byol, LearnsInAFewSteps) {

@@ -11,6 +11,7 @@ using ivory::Batch;
 using ivory::Objective;
 using ivory::test::bad_request_of;
 using ivory::test::fill;
+using testing::AllOf;
 using testing::HasSubstr;
 using torch::Tensor;
 
@@ -24,14 +25,14 @@ Batch batch_of(std::vector<int64_t> ids) {
     const int64_t size = v < 2 ? 64 : 32;
     std::vector<Tensor> images;
     for (const int64_t id : ids) images.push_back(fill({1, size, size}, 10 * static_cast<uint64_t>(id) + v));
-    batch.views.push_back(torch::stack(images));
+    batch.views.push_back({torch::stack(images)});
   }
   return batch;
 }
 
 ivory::StageContext stage_at(int64_t epoch) {
   auto stage = ivory::test::stage(3 * epoch, samples, 6);
-  stage.for_each_full_batch = [](const auto& visit) {
+  stage.for_each_batch = [](ivory::Tail, const auto& visit) {
     visit(batch_of({0, 1, 2, 3, 4, 5}));
     visit(batch_of({6, 7, 8, 9, 10, 11}));
   };
@@ -40,7 +41,7 @@ ivory::StageContext stage_at(int64_t epoch) {
 
 std::shared_ptr<Objective> deep_cluster(const ivory::test::Settings& more = {}, Objective::Context context = {}) {
   torch::manual_seed(2);
-  context.slice_width = 512;
+  context.width = 512;
   if (context.samples == 0) context.samples = samples;
   ivory::test::Settings settings = {
       {"clusters", std::vector<int64_t>{4, 3, 2}}, {"head_width", int64_t{24}}, {"embedding_width", int64_t{6}}};
@@ -58,8 +59,8 @@ double loss_of(Objective& objective, ivory::Model& model, const Batch& batch) {
 Tensor written_out(Objective& objective, ivory::Model& model, const Batch& batch) {
   auto p = objective.named_parameters();
   auto buffers = objective.named_buffers();
-  const auto pooled = torch::cat(
-      {model.slices(torch::cat({batch.views[0], batch.views[1]})).pooled, model.slices(batch.views[2]).pooled});
+  const auto views = ivory::pixels_of(batch);
+  const auto pooled = torch::cat({model.embed(torch::cat({views[0], views[1]})).pooled, model.embed(views[2]).pooled});
   auto h = pooled.matmul(p["head.0.weight"].t()) + p["head.0.bias"];
   h = (h - h.mean(0)) / (h.var(0, /*unbiased=*/false) + 1e-5).sqrt() * p["head.1.weight"] + p["head.1.bias"];
   h = h.relu().matmul(p["head.3.weight"].t()) + p["head.3.bias"];
@@ -117,8 +118,7 @@ TEST(DeepClusterV2, TheBankIsFilledWithTheEmbeddingsOfTraining) {
 TEST(DeepClusterV2, TrainsHeadAndBackboneButNoCentroids) {
   auto model = ivory::test::small_model();
   auto objective = deep_cluster();
-  EXPECT_TRUE(objective->trains().intra);
-  EXPECT_FALSE(objective->trains().projection || objective->trains().inter);
+  EXPECT_TRUE(objective->trains().empty()) << "what the model uses for slices";
   EXPECT_EQ(objective->parameters().size(), 6U);  // the head's
   objective->before_epoch(*model, stage_at(0));
   objective->forward(*model, batch_of({1, 2, 3}))[0].second.backward();
@@ -131,11 +131,11 @@ TEST(DeepClusterV2, LearnsItsClusters) {
   auto objective = deep_cluster();
   objective->to(torch::kFloat);
   const auto as_float = [](Batch batch) {
-    for (auto& view : batch.views) view = view.to(torch::kFloat);
+    for (auto& view : batch.views) view.pixels = view.pixels.to(torch::kFloat);
     return batch;
   };
   auto stage = stage_at(0);
-  stage.for_each_full_batch = [&](const auto& visit) {
+  stage.for_each_batch = [&](ivory::Tail, const auto& visit) {
     visit(as_float(batch_of({0, 1, 2, 3, 4, 5})));
     visit(as_float(batch_of({6, 7, 8, 9, 10, 11})));
   };
@@ -157,7 +157,7 @@ TEST(DeepClusterV2, LearnsItsClusters) {
     objective->after_step(*model, stage);
   }
   EXPECT_LT(last, 0.3 * first);
-  EXPECT_LT(last, 0.3 * objective->plateau());
+  EXPECT_LT(last, 0.3 * objective->chance_loss());
 }
 
 TEST(DeepClusterV2, CheckpointHoldsHeadBankAndCentroids) {
@@ -174,7 +174,7 @@ TEST(DeepClusterV2, ScoresSamplesAgainstItsFirstHead) {
   objective->before_epoch(*model, stage_at(0));
   model->eval();
   objective->eval();
-  const auto scores = objective->prototype_scores(*model, batch_of({1, 2, 3}).views[0]);
+  const auto scores = objective->clusters()->scores(*model, batch_of({1, 2, 3}).views[0].pixels);
   EXPECT_EQ(scores.sizes(), (std::vector<int64_t>{3, 4}));
   EXPECT_LE(scores.abs().max().item<double>(), 1 + 1e-12);
 }
@@ -183,8 +183,8 @@ TEST(DeepClusterV2, SaysWhatDoesNotFit) {
   EXPECT_THAT(bad_request_of([] {
                 deep_cluster({{"clusters", std::vector<int64_t>{3000, 3000, 3000}}}, {.samples = 800});
               }),
-              HasSubstr("3000 clusters of 800 samples: set clusters to at most 800 per head, better 80"));
-  EXPECT_THAT(bad_request_of([] { deep_cluster({}, {.slice_crops = 1}); }), HasSubstr("more than the 1 crops"));
+              AllOf(HasSubstr("3000 clusters of 800 samples"), HasSubstr("at most 800")));
+  EXPECT_THAT(bad_request_of([] { deep_cluster({}, {.views = 1}); }), HasSubstr("more than the 1 "));
 }
 
 }  // namespace

@@ -96,7 +96,7 @@ TEST(DeformableTransformer, HolisticFeatureIsTheUnitMeanOfTheTokens) {
     EXPECT_EQ(features.tokens.sizes(), (std::vector<int64_t>{3, 8, 12}));
     EXPECT_TRUE(torch::allclose(features.pooled, mean / mean.norm(2, 1, true), 0, 1e-12));
     EXPECT_EQ(inter->info().width, 12);
-    EXPECT_EQ(inter->info().input, ivory::InputKind::tokens);
+    EXPECT_EQ(inter->info().input, ivory::Input::tokens);
   }
 }
 

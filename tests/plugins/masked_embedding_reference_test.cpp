@@ -1,4 +1,5 @@
 #include "support/golden.h"
+#include "support/measures.h"
 #include "support/plugins.h"
 #include "support/stage.h"
 
@@ -9,6 +10,7 @@ using ivory::BackboneInfo;
 using ivory::Features;
 using ivory::Objective;
 using ivory::test::fill;
+using ivory::test::measured;
 using torch::Tensor;
 
 constexpr int64_t volumes = 3, frames = 20, width = 4;
@@ -17,22 +19,18 @@ constexpr uint64_t seed = 11;
 // The closed forms of tests/reference/masked_embedding.py.
 class FirstPixel : public Backbone {
  public:
-  BackboneInfo info() const override {
-    return {.input = ivory::InputKind::image, .level_widths = {}, .strides = {}, .width = 2};
-  }
+  BackboneInfo info() const override { return {.input = ivory::Input::image, .width = 2}; }
   Features forward(const Tensor& images) override {
     const auto pixel = images.flatten(1).narrow(1, 0, 1);
-    return {.levels = {}, .pooled = torch::cat({torch::ones_like(pixel), pixel}, 1), .tokens = {}};
+    return {.pooled = torch::cat({torch::ones_like(pixel), pixel}, 1)};
   }
 };
 class WithNeighbour : public Backbone {
  public:
-  BackboneInfo info() const override {
-    return {.input = ivory::InputKind::tokens, .level_widths = {}, .strides = {}, .width = width};
-  }
+  BackboneInfo info() const override { return {.input = ivory::Input::tokens, .width = width}; }
   Features forward(const Tensor& tokens) override {
     const auto mixed = (tokens + tokens.roll(1, 1)).tanh();
-    return {.levels = {}, .pooled = mixed.mean(1), .tokens = mixed};
+    return {.pooled = mixed.mean(1), .tokens = mixed};
   }
 };
 
@@ -41,20 +39,12 @@ void set(const Tensor& parameter, uint64_t salt) {
   Tensor(parameter).copy_(fill(parameter.sizes(), salt));
 }
 
-double diagnostic(const Objective& objective, const std::string& name) {
-  for (const auto& [key, value] : objective.diagnostics()) {
-    if (key == name) return value;
-  }
-  return -1;
-}
-
 // Losses and baselines to `tolerance` of themselves.
 void expect_golden(torch::Dtype dtype, double tolerance) {
-  ivory::Model model(std::make_shared<FirstPixel>(), std::make_shared<WithNeighbour>(), ivory::LevelUse::last, width,
-                     frames);
-  auto objective = ivory::test::make<Objective>(
-      "masked-embedding", {{"mask_ratio", 0.3}},
-      {.slice_width = 2, .feature_width = model.feature_width(), .token_width = width, .frames = frames});
+  ivory::ImageVolumeModel model(std::make_shared<FirstPixel>(), std::make_shared<WithNeighbour>(),
+                                ivory::LevelUse::last, width, frames);
+  auto objective = ivory::test::make<Objective>("masked-embedding", {{"mask_ratio", 0.3}},
+                                                {.on = ivory::SampleKind::volume, .width = width, .model = &model});
   model.to(dtype);
   objective->to(dtype);
   set(model.projection->weight, 22);
@@ -68,7 +58,7 @@ void expect_golden(torch::Dtype dtype, double tolerance) {
   set(own["mask_token"], 26);
   ivory::Batch batch{
       .kind = ivory::SampleKind::volume,
-      .views = {fill({volumes, frames, 1, 2, 2}, 1).to(dtype), fill({volumes, frames, 1, 2, 2}, 2).to(dtype)},
+      .views = {{fill({volumes, 1, frames, 2, 2}, 1).to(dtype)}, {fill({volumes, 1, frames, 2, 2}, 2).to(dtype)}},
       .index = torch::arange(volumes) + 40};
 
   const auto golden = ivory::test::golden("masked_embedding")["steps"];
@@ -77,9 +67,10 @@ void expect_golden(torch::Dtype dtype, double tolerance) {
     objective->before_step(model, ivory::test::stage(step, 1000, 4, seed));
     const auto loss = objective->forward(model, batch)[0].second;
     EXPECT_EQ(loss.scalar_type(), dtype);
+    const auto measures = objective->measures();
     const std::pair<const char*, double> found[] = {{"loss", loss.item<double>()},
-                                                    {"mean_token_error", diagnostic(*objective, "mean_token_error")},
-                                                    {"neighbour_error", diagnostic(*objective, "neighbour_error")}};
+                                                    {"mean_token_error", measured(measures, "mean_token_error")},
+                                                    {"neighbour_error", measured(measures, "neighbour_error")}};
     for (const auto& [name, value] : found) {
       const double expected = golden[step][name].get<double>();
       EXPECT_NEAR(value, expected, tolerance * expected) << name;

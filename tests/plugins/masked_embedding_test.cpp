@@ -2,6 +2,7 @@
 
 #include "support/errors.h"
 #include "support/golden.h"
+#include "support/measures.h"
 #include "support/plugins.h"
 #include "support/stage.h"
 
@@ -11,10 +12,13 @@ using ivory::Backbone;
 using ivory::BackboneInfo;
 using ivory::Batch;
 using ivory::Features;
-using ivory::InputKind;
+using ivory::ImageVolumeModel;
+using ivory::Input;
 using ivory::Objective;
+using ivory::SampleKind;
 using ivory::test::bad_request_of;
 using ivory::test::fill;
+using ivory::test::measured;
 using ivory::test::stage;
 using testing::HasSubstr;
 using torch::Tensor;
@@ -25,12 +29,10 @@ constexpr int64_t width = 3;
 class FirstPixel : public Backbone {
  public:
   FirstPixel() { norm = register_module("norm", torch::nn::BatchNorm2d(1)); }
-  BackboneInfo info() const override {
-    return {.input = InputKind::image, .level_widths = {}, .strides = {}, .width = 2};
-  }
+  BackboneInfo info() const override { return {.input = Input::image, .width = 2}; }
   Features forward(const Tensor& images) override {
     const auto pixel = norm(images).flatten(1).narrow(1, 0, 1);
-    return {.levels = {}, .pooled = torch::cat({torch::ones_like(pixel), pixel}, 1), .tokens = {}};
+    return {.pooled = torch::cat({torch::ones_like(pixel), pixel}, 1)};
   }
   torch::nn::BatchNorm2d norm{nullptr};
 };
@@ -38,19 +40,17 @@ class FirstPixel : public Backbone {
 // f_inter that changes nothing and remembers what it was given.
 class Recorder : public Backbone {
  public:
-  BackboneInfo info() const override {
-    return {.input = InputKind::tokens, .level_widths = {}, .strides = {}, .width = width};
-  }
+  BackboneInfo info() const override { return {.input = Input::tokens, .width = width}; }
   Features forward(const Tensor& tokens) override {
     seen.push_back(tokens.detach().clone());
-    return {.levels = {}, .pooled = tokens.mean(1), .tokens = tokens};
+    return {.pooled = tokens.mean(1), .tokens = tokens};
   }
   std::vector<Tensor> seen;
 };
 
 struct Setting {
   std::shared_ptr<Recorder> inter = std::make_shared<Recorder>();
-  std::shared_ptr<ivory::Model> model;
+  std::shared_ptr<ImageVolumeModel> model;
   std::shared_ptr<Objective> objective;
   Batch batch;
 };
@@ -60,18 +60,17 @@ Setting setting(int64_t frames, int64_t volumes = 3, double ratio = 0.1) {
   torch::manual_seed(6);
   Setting s;
   s.model =
-      std::make_shared<ivory::Model>(std::make_shared<FirstPixel>(), s.inter, ivory::LevelUse::last, width, frames);
-  s.objective = ivory::test::make<Objective>(
-      "masked-embedding", {{"mask_ratio", ratio}},
-      {.slice_width = 2, .feature_width = s.model->feature_width(), .token_width = width, .frames = frames});
+      std::make_shared<ImageVolumeModel>(std::make_shared<FirstPixel>(), s.inter, ivory::LevelUse::last, width, frames);
+  s.objective = ivory::test::make<Objective>("masked-embedding", {{"mask_ratio", ratio}},
+                                             {.on = SampleKind::volume, .width = width, .model = s.model.get()});
   s.model->to(torch::kDouble);
   s.objective->to(torch::kDouble);
   const torch::NoGradGuard no_grad;
   s.objective->named_parameters()["mask_token"].fill_(100);
   s.objective->named_parameters()["decoder.weight"].copy_(torch::eye(width));
   s.objective->named_parameters()["decoder.bias"].zero_();
-  s.batch.kind = ivory::SampleKind::volume;
-  s.batch.views = {fill({volumes, frames, 1, 2, 2}, 1), fill({volumes, frames, 1, 2, 2}, 2)};
+  s.batch.kind = SampleKind::volume;
+  s.batch.views = {{fill({volumes, 1, frames, 2, 2}, 1)}, {fill({volumes, 1, frames, 2, 2}, 2)}};
   s.batch.index = torch::arange(volumes) + 40;
   return s;
 }
@@ -86,14 +85,6 @@ Tensor loss_at(Setting& s, int64_t step) {
 // Which slices of view v were masked in the last forward: [B, F].
 Tensor masks(const Setting& s, size_t view) {
   return s.inter->seen[s.inter->seen.size() - 2 + view].eq(100).all(2);
-}
-
-double diagnostic(const Objective& objective, const std::string& name) {
-  for (const auto& [key, value] : objective.diagnostics()) {
-    if (key == name) return value;
-  }
-  ADD_FAILURE() << "no diagnostic " << name;
-  return 0;
 }
 
 TEST(MaskedEmbedding, MasksTheCeilingOfTheRatio) {
@@ -159,7 +150,7 @@ TEST(MaskedEmbedding, LossAndBaselinesByHand) {
   double expected = 0, mean_error = 0, neighbour_error = 0;
   s.model->intra->eval();
   for (size_t view = 0; view < 2; ++view) {
-    const auto target = s.model->project(s.model->slice_features(s.batch.views[view])).detach();  // [B, F, D]
+    const auto target = s.model->project(s.model->slice_features(s.batch.views[view].pixels)).detach();  // [B, F, D]
     for (int64_t b = 0; b < 3; ++b) {
       const auto masked = masks(s, view)[b];
       const auto mean = target[b].index({masked.logical_not()}).mean(0);
@@ -180,9 +171,9 @@ TEST(MaskedEmbedding, LossAndBaselinesByHand) {
     }
   }
   EXPECT_NEAR(loss, expected, 1e-9 * expected);
-  EXPECT_NEAR(diagnostic(*s.objective, "mean_token_error"), mean_error, 1e-9);
-  EXPECT_NEAR(diagnostic(*s.objective, "neighbour_error"), neighbour_error, 1e-9);
-  EXPECT_NEAR(diagnostic(*s.objective, "ratio"), expected / mean_error, 1e-6 * expected / mean_error);
+  EXPECT_NEAR(measured(s.objective->measures(), "mean_token_error"), mean_error, 1e-9);
+  EXPECT_NEAR(measured(s.objective->measures(), "neighbour_error"), neighbour_error, 1e-9);
+  EXPECT_NEAR(measured(s.objective->measures(), "ratio"), expected / mean_error, 1e-6 * expected / mean_error);
 }
 
 TEST(MaskedEmbedding, TheTargetIsAFrozenCopyOfTheProjection) {
@@ -213,11 +204,11 @@ TEST(MaskedEmbedding, TheTargetIsDetached) {
 TEST(MaskedEmbedding, TheDecoderStartsAtTheMeanTokenOfTheData) {
   auto s = setting(10);
   auto start = stage();
-  start.for_each_batch = [&s](const auto& visit) { visit(s.batch); };
+  start.for_each_batch = [&s](ivory::Tail, const auto& visit) { visit(s.batch); };
   s.objective->before_training(*s.model, start);
   s.model->eval();
   const torch::NoGradGuard no_grad;
-  const auto tokens = s.model->project(s.model->slice_features(torch::cat(s.batch.views)));  // [V·B, F, D]
+  const auto tokens = s.model->project(s.model->slice_features(torch::cat(ivory::pixels_of(s.batch))));  // [V·B, F, D]
   const auto own = s.objective->named_parameters();
   EXPECT_EQ(own["decoder.weight"].abs().max().item<double>(), 0);
   EXPECT_LT((own["decoder.bias"] - tokens.flatten(0, 1).mean(0)).abs().max().item<double>(), 1e-12);
@@ -225,11 +216,10 @@ TEST(MaskedEmbedding, TheDecoderStartsAtTheMeanTokenOfTheData) {
 
 TEST(MaskedEmbedding, SliceBackboneStaysUntouched) {
   auto model = ivory::test::small_model(8, 16);
-  auto objective = ivory::test::make<Objective>(
-      "masked-embedding", {}, {.feature_width = model->feature_width(), .token_width = 16, .frames = 8});
+  auto objective = ivory::test::make<Objective>("masked-embedding", {},
+                                                {.on = SampleKind::volume, .width = 16, .model = model.get()});
   objective->to(torch::kDouble);
-  EXPECT_FALSE(objective->trains().intra);
-  EXPECT_TRUE(objective->trains().projection && objective->trains().inter);
+  EXPECT_THAT(objective->trains(), testing::ElementsAre("projection", "inter"));
   std::vector<Tensor> before;
   for (const auto& tensor : model->intra->parameters()) before.push_back(tensor.clone());
   for (const auto& tensor : model->intra->buffers()) before.push_back(tensor.clone());
@@ -239,9 +229,7 @@ TEST(MaskedEmbedding, SliceBackboneStaysUntouched) {
     trained.insert(trained.end(), more.begin(), more.end());
   }
   torch::optim::SGD optimiser(trained, torch::optim::SGDOptions(0.01));
-  Batch batch;
-  batch.views = {fill({2, 8, 1, 32, 32}, 1), fill({2, 8, 1, 32, 32}, 2)};
-  batch.index = torch::arange(2);
+  const Batch batch = ivory::test::two_views(2);
   objective->before_training(*model, stage());
   for (int64_t step = 0; step < 3; ++step) {
     objective->before_step(*model, stage(step));
@@ -256,6 +244,13 @@ TEST(MaskedEmbedding, SliceBackboneStaysUntouched) {
     EXPECT_TRUE(torch::equal(tensor, before[i++]));
   }
   for (const auto& tensor : model->intra->buffers()) EXPECT_TRUE(torch::equal(tensor, before[i++]));
+}
+
+TEST(MaskedEmbedding, NeedsTheJointModel) {
+  EXPECT_THAT(bad_request_of([] {
+                ivory::test::make<Objective>("masked-embedding", {}, {.on = SampleKind::volume, .width = 16});
+              }),
+              HasSubstr("image-volume"));
 }
 
 TEST(MaskedEmbedding, RefusesToMaskEverySlice) {

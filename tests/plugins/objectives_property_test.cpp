@@ -21,10 +21,11 @@ constexpr double uniform_codes = 1e6;
 
 struct Case {
   std::string name;
+  SampleKind on;
   ivory::test::Settings settings;
   std::vector<const char*> own, of_model;  // parameters whose gradients are checked
 
-  bool slices() const { return name == "swav" || name == "deepcluster-v2"; }
+  bool slices() const { return on == SampleKind::slice; }
 };
 
 // A slice backbone that leaves difference quotients cheap; ResNet's own gradients are compared with torchvision's.
@@ -34,11 +35,9 @@ class TinyBackbone : public ivory::Backbone {
     conv = register_module("conv", torch::nn::Conv2d(torch::nn::Conv2dOptions(1, 10, 5).stride(3)));
     norm = register_module("norm", torch::nn::BatchNorm2d(10));
   }
-  ivory::BackboneInfo info() const override {
-    return {.input = ivory::InputKind::image, .level_widths = {}, .strides = {}, .width = 10};
-  }
+  ivory::BackboneInfo info() const override { return {.input = ivory::Input::image, .width = 10}; }
   ivory::Features forward(const Tensor& images) override {
-    return {.levels = {}, .pooled = torch::gelu(norm(conv(images))).mean({2, 3}), .tokens = {}};
+    return {.pooled = torch::gelu(norm(conv(images))).mean({2, 3})};
   }
   torch::nn::Conv2d conv{nullptr};
   torch::nn::BatchNorm2d norm{nullptr};
@@ -53,21 +52,20 @@ class EveryObjective : public testing::TestWithParam<Case> {
     if (uniform && settings.front().first == "prototypes") settings.emplace_back("epsilon", uniform_codes);
     model = ivory::test::small_model(8, 16, dtype);
     if (tiny) {
-      model =
-          std::make_shared<ivory::Model>(std::make_shared<TinyBackbone>(), model->inter, ivory::LevelUse::last, 16, 8);
+      model = std::make_shared<ivory::ImageVolumeModel>(std::make_shared<TinyBackbone>(), model->inter,
+                                                        ivory::LevelUse::last, 16, 8);
       model->to(dtype);
     }
     torch::manual_seed(2);
     objective = ivory::test::make<Objective>(GetParam().name, settings,
-                                             {.slice_width = model->intra->info().width,
-                                              .feature_width = model->feature_width(),
-                                              .token_width = 16,
-                                              .frames = 8,
+                                             {.on = GetParam().on,
+                                              .width = model->width(GetParam().on),
                                               .samples = samples,
-                                              .batch_size = samples});
+                                              .batch_size = samples,
+                                              .model = model.get()});
     objective->to(dtype);
     auto stage = ivory::test::stage(0, samples, samples);
-    stage.for_each_batch = stage.for_each_full_batch = [this](const auto& visit) { visit(batch()); };
+    stage.for_each_batch = [this](ivory::Tail, const auto& visit) { visit(batch()); };
     objective->before_training(*model, stage);
     objective->before_epoch(*model, stage);
     objective->before_step(*model, stage);
@@ -78,17 +76,17 @@ class EveryObjective : public testing::TestWithParam<Case> {
   }
 
   Batch batch(uint64_t salt = 1) const {
-    Batch made{.kind = objective->kind(), .views = {}, .index = torch::arange(samples_)};
+    Batch made{.kind = GetParam().on, .views = {}, .index = torch::arange(samples_)};
     for (uint64_t v = 0; v < 2; ++v) {
-      const std::vector<int64_t> slice = {samples_, 1, 32, 32}, volume = {samples_, 8, 1, 32, 32};
-      made.views.push_back(fill(made.kind == SampleKind::slice ? slice : volume, salt + v).to(dtype_));
+      const std::vector<int64_t> slice = {samples_, 1, 32, 32}, volume = {samples_, 1, 8, 32, 32};
+      made.views.push_back({fill(GetParam().slices() ? slice : volume, salt + v).to(dtype_)});
     }
     return made;
   }
 
   Tensor loss(const Batch& of) const { return objective->forward(*model, of)[0].second; }
 
-  std::shared_ptr<ivory::Model> model;
+  std::shared_ptr<ivory::ImageVolumeModel> model;
   std::shared_ptr<Objective> objective;
 
  private:
@@ -115,7 +113,7 @@ TEST_P(EveryObjective, DoesNotDependOnTheOrderOfTheBatch) {
   prepare(torch::kDouble, /*tiny=*/true);
   auto shuffled = batch();
   const auto order = torch::tensor({2, 0, 1});
-  for (auto& view : shuffled.views) view = view.index_select(0, order);
+  for (auto& view : shuffled.views) view.pixels = view.pixels.index_select(0, order);
   shuffled.index = order;
   const double expected = loss(batch()).item<double>();
   EXPECT_NEAR(loss(shuffled).item<double>(), expected, 1e-9 * std::max(1.0, expected));
@@ -154,19 +152,19 @@ INSTANTIATE_TEST_SUITE_P(
     OfTheMethod, EveryObjective,
     testing::Values(
         Case{"swav",
+             SampleKind::slice,
              {{"prototypes", int64_t{4}}, {"head_width", int64_t{24}}, {"embedding_width", int64_t{6}}},
              {"head.0.weight", "head.1.bias", "head.3.weight", "clustering.prototypes.weight"},
              slices},
         Case{"deepcluster-v2",
+             SampleKind::slice,
              {{"clusters", std::vector<int64_t>{3, 2}}, {"head_width", int64_t{24}}, {"embedding_width", int64_t{6}}},
              head,
              slices},
-        Case{"agreement-3d", {{"prototypes", int64_t{4}}}, {"clustering.prototypes.weight"}, volumes},
-        Case{"agreement-3d",
-             {{"codes", std::string("deepcluster-v2")}, {"clusters", std::vector<int64_t>{3, 2}}},
-             {},
-             volumes},
+        Case{"swav", SampleKind::volume, {{"prototypes", int64_t{4}}}, {"clustering.prototypes.weight"}, volumes},
+        Case{"deepcluster-v2", SampleKind::volume, {{"clusters", std::vector<int64_t>{3, 2}}}, {}, volumes},
         Case{"masked-embedding",
+             SampleKind::volume,
              {{"mask_ratio", 0.3}},
              {"mask_token", "decoder.weight", "decoder.bias"},
              {"projection.weight", "inter.layers.0.attention.to_q.weight",

@@ -4,6 +4,7 @@
 
 #include "support/errors.h"
 #include "support/golden.h"
+#include "support/measures.h"
 #include "support/plugins.h"
 #include "support/stage.h"
 
@@ -13,7 +14,9 @@ using ivory::Batch;
 using ivory::Objective;
 using ivory::test::bad_request_of;
 using ivory::test::fill;
+using ivory::test::measured;
 using ivory::test::stage;
+using testing::AllOf;
 using testing::HasSubstr;
 using torch::Tensor;
 
@@ -22,7 +25,7 @@ Batch multi_crop(int64_t samples = 4) {
   Batch batch;
   for (uint64_t v = 0; v < 5; ++v) {
     const int64_t size = v < 2 ? 64 : 32;
-    batch.views.push_back(fill({samples, 1, size, size}, v));
+    batch.views.push_back({fill({samples, 1, size, size}, v)});
   }
   batch.index = torch::arange(samples);
   return batch;
@@ -30,7 +33,7 @@ Batch multi_crop(int64_t samples = 4) {
 
 std::shared_ptr<Objective> swav(const ivory::test::Settings& more = {}, Objective::Context context = {}) {
   torch::manual_seed(2);
-  context.slice_width = 512;
+  context.width = 512;
   ivory::test::Settings settings = {{"prototypes", int64_t{10}},
                                     {"head_width", int64_t{24}},
                                     {"embedding_width", int64_t{6}},
@@ -49,8 +52,9 @@ Tensor total(const ivory::LossTerms& terms) {
 // Method.md §2 written out with the objective's own parameters; batch norm over all crops, f_intra once per size.
 Tensor written_out(Objective& objective, ivory::Model& model, const Batch& batch) {
   auto p = objective.named_parameters();
-  const auto pooled = torch::cat({model.slices(torch::cat({batch.views[0], batch.views[1]})).pooled,
-                                  model.slices(torch::cat({batch.views[2], batch.views[3], batch.views[4]})).pooled});
+  const auto views = ivory::pixels_of(batch);
+  const auto pooled = torch::cat({model.embed(torch::cat({views[0], views[1]})).pooled,
+                                  model.embed(torch::cat({views[2], views[3], views[4]})).pooled});
   auto h = pooled.matmul(p["head.0.weight"].t()) + p["head.0.bias"];
   h = (h - h.mean(0)) / (h.var(0, /*unbiased=*/false) + 1e-5).sqrt() * p["head.1.weight"] + p["head.1.bias"];
   h = h.relu().matmul(p["head.3.weight"].t()) + p["head.3.bias"];
@@ -100,11 +104,11 @@ TEST(SwAV, EqualScoresSitAtLnH) {
     prototypes.copy_(prototypes[0].clone().expand_as(prototypes));
   }
   EXPECT_NEAR(total(objective->forward(*model, multi_crop())).item<double>(), std::log(10.0), 1e-10);
-  EXPECT_NEAR(objective->plateau(), std::log(10.0), 1e-12);
-  const auto diagnostics = objective->diagnostics();
-  ASSERT_EQ(diagnostics.size(), 5U);
-  EXPECT_NEAR(diagnostics[0].second, std::log(10.0), 1e-6);  // code_entropy
-  EXPECT_NEAR(diagnostics[1].second, 10, 1e-5);              // prototype_perplexity
+  EXPECT_NEAR(objective->chance_loss(), std::log(10.0), 1e-12);
+  const auto measures = objective->measures();
+  ASSERT_EQ(measures.size(), 5U);
+  EXPECT_NEAR(measured(measures, "code_entropy"), std::log(10.0), 1e-6);
+  EXPECT_NEAR(measured(measures, "prototype_perplexity"), 10, 1e-5);
 }
 
 // A collapsed head gives every sample the same embedding: Sinkhorn spreads the codes, whatever the scores are.
@@ -116,15 +120,14 @@ TEST(SwAV, CollapsedEmbeddingsGiveUniformCodes) {
     objective->named_parameters()["head.3.weight"].zero_();
   }
   objective->forward(*model, multi_crop());
-  EXPECT_NEAR(objective->diagnostics()[0].second, std::log(10.0), 1e-6);
-  EXPECT_NEAR(objective->diagnostics()[2].second, 1, 1e-6);  // effective_rank
+  EXPECT_NEAR(measured(objective->measures(), "code_entropy"), std::log(10.0), 1e-6);
+  EXPECT_NEAR(measured(objective->measures(), "effective_rank"), 1, 1e-6);
 }
 
 TEST(SwAV, TrainsTheSliceBackboneAndFreezesThePrototypes) {
   auto model = ivory::test::small_model();
   auto objective = swav();
-  EXPECT_TRUE(objective->trains().intra);
-  EXPECT_FALSE(objective->trains().projection || objective->trains().inter);
+  EXPECT_TRUE(objective->trains().empty()) << "what the model uses for slices";
   for (int64_t step = 0; step < 4; ++step) {
     objective->before_step(*model, stage(step));
     total(objective->forward(*model, multi_crop())).backward();
@@ -144,7 +147,7 @@ TEST(SwAV, LearnsToTellTwoKindsOfSlicesApart) {
   for (uint64_t v = 0; v < 2; ++v) {
     const auto noise = fill({8, 1, 32, 32}, v, 0.3).to(torch::kFloat);
     const auto rows = wave.view({1, 1, 32, 1}), columns = wave.view({1, 1, 1, 32});
-    batch.views.push_back(noise + torch::cat({rows.expand({4, 1, 32, 32}), columns.expand({4, 1, 32, 32})}));
+    batch.views.push_back({noise + torch::cat({rows.expand({4, 1, 32, 32}), columns.expand({4, 1, 32, 32})})});
   }
   auto parameters = model->intra->parameters();
   const auto own = objective->parameters();
@@ -171,17 +174,17 @@ TEST(SwAV, CheckpointHoldsHeadPrototypesAndQueue) {
 
 TEST(SwAV, SaysWhatDoesNotFit) {
   EXPECT_THAT(bad_request_of([] {
-                swav({{"assignment_crops", int64_t{3}}}, {.slice_crops = 2});
+                swav({{"assignment_crops", int64_t{3}}}, {.views = 2});
               }),
-              HasSubstr("assignment_crops = 3 is more than the 2 crops"));
+              HasSubstr("assignment_crops = 3 is more than the 2"));
   EXPECT_THAT(bad_request_of([] {
                 swav({{"queue_length", int64_t{96}}}, {.samples = 50, .batch_size = 16});
               }),
-              HasSubstr("longer than the data set of 50 samples: set it to at most 48"));
+              AllOf(HasSubstr("data set of 50 samples"), HasSubstr("at most 48")));
   auto model = ivory::test::small_model();
   auto objective = swav({{"queue_length", int64_t{96}}});
   EXPECT_THAT(bad_request_of([&] { objective->before_training(*model, stage(0, 50, 16)); }),
-              HasSubstr("longer than the data set of 50 samples"));
+              HasSubstr("data set of 50 samples"));
 }
 
 }  // namespace

@@ -27,12 +27,38 @@ TEST(StageSection, AValueThatIsNoNumberIsLeftOut) {
   std::filesystem::create_directories(folder);
   std::ofstream(folder / "metrics.jsonl") << R"({"kind": "step", "step": 1, "terms": {"swav": 2.0}})"
                                           << "\n";
-  const json record = {{"objectives", {{{"name", "swav"}, {"plateau", 3.4}}}},
-                       {"last", {{"swav", 2.0}, {"mean_token_error", nullptr}, {"perplexity", nullptr}}}};
+  const json record = {
+      {"objectives", {{{"name", "swav"}, {"plateau", 3.4}, {"measures", {{"mean_error", {{"unit", "loss"}}}}}}}},
+      {"last", {{"swav", 2.0}, {"mean_error", nullptr}, {"perplexity", nullptr}}}};
   const auto section = section_of(record, folder);
   ASSERT_EQ(section.remarks.size(), 1u);
-  EXPECT_THAT(section.remarks[0].text, testing::HasSubstr("was 2 in the last epoch, 1.4 below ln H = 3.4"));
+  EXPECT_THAT(section.remarks[0].text, testing::AllOf(testing::HasSubstr("1.4 below"), testing::HasSubstr("3.4")));
   EXPECT_THAT(section.curves.at(0).title, testing::HasSubstr("swav"));
+}
+
+// The record knows the unit of a measure and what it is compared with; those in the loss's own unit are its baselines.
+TEST(StageSection, MeasuresAreDrawnBesideWhatTheyAreComparedWith) {
+  const auto folder = std::filesystem::path(testing::TempDir()) / "stage-section";
+  std::filesystem::create_directories(folder);
+  const json step = {{"kind", "step"},
+                     {"step", 1},
+                     {"terms", {{"masked", 2.0}}},
+                     {"diagnostics", {{"mean_error", 4.0}, {"entropy", 3.0}}}};
+  std::ofstream(folder / "metrics.jsonl") << step << "\n";
+  const json measures = {{"mean_error", {{"unit", "loss"}}},
+                         {"entropy", {{"unit", "nats"}, {"compare", {{"label", "uniform"}, {"value", 3.4}}}}}};
+  const auto section = section_of({{"objectives", {{{"name", "masked"}, {"plateau", 0}, {"measures", measures}}}},
+                                   {"last", {{"masked", 2.0}, {"mean_error", 4.0}}}},
+                                  folder);
+  ASSERT_EQ(section.curves.size(), 1u);
+  ASSERT_EQ(section.curves[0].series.size(), 2u) << "the loss and its baseline";
+  EXPECT_THAT(section.curves[0].series[1].name, testing::HasSubstr("mean_error"));
+  ASSERT_EQ(section.diagnostics.size(), 1u);
+  EXPECT_EQ(section.diagnostics[0].y_label, "nats");
+  ASSERT_EQ(section.diagnostics[0].references.size(), 1u);
+  EXPECT_EQ(section.diagnostics[0].references[0].second, 3.4);
+  ASSERT_EQ(section.remarks.size(), 1u);
+  EXPECT_THAT(section.remarks[0].text, testing::HasSubstr("50 % of"));
 }
 
 TEST(StageSection, SampledPositionsStandOnTheAxisThatTheyAreOf) {

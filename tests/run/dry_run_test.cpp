@@ -49,7 +49,7 @@ lr = 0.1
 // stage slices; task organ from slices, twice; task organ from scratch, twice
 class DryRunTest : public ParsedExperimentTest {
  protected:
-  DryRunTest() : ParsedExperimentTest({"resnet", "deepcluster_v2", "segmentation"}) { experiment_ = parsed(""); }
+  DryRunTest() : ParsedExperimentTest({"resnet", "deepcluster-v2", "segmentation"}) { experiment_ = parsed(""); }
   // With what the stage says besides.
   config::Experiment parsed(const std::string& of_stage) {
     std::string whole = text;

@@ -3,42 +3,50 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <ivory/nn/deep_cluster.h>
-#include <ivory/nn/swapped_prediction.h>
 
 #include <regex>
+
+#include "plugin/registry.h"
+#include "support/plugin_files.h"
+#include "support/specs.h"
 
 namespace {
 
 using ivory::SampleKind;
+using ivory::config::ModelSpec;
+using ivory::test::Settings;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-using Settings = std::vector<std::pair<std::string, ivory::OptionValue>>;
-
-// A plugin on slices at 128 features that declares all options of both ways of clustering.
-ivory::config::ObjectiveUse objective(const std::string& codes, const Settings& settings) {
-  auto declared = ivory::nn::swapped_prediction_options();
-  for (const auto& more : ivory::nn::deep_cluster_options({4})) declared.push_back(more);
-  declared.push_back({.name = "codes", .fallback = codes, .help = ""});
-  declared.push_back({.name = "embedding_width", .fallback = int64_t{128}, .help = ""});
-  ivory::Options options(declared);
-  for (const auto& [name, value] : settings) options.set(name, value);
-  return {.plugin = {.name = codes, .options = options}, .kind = SampleKind::slice};
+// Of the build tree, and "silent", which advises nothing.
+const ivory::plugin::Registry& plugins() {
+  static const auto registry = [] {
+    ivory::plugin::Registry loaded;
+    ivory::test::load_plugins(loaded, {"swav", "deepcluster-v2"});
+    loaded.add(ivory::Descriptor<ivory::Objective>{
+        .name = "silent", .summary = "A test.", .create = [](const auto&, const auto&) { return nullptr; }});
+    return loaded;
+  }();
+  return registry;
 }
 
-ivory::config::StageSpec stage(const std::string& codes, const Settings& settings, int64_t batch = 1024,
+ivory::config::StageSpec stage(const std::string& objective, const Settings& settings, int64_t batch = 1024,
                                int64_t epochs = 100) {
   ivory::config::StageSpec made;
-  made.objectives = {objective(codes, settings)};
+  made.objectives = {ivory::test::objective_use(plugins(), objective, settings)};
   made.train.batch_size = batch;
   made.train.epochs = epochs;
   return made;
 }
 
+// The joint model with its defaults.
+ModelSpec model() {
+  return {.composition = ivory::test::use(plugins(), ivory::plugin::Kind::model, "image-volume")};
+}
+
 std::vector<std::string> lint(const ivory::config::StageSpec& spec, int64_t samples) {
-  return ivory::experiment::lint(spec, {}, [&](SampleKind) { return samples; });
+  return ivory::experiment::lint(spec, model(), plugins(), [&](SampleKind) { return samples; });
 }
 
 const Settings fitting = {{"prototypes", int64_t{1000}}};
@@ -49,9 +57,7 @@ TEST(Lint, IsSilentWhenAllFits) {
   EXPECT_THAT(lint(stage("swav", {{"queue_length", int64_t{3840}}}, 256), 100'000), IsEmpty());
   EXPECT_THAT(lint(stage("swav", {}, 4096), 1'000'000), IsEmpty());
   EXPECT_THAT(lint(stage("deepcluster-v2", {{"clusters", std::vector<int64_t>{30, 30}}}, 256), 500), IsEmpty());
-  auto other = stage("swav", {});
-  other.objectives[0].plugin.options = ivory::Options();  // a method of another kind
-  EXPECT_THAT(lint(other, 10), IsEmpty());
+  EXPECT_THAT(lint(stage("silent", {}), 10), IsEmpty());
 }
 
 TEST(Lint, PrototypesAgainstBatchQueueAndData) {
@@ -86,10 +92,11 @@ TEST(Lint, BatchAgainstData) {
               ElementsAre(HasSubstr("set batch_size to at most 4")));
   auto volumes = stage("swav", few, 256);  // beside an objective on slices, of which there are enough
   volumes.objectives.push_back(volumes.objectives[0]);
-  volumes.objectives[1].kind = SampleKind::volume;
-  const auto said = ivory::experiment::lint(
-      volumes, {}, [](SampleKind kind) -> int64_t { return kind == SampleKind::slice ? 10'000 : 20; });
-  EXPECT_THAT(said, ElementsAre(HasSubstr("set volume_batch_size to at most 16")));
+  volumes.objectives[1].on = SampleKind::volume;
+  volumes.objectives[1].label = "swav-volumes";
+  const auto samples = [](SampleKind kind) -> int64_t { return kind == SampleKind::slice ? 10'000 : 20; };
+  EXPECT_THAT(ivory::experiment::lint(volumes, model(), plugins(), samples),
+              ElementsAre(AllOf(HasSubstr("'swav-volumes'"), HasSubstr("set volume_batch_size to at most 16"))));
 }
 
 TEST(Lint, QueueAgainstDataBatchAndSteps) {
@@ -153,6 +160,18 @@ TEST(Lint, EpsilonAgainstPrecisionAndSpread) {
   EXPECT_THAT(of(0.5, "fp32"), ElementsAre(AllOf(HasSubstr("large for the spread"), HasSubstr("to about 0.05"))));
   EXPECT_THAT(of(0.001, "fp32"), ElementsAre(AllOf(HasSubstr("codes are hard"), HasSubstr("to about 0.05"))));
   EXPECT_THAT(of(0.1, "fp32", 640), ElementsAre(HasSubstr("set epsilon to about 0.022")));
+}
+
+// Without a projection head the embeddings are as wide as the model's tokens; of other models that is not known.
+TEST(Lint, EpsilonAgainstTheWidthOfTheModel) {
+  auto spec = stage("swav", {{"prototypes", int64_t{1000}}, {"epsilon", 0.1}, {"head", std::string("none")}});
+  const auto of = [&](SampleKind on, const ModelSpec& model) {
+    spec.objectives[0].on = on;
+    return ivory::experiment::lint(spec, model, plugins(), [](SampleKind) { return 100'000; });
+  };
+  EXPECT_THAT(of(SampleKind::volume, model()), ElementsAre(HasSubstr("at 640 features")));
+  EXPECT_THAT(of(SampleKind::slice, model()), IsEmpty());
+  EXPECT_THAT(of(SampleKind::volume, {.composition = {.name = "encoder"}}), IsEmpty());
 }
 
 TEST(Lint, ClustersAgainstData) {

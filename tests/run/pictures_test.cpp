@@ -10,28 +10,23 @@ namespace ivory::experiment {
 namespace {
 
 // Two prototypes: bright and dark samples. Remembers what it was given.
-class Brightness : public Objective {
+class Brightness : public Objective, public ClusterView {
  public:
-  explicit Brightness(SampleKind kind) : kind_(kind) {}
-  SampleKind kind() const override { return kind_; }
-  Trains trains() const override { return {}; }
   LossTerms forward(Model&, const Batch&) override { return {}; }
-  torch::Tensor prototype_scores(Model& model, const torch::Tensor& samples) override {
+  ClusterView* clusters() override { return this; }
+  int64_t count() const override { return 3; }
+  torch::Tensor scores(Model& model, const torch::Tensor& samples) override {
     EXPECT_FALSE(model.is_training() || is_training() || torch::GradMode::is_enabled());
     shapes.push_back(samples.sizes().vec());
     const auto mean = samples.flatten(1).mean(1);  // [N]
     return torch::stack({mean, -mean, torch::full_like(mean, -100)}, 1);
   }
   std::vector<std::vector<int64_t>> shapes;
-
- private:
-  SampleKind kind_;
 };
 
-class Plain : public Brightness {
+class Plain : public Objective {
  public:
-  using Brightness::Brightness;
-  torch::Tensor prototype_scores(Model&, const torch::Tensor&) override { return {}; }
+  LossTerms forward(Model&, const Batch&) override { return {}; }
 };
 
 // Says that it looked at two positions, and on which axis.
@@ -59,12 +54,12 @@ class PicturesTest : public ::testing::Test {
     data::testing::write_cache(folder_.path() / "cache",
                                {flat_volume("bright", 1900), flat_volume("brighter", 2000), flat_volume("dark", 100)});
     data_ = data::testing::open_data_set(folder_.path() / "cache");
-    model_ = std::make_shared<Model>(std::make_shared<fixtures::TinyBackbone>(4),
-                                     std::make_shared<fixtures::TinyTokenBackbone>(4), LevelUse::last, 4, 4);
+    model_ = fixtures::tiny_model(4, 4, 4);
   }
-  StagePictures draw(const std::shared_ptr<Objective>& objective) {
-    return draw_stage(*model_, {{"brightness", objective}},
-                      {.data = *data_, .folder = folder_.path(), .slice_size = 16, .volume_size = 8}, torch::kCPU);
+  StagePictures draw(SampleKind on, const std::shared_ptr<Objective>& objective) {
+    return draw_stage(*model_, {{.name = "brightness", .on = on, .objective = objective, .measures = {}}},
+                      {.data = *data_, .folder = folder_.path(), .slice_size = 16, .volume_size = {4, 8, 8}},
+                      torch::kCPU);
   }
 
   data::testing::TemporaryFolder folder_;
@@ -73,8 +68,8 @@ class PicturesTest : public ::testing::Test {
 };
 
 TEST_F(PicturesTest, SlicesStandUnderTheirBestPrototypeNearestFirst) {
-  const auto objective = std::make_shared<Brightness>(SampleKind::slice);
-  const auto pictures = draw(objective);
+  const auto objective = std::make_shared<Brightness>();
+  const auto pictures = draw(SampleKind::slice, objective);
   ASSERT_EQ(pictures.prototypes.size(), 2u) << "the third prototype is no sample's best match";
   EXPECT_EQ(pictures.prototypes[0].caption, "prototype 1: best match of 12 of 18 slices");
   EXPECT_TRUE(pictures.prototypes[0].samples.starts_with("brighter slice 0, brighter slice 1"));
@@ -86,22 +81,22 @@ TEST_F(PicturesTest, SlicesStandUnderTheirBestPrototypeNearestFirst) {
 }
 
 TEST_F(PicturesTest, VolumesComeOneByOneInTheModelsFrames) {
-  const auto objective = std::make_shared<Brightness>(SampleKind::volume);
-  const auto pictures = draw(objective);
+  const auto objective = std::make_shared<Brightness>();
+  const auto pictures = draw(SampleKind::volume, objective);
   ASSERT_EQ(pictures.prototypes.size(), 2u);
   EXPECT_EQ(pictures.prototypes[0].samples, "brighter, bright");
   EXPECT_EQ(pictures.prototypes[1].samples, "dark");
   EXPECT_EQ(objective->shapes.size(), 3u);
-  EXPECT_EQ(objective->shapes.front(), (std::vector<int64_t>{1, 4, 1, 8, 8}));
+  EXPECT_EQ(objective->shapes.front(), (std::vector<int64_t>{1, 1, 4, 8, 8}));
   EXPECT_FALSE(pictures.attention) << "this backbone does not tell where it looked";
 }
 
 TEST_F(PicturesTest, AttentionIsOfTheAxisThatTheBackboneNames) {
   using Axis = SampledPositions::Axis;
   const auto attention = [&](Axis axis, int64_t length) {
-    model_ = std::make_shared<Model>(std::make_shared<fixtures::TinyBackbone>(4),
-                                     std::make_shared<Looking>(axis, length), LevelUse::last, 4, 4);
-    return draw(std::make_shared<Plain>(SampleKind::volume)).attention;
+    model_ = std::make_shared<ImageVolumeModel>(std::make_shared<fixtures::TinyBackbone>(4),
+                                                std::make_shared<Looking>(axis, length), LevelUse::last, 4, 4);
+    return draw(SampleKind::volume, std::make_shared<Plain>()).attention;
   };
   const auto of_slices = attention(Axis::slice, 4), of_entries = attention(Axis::embedding, 640);
   ASSERT_TRUE(of_slices && of_entries);
@@ -116,8 +111,8 @@ TEST_F(PicturesTest, AttentionIsOfTheAxisThatTheBackboneNames) {
 }
 
 TEST_F(PicturesTest, AnObjectiveWithoutPrototypesDrawsNone) {
-  EXPECT_TRUE(draw(std::make_shared<Plain>(SampleKind::slice)).prototypes.empty());
-  EXPECT_TRUE(draw(std::make_shared<Plain>(SampleKind::volume)).prototypes.empty());
+  EXPECT_TRUE(draw(SampleKind::slice, std::make_shared<Plain>()).prototypes.empty());
+  EXPECT_TRUE(draw(SampleKind::volume, std::make_shared<Plain>()).prototypes.empty());
 }
 
 TEST(ContactSheet, PutsSlicesInRowsWithABorder) {

@@ -29,7 +29,7 @@ warmup_epochs = 1
 
 class PrepareTest : public ParsedExperimentTest {
  protected:
-  PrepareTest() : ParsedExperimentTest({"resnet", "deepcluster_v2"}) {}
+  PrepareTest() : ParsedExperimentTest({"resnet", "deepcluster-v2"}) {}
   // How many settings were looked at, with those of the points before this one.
   size_t checked_with(const std::string& setting) {
     const auto point = points_of(text, {setting}).front();

@@ -18,7 +18,7 @@ class Preview : public ::testing::Test {
     write_cache(folder_.path(), {make_volume("a", {5, 12, 10}), make_volume("b", {6, 20, 40}),
                                  make_volume("film", {1, 30, 15}, "uint8")});
     stage_.slice_views.crops = {{.count = 2, .size = 24}, {.count = 3, .size = 12, .scale_min = 0.1, .scale_max = 0.3}};
-    stage_.volume_views = {.count = 2, .frames = 8, .size = 16};
+    stage_.volume_views = {.count = 2, .size = {8, 16, 16}};
   }
   Tensor sheet(const PreviewRequest& request) const {
     return preview_sheet(open_data_set(folder_.path()), stage_, request);

@@ -157,7 +157,7 @@ TEST_F(RunDirectory, TheResolvedExperimentIsTheSameExperiment) {
 TEST_F(RunDirectory, TheReportShowsWhatTheRunMeasured) {
   const std::string html = read(run_ / "report.html");
   EXPECT_THAT(html, HasSubstr("<aside class=\"caveat\" aria-label=\"Caveat\"><p>Generated volumes"));
-  EXPECT_THAT(html, HasSubstr("no better than a guess, ln H = 1.386"));
+  EXPECT_THAT(html, testing::ContainsRegex("no better than a guess[^<]*1.386"));
   EXPECT_THAT(html, HasSubstr("baseline: mean_token_error"));
   EXPECT_THAT(html, HasSubstr("baseline: neighbour_error"));
   EXPECT_THAT(html, HasSubstr("Prototypes of swav"));

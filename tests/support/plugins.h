@@ -3,26 +3,18 @@
 #include <gtest/gtest.h>
 #include <ivory/image_volume.h>
 
-#include <algorithm>
 #include <memory>
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "plugin/registry.h"
-#include "support/paths.h"
+#include "support/plugin_files.h"
 
 namespace ivory::test {
 
-using Settings = std::vector<std::pair<std::string, OptionValue>>;
-
-// The descriptor of a plugin whose file is named as the plugin, with '_' for '-'.
 template <class Interface>
 const Descriptor<Interface>& descriptor(const std::string& name) {
   static plugin::Registry registry;
-  std::string file = name;
-  std::replace(file.begin(), file.end(), '-', '_');
-  registry.load(test::build_dir() + "/lib/ivory/plugins/libivory_" + file + ".so");
+  registry.load(plugin_file(name));
   return registry.find<Interface>(name);
 }
 

@@ -72,7 +72,7 @@ TEST_F(Programs, PluginsAreListedDescribedAndBegun) {
   EXPECT_EQ(listed.code, 0);
   for (const char* line :
        {"backbone +resnet ", "backbone +deformable-transformer ", "objective +swav ", "objective +masked-embedding ",
-        "objective +agreement-3d ", "task +segmentation ", "task +classification-3d "})
+        "model +image-volume ", "task +segmentation ", "task +classification-3d "})
     EXPECT_THAT(listed.text, ContainsRegex(line));
   const Answer described = run("ivory' plugins describe swav");
   EXPECT_EQ(described.code, 0);

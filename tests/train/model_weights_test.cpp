@@ -41,14 +41,16 @@ class UNetFile : public testing::Test {
 
   UNetFile() { std::filesystem::create_directories(folder_.path()); }
 
-  static std::shared_ptr<Model> fresh_model() {
-    return std::make_shared<Model>(std::make_shared<test::TinyImage>(), nullptr, LevelUse::all, 16, 4);
+  static std::shared_ptr<ImageVolumeModel> fresh_model() {
+    return std::make_shared<ImageVolumeModel>(std::make_shared<test::TinyImage>(), nullptr, LevelUse::all, 16, 4);
   }
   static std::shared_ptr<Task> task_on(const std::shared_ptr<Model>& model, size_t classes,
                                        const std::vector<int64_t>& widths = {16, 8, 8, 4, 4}) {
-    return test::make<Task>(
-        "segmentation", {{"decoder_channels", widths}},
-        {.model = model, .classes = std::vector<std::string>(classes, "organ"), .volume_names = {}, .size = 32});
+    return test::make<Task>("segmentation", {{"decoder_channels", widths}},
+                            {.model = model,
+                             .classes = std::vector<std::string>(classes, "organ"),
+                             .volume_names = {},
+                             .size = {1, 32, 32}});
   }
   // Writes the task's state under foreign names and loads it into another task with a model of its own.
   std::string load_into(Task& other, const std::shared_ptr<Model>& model, const NamedTensors& state) {

@@ -6,7 +6,7 @@
 
 #include "config/layouts.h"
 #include "plugin/registry.h"
-#include "support/paths.h"
+#include "support/plugin_files.h"
 #include "train/splits.h"
 
 namespace ivory::train {
@@ -48,7 +48,7 @@ TEST(PaperSplits, SharesGiveItsNumbers) {
     const std::string rule = std::string("train = ") + train + ", validation = " + validation + ", seed = 1";
     EXPECT_THAT(config::find_layout(layout)->split, HasSubstr(rule)) << layout;
     const config::SplitSpec spec{.train_share = std::stod(train), .validation_share = std::stod(validation), .seed = 1};
-    EXPECT_EQ(sizes(make_splits(spec, numbered(count), TaskUnit::slice, 0)), expected) << layout;
+    EXPECT_EQ(sizes(make_splits(spec, numbered(count), SampleKind::slice, 0)), expected) << layout;
   }
 }
 
@@ -56,8 +56,7 @@ TEST(PaperSplits, JsrtsListsAreTheFoldsOfScr) {
   std::ifstream file(test::source_dir() + "/experiments/splits/jsrt.toml");
   const std::string lists((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
   plugin::Registry registry;
-  for (const char* plugin : {"resnet", "segmentation"})
-    registry.load(test::build_dir() + "/lib/ivory/plugins/libivory_" + plugin + ".so");
+  test::load_plugins(registry, {"resnet", "segmentation"});
   const auto experiments = config::parse_experiments(R"(
 [experiment]
 name = "folds"
@@ -79,7 +78,7 @@ classes = [{ name = "heart", labels = [4] }]
       volumes.push_back(volume(kind + std::string(3 - digits.size(), '0') + digits));
     }
   }
-  const Splits splits = make_splits(experiments.at(0).tasks.at(0).splits, volumes, TaskUnit::slice, 0);
+  const Splits splits = make_splits(experiments.at(0).tasks.at(0).splits, volumes, SampleKind::slice, 0);
   EXPECT_EQ(sizes(splits), (std::array<size_t, 3>{114, 10, 123}));
   for (const int32_t test : splits.test.volumes) EXPECT_EQ((volumes[test].name.back() - '0') % 2, 0);
 }
@@ -95,11 +94,11 @@ TEST(PaperSplits, LunasSubsetsAreBeginningsOfNames) {
   spec.train = {"subset0/*", "subset1/*", "subset2/*", "subset3/*", "subset4/*"};
   spec.validation = {"subset5/*", "subset6/*"};
   spec.test = {"subset7/*", "subset8/*", "subset9/*"};
-  EXPECT_EQ(sizes(make_splits(spec, volumes, TaskUnit::volume, 0)), (std::array<size_t, 3>{10, 4, 6}));
+  EXPECT_EQ(sizes(make_splits(spec, volumes, SampleKind::volume, 0)), (std::array<size_t, 3>{10, 4, 6}));
   spec.test = {"subset7/*", "subset10/*"};
-  EXPECT_THROW(make_splits(spec, volumes, TaskUnit::volume, 0), Error);
+  EXPECT_THROW(make_splits(spec, volumes, SampleKind::volume, 0), Error);
   spec.test = {"subset6/*"};  // again
-  EXPECT_THROW(make_splits(spec, volumes, TaskUnit::volume, 0), Error);
+  EXPECT_THROW(make_splits(spec, volumes, SampleKind::volume, 0), Error);
 }
 
 }  // namespace

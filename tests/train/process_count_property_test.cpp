@@ -124,11 +124,12 @@ TEST_P(Processes, GiveTheSameKMeans) {
 
 // This process's share of batches of 8 of all, the last one filled up with the first samples.
 auto full_batches(int64_t samples, const Collective& group) {
-  return [samples, &group](const auto& visit) {
+  return [samples, &group](ivory::Tail tail, const auto& visit) {
+    EXPECT_EQ(tail, ivory::Tail::filled);
     const int64_t share = 8 / group.world_size();
     for (int64_t first = 0; first < samples; first += 8) {
       const int64_t begin = first + share * group.rank();
-      visit(ivory::Batch{.views = {Tensor(), Tensor()}, .index = torch::arange(begin, begin + share) % samples});
+      visit(ivory::Batch{.views = {{}, {}}, .index = torch::arange(begin, begin + share) % samples});
     }
   };
 }
@@ -144,7 +145,7 @@ DeepRun run_deep_cluster(const Collective& group) {
   clustering->to(torch::kDouble);
   auto stage = stage_of(group, 0);
   stage.samples = 12;
-  stage.for_each_full_batch = full_batches(12, group);
+  stage.for_each_batch = full_batches(12, group);
   stage.batch_size = 8;
   const auto embed = [](const ivory::Batch& batch) {
     return torch::cat(
@@ -205,7 +206,7 @@ DeepRun fill_through_batch_norm(int64_t samples, const Collective& group) {
   auto stage = stage_of(group, 0);
   stage.samples = samples;
   stage.batch_size = 8;
-  stage.for_each_full_batch = full_batches(samples, group);
+  stage.for_each_batch = full_batches(samples, group);
   const auto embed = [&](const ivory::Batch& batch) {
     EXPECT_TRUE(norm->is_training());
     const auto views = torch::cat({unit_rows(samples, 4, 50).index_select(0, batch.index),

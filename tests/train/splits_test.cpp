@@ -24,7 +24,7 @@ Splits drawn(bool redraw, uint64_t trial_seed) {
   spec.train_share = spec.validation_share = 0.1;
   spec.seed = 5;
   spec.redraw = redraw;
-  return make_splits(spec, patients(40), TaskUnit::slice, trial_seed);
+  return make_splits(spec, patients(40), SampleKind::slice, trial_seed);
 }
 
 TEST(Splits, SharesAreTheSameInEveryTrialUnlessRedrawn) {
@@ -62,7 +62,7 @@ config::SplitSpec lists(std::vector<std::string> train, std::vector<std::string>
 
 TEST(Splits, APatientInTwoListsIsAMistakeUnlessAllowed) {
   const auto split = [](bool allowed) {
-    return make_splits(lists({"p0"}, {"p1"}, allowed), related(), TaskUnit::volume, 0);
+    return make_splits(lists({"p0"}, {"p1"}, allowed), related(), SampleKind::volume, 0);
   };
   EXPECT_THAT([&] { split(false); },
               testing::ThrowsMessage<Error>(testing::HasSubstr(
@@ -75,19 +75,19 @@ TEST(Splits, APatientInTwoListsIsAMistakeUnlessAllowed) {
 
 TEST(Splits, SlicesOfOneVolumeInTwoListsShareItsPatient) {
   EXPECT_THAT(
-      [] { make_splits(lists({"p2:0-1"}, {"p2:2-2"}, false), related(), TaskUnit::slice, 0); },
+      [] { make_splits(lists({"p2:0-1"}, {"p2:2-2"}, false), related(), SampleKind::slice, 0); },
       testing::ThrowsMessage<Error>(testing::HasSubstr("patient 'p2' is in more than one split (train, test)")));
 }
 
 TEST(Splits, VolumesOfOnePatientInOneListAreFine) {
-  EXPECT_THAT(make_splits(lists({"p0", "p1"}, {"p2"}, false), related(), TaskUnit::volume, 0).warnings,
+  EXPECT_THAT(make_splits(lists({"p0", "p1"}, {"p2"}, false), related(), SampleKind::volume, 0).warnings,
               testing::IsEmpty());
 }
 
 TEST(Splits, TheSameContentInDifferentListsIsNamed) {
-  EXPECT_THAT(make_splits(lists({"p0", "p2"}, {"p3"}, false), related(), TaskUnit::volume, 0).warnings,
+  EXPECT_THAT(make_splits(lists({"p0", "p2"}, {"p3"}, false), related(), SampleKind::volume, 0).warnings,
               testing::ElementsAre("volumes with the same content are in different splits: 'p2' (train), 'p3' (test)"));
-  EXPECT_THAT(make_splits(lists({"p2", "p3"}, {"p0"}, false), related(), TaskUnit::volume, 0).warnings,
+  EXPECT_THAT(make_splits(lists({"p2", "p3"}, {"p0"}, false), related(), SampleKind::volume, 0).warnings,
               testing::IsEmpty());
 }
 

@@ -25,13 +25,7 @@ class Counting : public ScriptedObjective {
 class StageData : public testing::Test {
  protected:
   StageData() {
-    tiny_.registry().add(Descriptor<Objective>{
-        .name = "counting",
-        .summary = "Counts.",
-        .source = "a test",
-        .options = {},
-        .create = [this](const Options&, const Objective::Context&) { return std::make_shared<Counting>(seen_); }});
-    tiny_.stage().objectives = {{.plugin = tiny_.use<Objective>("counting"), .kind = SampleKind::slice}};
+    tiny_.train_with("counting", [this] { return std::make_shared<Counting>(seen_); });
     tiny_.stage().train.epochs = 3;
     using namespace data::testing;
     write_cache(folder_.path() / "scans", {make_volume("a", {6, 16, 16}), make_volume("b", {6, 16, 16})});

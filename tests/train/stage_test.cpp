@@ -7,7 +7,6 @@
 #include <numeric>
 
 #include "support/errors.h"
-#include "support/paths.h"
 #include "train/tiny_stage.h"
 
 namespace ivory::train {
@@ -32,30 +31,29 @@ TEST(Stage, AnObjectivesNanStopsWithStepTermAndLastGoodCheckpoint) {
   EXPECT_FALSE(std::filesystem::exists(tiny.folder() / "weights.safetensors"));
 }
 
-TEST(Stage, ALossAtLnHIsSaidInWordsInTheMetrics) {
+TEST(Stage, ALossAtChanceIsSaidInWordsInTheMetrics) {
   TinyStage tiny;
-  const double plateau = std::log(32.0);
-  tiny.script([&](int64_t step) { return step <= 6 ? plateau : plateau / 2; }, plateau);
+  const double chance = std::log(32.0);
+  tiny.script([&](int64_t step) { return step <= 6 ? chance : chance / 2; }, chance);
   tiny.stage().train.epochs = 3;
   tiny.train();
   const auto epochs = tiny.metrics("epoch");
   ASSERT_EQ(epochs.size(), 3U);
   EXPECT_THAT(epochs[0].at("warnings").get<std::vector<std::string>>(),
               ElementsAre(HasSubstr("the loss 'scripted' (3.4657")));
-  EXPECT_THAT(epochs[1]["warnings"][0].get<std::string>(), HasSubstr("sits at ln H = 3.4657"));
+  EXPECT_THAT(epochs[1]["warnings"][0].get<std::string>(), HasSubstr("at chance (3.4657"));
   EXPECT_THAT(epochs[1]["warnings"][0].get<std::string>(), HasSubstr("for 2 epochs"));
   EXPECT_FALSE(epochs[2].contains("warnings"));
 }
 
 TEST(Stage, ResidentMemoryIsInTheMetricsAndDoesNotGrowWithTheEpochs) {
   TinyStage tiny;
-  tiny.registry().load(test::build_dir() + "/lib/ivory/plugins/libivory_swav.so");
-  auto swav = tiny.use<Objective>("swav");
-  swav.options.set("prototypes", int64_t{4});
-  swav.options.set("head_width", int64_t{8});
-  swav.options.set("embedding_width", int64_t{4});
-  swav.options.set("queue_length", int64_t{8});
-  tiny.stage().objectives = {{.plugin = swav, .kind = SampleKind::slice}};
+  test::load_plugins(tiny.registry(), {"swav"});
+  tiny.stage().objectives = {test::objective_use(tiny.registry(), "swav",
+                                                 {{"prototypes", int64_t{4}},
+                                                  {"head_width", int64_t{8}},
+                                                  {"embedding_width", int64_t{4}},
+                                                  {"queue_length", int64_t{8}}})};
   auto& train = tiny.stage().train;
   train.epochs = 300;
   train.workers = 2;

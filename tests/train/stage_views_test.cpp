@@ -19,9 +19,9 @@ class Noting : public ScriptedObjective {
  public:
   explicit Noting(Seen& seen) : ScriptedObjective([](int64_t) { return 0.0; }, 0), seen_(seen) {}
   LossTerms forward(Model& model, const Batch& batch) override {
-    for (const torch::Tensor& view : batch.views) {
-      EXPECT_EQ(view.size(1), 1) << "one channel until the network";
-      seen_.in_steps.insert(view.scalar_type());
+    for (const torch::Tensor& pixels : pixels_of(batch)) {
+      EXPECT_EQ(pixels.size(1), 1) << "one channel until the network";
+      seen_.in_steps.insert(pixels.scalar_type());
     }
     LossTerms terms = ScriptedObjective::forward(model, batch);
     seen_.losses.push_back(terms.back().second.item<double>());
@@ -29,9 +29,9 @@ class Noting : public ScriptedObjective {
   }
   void before_epoch(Model& model, const StageContext& stage) override {
     const torch::NoGradGuard no_grad;
-    stage.for_each_batch([&](const Batch& batch) {
-      seen_.in_hooks.insert(batch.views.front().scalar_type());
-      model.slices(batch.views.front());
+    stage.for_each_batch(Tail::partial, [&](const Batch& batch) {
+      seen_.in_hooks.insert(batch.views.front().pixels.scalar_type());
+      model.embed(batch.views.front().pixels);
     });
   }
 
@@ -42,13 +42,7 @@ class Noting : public ScriptedObjective {
 Seen trained(const std::string& output, const std::string& on = "cpu") {
   Seen seen;
   TinyStage tiny;
-  tiny.registry().add(Descriptor<Objective>{
-      .name = "noting",
-      .summary = "Notes.",
-      .source = "a test",
-      .options = {},
-      .create = [&](const Options&, const Objective::Context&) { return std::make_shared<Noting>(seen); }});
-  tiny.stage().objectives = {{.plugin = tiny.use<Objective>("noting"), .kind = SampleKind::slice}};
+  tiny.train_with("noting", [&] { return std::make_shared<Noting>(seen); });
   tiny.stage().slice_views.crops[0].size = 32;  // at 16 the last convolution strides over one pixel (nn/convolution.h)
   tiny.stage().train.steps = 4;
   tiny.stage().train.optimiser.lr = 1e-4;

@@ -4,7 +4,9 @@
 #include "data/cache_fixtures.h"
 #include "plugin/registry.h"
 #include "plugins/task_stubs.h"
+#include "support/plugin_files.h"
 #include "support/quiet.h"
+#include "support/specs.h"
 #include "train/trainer.h"
 
 namespace ivory::train {
@@ -25,9 +27,9 @@ class Watching : public Task {
     for (auto& parameter : context.model->parameters()) parameter.requires_grad_(false);
     register_module("model", context.model);
   }
-  TaskNeeds needs() const override { return {.unit = TaskUnit::slice, .masks = true, .balanced = true}; }
+  TaskNeeds needs() const override { return {.balanced = true}; }
   torch::Tensor loss(const TaskBatch& batch) override {
-    fitted_->images.push_back(batch.images.clone());
+    fitted_->images.push_back(batch.images.pixels.clone());
     for (int64_t i = 0; i < batch.size(); ++i) {
       fitted_->volumes.push_back(batch.volume[i].item<int64_t>());
       fitted_->positions.push_back(batch.position[i].item<int64_t>());
@@ -64,8 +66,8 @@ class FrozenTask : public testing::Test {
         .source = "a test",
         .options = {},
         .create = [this](const Options&, const auto& c) { return std::make_shared<Watching>(c, &seen_); }});
-    model_.slice_backbone.name = "tiny";
-    model_.token_width = 4;
+    test::load_plugins(registry_, {});
+    model_ = test::joint_model(registry_, "tiny", {{"token_width", int64_t{4}}});
     spec_.plugin.name = "watching";
     spec_.classes = {{"one", {1}}};
     spec_.splits.train = {"b"};
@@ -99,12 +101,12 @@ TEST_F(FrozenTask, SeesItsTrainingSplitOnceAsItIs) {
   EXPECT_EQ(seen_.positions, (std::vector<int64_t>{0, 1, 2, 3, 4, 5}));
   EXPECT_FALSE(seen_.gradients);
   EXPECT_FALSE(seen_.training);
-  data::LabelledSamples whole{.slices = {}, .classes = {{1}}, .size = 16};
+  data::LabelledSamples whole{.classes = {{1}}, .size = {1, 16, 16}};
   for (int32_t slice = 0; slice < 6; ++slice) whole.slices.push_back({1, slice});
   const auto loader =
       data::make_task_loader(data_set(), whole, {.batch_size = 6, .shuffle = false, .drop_last = false});
   loader->start(0, 0);
-  EXPECT_TRUE(torch::equal(torch::cat(seen_.images), loader->next()->images)) << "not augmented";
+  EXPECT_TRUE(torch::equal(torch::cat(seen_.images), loader->next()->images.pixels)) << "not augmented";
   EXPECT_EQ(result.validation.values.at(0).value, 0.06);
   EXPECT_EQ(result.test.values.at(0).value, 0.06);
   EXPECT_EQ(result.best_epoch, 0);

@@ -3,7 +3,9 @@
 #include "data/cache_fixtures.h"
 #include "plugin/registry.h"
 #include "plugins/task_stubs.h"
+#include "support/plugin_files.h"
 #include "support/quiet.h"
+#include "support/specs.h"
 #include "train/trainer.h"
 
 namespace ivory::train {
@@ -14,21 +16,19 @@ using data::testing::TemporaryFolder;
 class ScriptedObjective : public Objective {
  public:
   using Script = std::function<double(int64_t step)>;  // value of the term "scripted" in step 1, 2, …
-  ScriptedObjective(Script script, double plateau) : script_(std::move(script)), plateau_(plateau) {}
+  ScriptedObjective(Script script, double chance) : script_(std::move(script)), chance_(chance) {}
 
-  SampleKind kind() const override { return SampleKind::slice; }
-  Trains trains() const override { return {.intra = true, .projection = false, .inter = false}; }
   LossTerms forward(Model& model, const Batch& batch) override {
-    const torch::Tensor features = model.slices(batch.views.front()).pooled;
+    const torch::Tensor features = model.embed(batch.views.front().pixels).pooled;
     const torch::Tensor value = torch::tensor(script_(step_ + 1));
     return {{"scripted", value}, {"width", features.square().mean()}};
   }
   void before_step(Model&, const StageContext& stage) override { step_ = stage.step; }
-  double plateau() const override { return plateau_; }
+  double chance_loss() const override { return chance_; }
 
  private:
   Script script_;
-  double plateau_;
+  double chance_;
   int64_t step_ = 0;
 };
 
@@ -43,28 +43,26 @@ class TinyStage {
         .source = "a test",
         .options = {},
         .create = [](const Options&, const Backbone::Context&) { return std::make_shared<test::TinyImage>(); }});
-    model_.slice_backbone = use<Backbone>("tiny");
-    model_.token_width = 4;
+    test::load_plugins(registry_, {});
+    model_ = test::joint_model(registry_, "tiny", {{"token_width", int64_t{4}}});
     stage_.name = "tiny";
     stage_.slice_views.crops = {{.count = 2, .size = 16, .scale_min = 0.5, .scale_max = 1}};
     stage_.train.batch_size = 4;
     stage_.train.optimiser.lr = 0.01;
   }
 
-  // A plugin's name with its defaults.
-  template <class Interface>
-  config::PluginUse use(const std::string& name) const {
-    return {.name = name, .options = Options(registry_.find<Interface>(name).options), .where = {}};
+  // Registers an objective on slices, and makes it the stage's only one.
+  void train_with(const std::string& name, std::function<std::shared_ptr<Objective>()> make) {
+    registry_.add(Descriptor<Objective>{
+        .name = name,
+        .summary = "A test's.",
+        .source = "a test",
+        .options = {},
+        .create = [make = std::move(make)](const Options&, const Objective::Context&) { return make(); }});
+    stage_.objectives = {test::objective_use(registry_, name)};
   }
-  void script(ScriptedObjective::Script script, double plateau = 0) {
-    registry_.add(Descriptor<Objective>{.name = "scripted",
-                                        .summary = "Follows a script.",
-                                        .source = "a test",
-                                        .options = {},
-                                        .create = [script, plateau](const Options&, const Objective::Context&) {
-                                          return std::make_shared<ScriptedObjective>(script, plateau);
-                                        }});
-    stage_.objectives = {{.plugin = use<Objective>("scripted"), .kind = SampleKind::slice}};
+  void script(ScriptedObjective::Script script, double chance = 0) {
+    train_with("scripted", [=] { return std::make_shared<ScriptedObjective>(script, chance); });
   }
 
   plugin::Registry& registry() { return registry_; }

@@ -149,6 +149,7 @@ double two_digits(double value) {
 }
 
 void check_epsilon(const Facts& facts, Sentences& sentences) {
+  if (facts.width == 0) return;  // not known
   const auto epsilon = option<double>(facts, "epsilon");
   const double spread = 1 / std::sqrt(static_cast<double>(facts.width));
   const double smallest = facts.stage.precision == "bf16" ? 5 * bf16_error : 0;

@@ -155,7 +155,7 @@ std::vector<Measure> SwappedPredictionImpl::measures() const {
        .unit = "nats",
        .compare = chance_loss(),
        .compare_label = "uniform, ln H"},
-      perplexity_measure(perplexity(last_codes_), prototypes_all, last_codes_.size(0), "a larger epsilon"),
+      perplexity_measure(perplexity(last_codes_), prototypes_all, last_embeddings_.size(0), "a larger epsilon"),
       rank_measure(effective_rank(last_embeddings_)),
       {.name = "empty_clusters", .value = prototypes_all - static_cast<double>(used), .unit = "prototypes"},
       {.name = "score_spread",

@@ -5,7 +5,7 @@ namespace ivory::plugin {
 namespace {
 
 constexpr char objective_source[] = R"(// @CLASS@: <paper, venue, year>.
-// Starts as InfoNCE between two crops of a slice: replace the head, the loss and the options with your own.
+// Starts as InfoNCE between two views of a slice or volume: replace the head, the loss and the options with your own.
 #include <ivory/plugin.h>
 
 namespace {
@@ -16,12 +16,9 @@ using torch::Tensor;
 class @CLASS@ : public ivory::Objective {
  public:
   @CLASS@(const ivory::Options& options, const Context& context) : temperature_(options.get<double>("temperature")) {
-    IVORY_CHECK(context.slice_crops == 2, "@NAME@ needs 2 crops of a slice, got ", context.slice_crops);
-    head_ = register_module("head", torch::nn::Linear(context.slice_width, options.get<int64_t>("width")));
+    IVORY_CHECK(context.views == 2, "@NAME@ needs 2 views of a sample, got ", context.views);
+    head_ = register_module("head", torch::nn::Linear(context.width, options.get<int64_t>("width")));
   }
-
-  ivory::SampleKind kind() const override { return ivory::SampleKind::slice; }
-  Trains trains() const override { return {.intra = true, .projection = false, .inter = false}; }
 
   ivory::LossTerms forward(ivory::Model& model, const ivory::Batch& batch) override {
     const Tensor a = embed(model, batch.views[0]);                 // [B, width]
@@ -32,9 +29,9 @@ class @CLASS@ : public ivory::Objective {
   }
 
  private:
-  // [B, 1, S, S] → unit vectors [B, width]
-  Tensor embed(ivory::Model& model, const Tensor& view) {
-    return F::normalize(head_->forward(model.slices(view).pooled), F::NormalizeFuncOptions().dim(1));
+  // [B, 1, …] → unit vectors [B, width]
+  Tensor embed(ivory::Model& model, const ivory::View& view) {
+    return F::normalize(head_->forward(model.embed(view.pixels).pooled), F::NormalizeFuncOptions().dim(1));
   }
 
   double temperature_;
@@ -50,6 +47,7 @@ IVORY_PLUGIN(registrar) {
       .source = "<paper, venue, year>",
       .options = {{.name = "width", .fallback = int64_t{128}, .help = "Width of the embedding.", .minimum = 1},
                   {.name = "temperature", .fallback = 0.1, .help = "Temperature of the softmax.", .minimum = 1e-4}},
+      .kinds = {ivory::SampleKind::slice, ivory::SampleKind::volume},
       .create = [](const ivory::Options& options, const ivory::Objective::Context& context) {
         return std::make_shared<@CLASS@>(options, context);
       }});
@@ -70,11 +68,11 @@ int main() try {
   ivory_register(plugins);
   const auto& plugin = plugins.objectives.at("@NAME@");
   const auto model = ivory::fixtures::tiny_model(16, 8, 4);
-  const auto objective = plugin.create(ivory::Options(plugin.options), {.slice_width = 16, .slice_crops = 2});
+  const auto objective = plugin.create(ivory::Options(plugin.options), {.width = 16, .views = 2});
 
   ivory::Batch batch;
   const auto images = torch::rand({8, 1, 16, 16});
-  batch.views = {images, images + 0.05 * torch::randn_like(images)};
+  batch.views = {{images}, {images + 0.05 * torch::randn_like(images)}};
   batch.index = torch::arange(8);
   auto parameters = model->parameters();
   for (const auto& parameter : objective->parameters()) parameters.push_back(parameter);
@@ -142,14 +140,17 @@ class @CLASS@ : public ivory::Backbone {
   }
 
   ivory::BackboneInfo info() const override {
-    return {.input = ivory::InputKind::image, .level_widths = {width_, 2 * width_}, .strides = {2, 4}, .width = 2 * width_};
+    return {.input = ivory::Input::image,
+            .levels = {{.width = width_, .stride = {1, 2, 2}}, {.width = 2 * width_, .stride = {1, 4, 4}}},
+            .width = 2 * width_,
+            .token_levels = 2};
   }
 
   // [N, 1, H, W] → levels [N, width, H/2, W/2] and [N, 2·width, H/4, W/4], pooled [N, 2·width]
   ivory::Features forward(const Tensor& images) override {
     const Tensor first = torch::relu(stage1_->forward(images));
     const Tensor second = torch::relu(stage2_->forward(first));
-    return {.levels = {first, second}, .pooled = second.mean({2, 3}), .tokens = {}};
+    return {.levels = {first, second}, .pooled = second.mean({2, 3})};
   }
 
  private:
@@ -188,11 +189,11 @@ int main() try {
   const int64_t size = 64;
   const auto features = backbone->forward(torch::rand({2, 1, size, size}));
 
-  IVORY_CHECK(features.levels.size() == info.level_widths.size(), "expected as many levels as info() lists");
+  IVORY_CHECK(features.levels.size() == info.levels.size(), "expected as many levels as info() lists");
   for (size_t i = 0; i < features.levels.size(); ++i) {
-    const int64_t side = size / info.strides[i];
-    IVORY_CHECK((features.levels[i].sizes() == c10::IntArrayRef{2, info.level_widths[i], side, side}), "level ", i,
-                " is ", features.levels[i].sizes());
+    const auto& level = info.levels[i];
+    const auto expected = std::vector<int64_t>{2, level.width, size / level.stride[1], size / level.stride[2]};
+    IVORY_CHECK(features.levels[i].sizes() == expected, "level ", i, " is ", features.levels[i].sizes());
   }
   IVORY_CHECK((features.pooled.sizes() == c10::IntArrayRef{2, info.width}), "pooled is ", features.pooled.sizes());
   features.pooled.sum().backward();
@@ -247,20 +248,25 @@ class @CLASS@ : public ivory::Task {
  public:
   @CLASS@(const ivory::Options& options, const Context& context)
       : smoothing_(options.get<double>("label_smoothing")), classes_(context.classes), overlaps_(context.classes.size()) {
-    backbone_ = register_module("backbone", context.model->intra);
+    const auto encoder = context.model->encoder(ivory::SampleKind::slice);
+    IVORY_CHECK(encoder, "@NAME@ needs a model with a backbone of slices");
+    backbone_ = register_module("backbone", encoder);
     const auto outputs = static_cast<int64_t>(classes_.size()) + 1;  // and the background
     head_ = register_module(
-        "head", torch::nn::Conv2d(torch::nn::Conv2dOptions(backbone_->info().level_widths.back(), outputs, 1)));
+        "head", torch::nn::Conv2d(torch::nn::Conv2dOptions(backbone_->info().levels.back().width, outputs, 1)));
   }
 
-  ivory::TaskNeeds needs() const override { return {.unit = ivory::TaskUnit::slice, .masks = true}; }
+  ivory::TaskNeeds needs() const override {
+    return {.unit = ivory::SampleKind::slice, .target = ivory::Target::masks};
+  }
 
   Tensor loss(const ivory::TaskBatch& batch) override {
-    return F::cross_entropy(logits(batch.images), batch.masks, F::CrossEntropyFuncOptions().label_smoothing(smoothing_));
+    const auto options = F::CrossEntropyFuncOptions().label_smoothing(smoothing_);
+    return F::cross_entropy(logits(batch.images.pixels), batch.masks, options);
   }
 
   void evaluate(const ivory::TaskBatch& batch) override {
-    const Tensor predicted = logits(batch.images).argmax(1);  // [B, H, W]
+    const Tensor predicted = logits(batch.images.pixels).argmax(1);  // [B, H, W]
     for (size_t i = 0; i < classes_.size(); ++i) {
       const auto id = static_cast<int64_t>(i) + 1;
       overlaps_[i].add(predicted == id, batch.masks == id);
@@ -327,11 +333,11 @@ int main() try {
   const auto task = plugin.create(ivory::Options(plugin.options), {.model = ivory::fixtures::tiny_model(16, 8, 4),
                                                                    .classes = {"square"},
                                                                    .volume_names = {"a"},
-                                                                   .size = 32});
+                                                                   .size = {1, 32, 32}});
   ivory::TaskBatch batch;
   batch.masks = torch::zeros({2, 32, 32}, torch::kLong);
   batch.masks.slice(1, 8, 24).slice(2, 8, 24).fill_(1);
-  batch.images = batch.masks.unsqueeze(1).to(torch::kFloat);
+  batch.images.pixels = batch.masks.unsqueeze(1).to(torch::kFloat);
   torch::optim::Adam optimiser(task->parameters(), 1e-2);
   for (int step = 0; step < 60; ++step) {
     optimiser.zero_grad();
