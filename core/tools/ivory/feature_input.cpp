@@ -5,7 +5,9 @@
 #include <algorithm>
 
 #include "data/intensity.h"
+#include "data/loader.h"
 #include "data/resample.h"
+#include "data/volume_cache.h"
 #include "data/volume_render.h"
 #include "ingest/ingest.h"
 #include "plugin/library.h"
@@ -28,11 +30,15 @@ torch::Tensor resized(data::RowReader read, int64_t rows, int64_t columns, int64
   return normalised(out);
 }
 
+data::Extent extent_of(const InputShape& shape) {
+  return {shape.frames, shape.size, shape.size};
+}
+
 // As the volume loaders of tasks make it: [1, frames, size, size].
 torch::Tensor rendered(const data::GreyVolume& volume, const InputShape& shape) {
   torch::Tensor out = torch::empty({1, shape.frames, shape.size, shape.size});
   CounterRandom unused(0, 0, 0, 0);
-  data::render_volume(volume, {}, {shape.frames, shape.size, shape.size}, unused,
+  data::render_volume(volume, data::VolumeTransform{}, extent_of(shape), unused,
                       {out.data_ptr<float>(), static_cast<size_t>(out.numel())});
   return out;
 }
@@ -42,7 +48,7 @@ FeatureInput of_cache(const fs::path& folder, const InputShape& shape) {
   const auto set = std::make_shared<const data::DataSet>(std::vector{cache});
   if (shape.frames > 0) {
     return {static_cast<int64_t>(set->volumes.size()),
-            [=](int64_t index) { return rendered(data::decode_volume(*set, index, shape.size), shape); }};
+            [=](int64_t index) { return rendered(data::decode_volume(*set, index, extent_of(shape)), shape); }};
   }
   return {set->samples(SampleKind::slice), [=](int64_t index) {
             const auto [volume, slice] = set->slices[static_cast<size_t>(index)];
@@ -80,7 +86,7 @@ torch::Tensor volume_of(const GreySlices& volume, const InputShape& shape) {
   const auto read = [&](int64_t slice, int64_t y, int64_t first, std::span<float> out) {
     std::copy_n(pixels + (slice * rows + y) * columns + first, out.size(), out.begin());
   };
-  return rendered(data::shrink_volume(volume.info, read, shape.size), shape);
+  return rendered(data::shrink_volume(volume.info, read, extent_of(shape)), shape);
 }
 
 FeatureInput of_volume(const fs::path& file, const InputShape& shape) {
