@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Runs Ivory's benchmarks, each in one run with its peers, and writes their tables into docs/benchmarks.md.
 
-  measure.py BUILD [NAME…]      names: swav, loader, multicrop, cache, startup, overhead, plan, memory (default: all);
-                                data: loader, multicrop and cache
+  measure.py BUILD [NAME…]      names: swav, loader, multicrop, cubes, cache, startup, overhead, plan, memory (default:
+                                all); data: loader, multicrop, cubes and cache
 
 Peers: IVORY_PEERS names the folder of their programs (pair.py, swav_step.py, slice_loader.py, augment.py), IVORY_PEERS_PYTHON a
 Python that has what they import, IVORY_PEERS_DATA the folder that make_ct.py wrote. Without them Ivory is timed alone,
@@ -24,7 +24,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PEERS = os.environ.get("IVORY_PEERS")
 PYTHON = os.environ.get("IVORY_PEERS_PYTHON", sys.executable)
 DATA = os.environ.get("IVORY_PEERS_DATA", "")
-DATA_PARTS = ("loader", "multicrop", "cache")
+DATA_PARTS = ("loader", "multicrop", "cubes", "cache")
 TUNED = "MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_=268435456"
 
 
@@ -120,6 +120,21 @@ def multicrop(build):
     for name in ("pil", "tv2", "tv2_noaa"):
         commands[name] = f"{PYTHON} augment.py --peer {name} --lockstep"
     return ["", "One thread, 16 images a call:", ""] + table("images", pair(15, 1, commands))
+
+
+def cubes(build):
+    peer = f"{PYTHON} {ROOT}/tests/benchmarks/cube_loader_peer.py --dir {DATA}"
+    subprocess.run(shlex.split(f"{peer} --prepare"), cwd=PEERS, check=True)
+    lines = []
+    for turn, what in (("", "voxels copied"), ("--turn", "each flipped, rotated by up to 10° about every axis and scaled")):
+        ours = f"{build}/bin/cube_loader_benchmark --volumes {DATA} --cache {DATA}/ivory-cubes {turn} --lockstep"
+        commands = {"Ivory": ours, "memmap": f"{peer} --kind memmap --batches 8 {turn} --lockstep --warmup 5"}
+        if not turn:
+            commands["persistent"] = f"{peer} --kind persistent --lockstep"
+            commands["queue"] = f"{peer} --kind queue --lockstep"
+        lines += ["", f"One thread, batches of 8 cubes with masks, {what}:", ""]
+        lines += table("cubes", per_item(pair(15, 1, commands)))
+    return lines
 
 
 def cache(build):
@@ -347,14 +362,14 @@ def replace(document, name, lines):
 
 def main():
     build, names = pathlib.Path(sys.argv[1]).resolve(), sys.argv[2:]
-    all_of_them = {f.__name__: f for f in (swav, loader, multicrop, cache, startup, overhead, plan, memory)}
+    all_of_them = {f.__name__: f for f in (swav, loader, multicrop, cubes, cache, startup, overhead, plan, memory)}
     names = [one for name in names or all_of_them for one in (DATA_PARTS if name == "data" else (name,))]
     unknown = [name for name in names if name not in all_of_them]
     if unknown:
         raise SystemExit(f"no benchmark is called {shlex.join(unknown)}; known: {', '.join(all_of_them)}, data")
     file = ROOT / "docs/benchmarks.md"
     for name in names:
-        if name in ("swav", "loader", "multicrop", "cache") and not PEERS:
+        if name in ("swav", *DATA_PARTS) and not PEERS:
             print(f"{name}: not run, IVORY_PEERS does not name the folder of the peers' programs", file=sys.stderr)
             continue
         print(f"{name} …", file=sys.stderr)

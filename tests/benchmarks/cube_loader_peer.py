@@ -5,8 +5,10 @@
 memmap: MONAI's RandCropByPosNegLabeld on numpy memory maps of uncompressed volumes (DATA/npy, DATA/label_npy), the
   places of target and background found beforehand. persistent: the same behind MONAI's PersistentDataset.
 queue: torchio's Queue with its LabelSampler, of uncompressed NIfTI (DATA/nii, DATA/label_nii).
+--prepare writes the masks that are missing: voxels above 250 HU.
 Run it in the folder of the peers' programs. Four cubes are taken of a volume at a time; batches of eight.
 """
+import atexit
 import glob
 import os
 import shutil
@@ -24,6 +26,7 @@ parser.add_argument("--dir", default="data/ct")
 parser.add_argument("--batch", type=int, default=8)
 parser.add_argument("--batches", type=int, default=1, help="batches per timed call")
 parser.add_argument("--count", type=int, default=4, help="cubes of a volume at a time")
+parser.add_argument("--prepare", action="store_true", help="write the masks and end")
 parser.add_argument("--turn", action="store_true", help="with random flips, rotations and scales")
 args = parser.parse_args()
 torch = common.set_threads(args.threads)
@@ -31,6 +34,20 @@ import numpy as np  # noqa: E402
 from torch.utils.data import DataLoader  # noqa: E402
 
 SIZE = (32, 64, 64)
+
+
+def prepare():
+    import nibabel
+    for image in glob.glob(f"{args.dir}/npy/*.npy"):
+        label = image.replace("/npy/", "/label_npy/")
+        nifti = image.replace("/npy/", "/label_nii/").replace(".npy", ".nii")
+        if os.path.exists(label) and os.path.exists(nifti):
+            continue
+        mask = (np.load(image, mmap_mode="r") > 250).astype(np.uint8)
+        os.makedirs(os.path.dirname(label), exist_ok=True)
+        os.makedirs(os.path.dirname(nifti), exist_ok=True)
+        np.save(label, mask)
+        nibabel.save(nibabel.Nifti1Image(np.ascontiguousarray(mask.transpose(2, 1, 0)), np.eye(4), dtype=np.uint8), nifti)
 
 
 def endless(loader):
@@ -66,7 +83,6 @@ def monai_batches():
         data = Dataset([find(load(file)) for file in files], Compose([crop, scale, *turn, last]))
     else:
         folder = tempfile.mkdtemp(prefix="cube-loader-")
-        import atexit
         atexit.register(shutil.rmtree, folder)
         data = PersistentDataset(files, Compose([load, scale, find, crop, *turn, last]), cache_dir=folder)
     return endless(DataLoader(data, batch_size=args.batch // args.count, shuffle=True, collate_fn=list_data_collate))
@@ -83,6 +99,9 @@ def queue_batches():
     return endless(tio.SubjectsLoader(queue, batch_size=args.batch, num_workers=0))
 
 
+if args.prepare:
+    prepare()
+    sys.exit()
 batches = queue_batches() if args.kind == "queue" else monai_batches()
 
 

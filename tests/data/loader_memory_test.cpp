@@ -141,6 +141,28 @@ TEST(LoaderMemory, OfVolumesStaysWithinItsFormulaOver20000Batches) {
   EXPECT_LT(resident_bytes() - settled, int64_t{4} << 20);
 }
 
+// Every cube is read anew: what is kept are the parts that two cubes of each thread need.
+TEST(LoaderMemory, OfCubesStaysWithinItsFormulaOver20000Batches) {
+  const TemporaryFolder folder;
+  std::vector<VolumeData> volumes;
+  for (int i = 0; i < 8; ++i) volumes.push_back(make_volume("v" + std::to_string(i), {24, 96, 96}, "int16", false));
+  write_cache(folder.path(), volumes);
+  volumes.clear();
+  const auto data = open_data_set(folder.path());
+  const VolumeViewSpec views{
+      .extent = VolumeViewSpec::Extent::cube, .size = {8, 16, 16}, .most_air = 0.9, .rotation = 45};
+  const LoaderOptions options{.batch_size = 2, .workers = 2, .prefetch_mib = 1};
+  AnyLoader(make_volume_loader(data, views, options)).epoch(0);  // the code itself is in memory now
+  const int64_t before = resident_bytes();
+  const AnyLoader loader(make_volume_loader(data, views, options));
+  const int64_t part = 24 * 96 * 96 * 4, marks = 8 * 24 * 150;  // bytes; no part is larger than its volume
+  const int64_t limit = common_bound(options, 2 * 2 * 8 * 16 * 16 * 4, 96 * 96 * 4, 8) + 2 * 2 * part + marks;
+  EXPECT_LE(most_over(loader, 0, 2000, 100, before), limit);
+  const int64_t settled = resident_bytes();
+  EXPECT_LE(most_over(loader, 10000, 20000, 100, before), limit);
+  EXPECT_LT(resident_bytes() - settled, int64_t{4} << 20);
+}
+
 // The volumes that are kept are what the formula says of them: without that term it would not hold.
 TEST(LoaderMemory, OfVolumesGrowsToTheVolumesThatAreKept) {
   const TemporaryFolder folder;
