@@ -75,7 +75,7 @@ class Rotation3d : public ivory::Objective {
   static void check(const Tensor& view) {
     const bool cubic = view.dim() == 5 && view.size(2) == view.size(3) && view.size(3) == view.size(4);
     IVORY_CHECK(cubic, "rotation-3d needs cubes with three equal sides, but got views of shape ", view.sizes(),
-                ": set [stage.views] size to three equal numbers");
+                ": set [stage.views.volume] size to three equal numbers");
   }
 
   torch::nn::Linear head{nullptr};
