@@ -75,13 +75,19 @@ class Rotation3d : public ivory::Objective {
   static void check(const Tensor& view) {
     const bool cubic = view.dim() == 5 && view.size(2) == view.size(3) && view.size(3) == view.size(4);
     IVORY_CHECK(cubic, "rotation-3d needs cubes with three equal sides, but got views of shape ", view.sizes(),
-                ": set [stage.views] size to three equal numbers");
+                ": set [stage.views.volume] size to three equal numbers");
   }
 
   torch::nn::Linear head{nullptr};
   uint64_t seed_ = 0, step_ = 0;
   Tensor hits_, symmetric_;  // of the last forward
 };
+
+// A flip turns a cube by 180° for all that a network can see: it tells apart four classes of ten then.
+std::vector<std::string> advise(const ivory::Options&, const ivory::StageFacts& facts) {
+  if (facts.flip == 0) return {};
+  return {"rotation-3d cannot tell a turn by 180 degrees from flips: set [stage.views.volume] flip = 0"};
+}
 
 }  // namespace
 
@@ -91,6 +97,7 @@ IVORY_PLUGIN(registrar) {
       .summary = "Classification of the rotation, one of ten, that a cube was turned by.",
       .source = "Taleb et al., 3D Self-Supervised Methods for Medical Imaging, NeurIPS 2020",
       .kinds = {ivory::SampleKind::volume},
+      .advise = advise,
       .create = [](const ivory::Options&, const ivory::Objective::Context& context)
           -> std::shared_ptr<ivory::Objective> { return std::make_shared<Rotation3d>(context); }});
 }

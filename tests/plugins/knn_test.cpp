@@ -170,6 +170,25 @@ TEST(Knn, TokensAreClassifiedFrameByFrame) {
   EXPECT_EQ(scores.values.at(1).value, 1) << "every frame is its own neighbour";
 }
 
+TEST(Knn, TakesAnyModelOfVolumes) {
+  const auto backbone = [](const std::string&, const Backbone::Context&) {
+    return std::make_shared<test::TinyVolume>();
+  };
+  const auto model = test::make<Model>("encoder", {}, {.backbone = backbone});
+  const auto knn = [&](const std::string& features) {
+    return test::make<Task>("knn", {{"k", int64_t{1}}, {"features", features}},
+                            {.model = model, .classes = {"benign", "malignant"}, .volume_names = {}});
+  };
+  const auto task = knn("holistic");
+  TaskBatch batch = volumes(4);
+  batch.labels = torch::tensor({0, 1, 1, 0});
+  task->loss(batch);
+  task->evaluate(batch);
+  EXPECT_EQ(task->scores().values.at(1).value, 1) << "every volume is its own neighbour";
+  EXPECT_THAT(test::bad_request_of([&] { knn("slices"); }), testing::HasSubstr("takes no slices"));
+  EXPECT_THAT(test::bad_request_of([&] { knn("tokens"); }), testing::HasSubstr("'image-volume'"));
+}
+
 TEST(Knn, TrainsNothing) {
   for (const auto& parameter : knn_of_volumes("holistic")->named_parameters()) {
     EXPECT_FALSE(parameter.value().requires_grad()) << parameter.key();

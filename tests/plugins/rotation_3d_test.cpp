@@ -160,6 +160,12 @@ TEST(Rotation3d, DrawsBelongToTheSample) {
   EXPECT_FALSE(torch::equal(model.seen.narrow(0, 0, 8), model.seen.narrow(0, 8, 8))) << "so does another view";
 }
 
+TEST(Rotation3d, AdvisesAgainstFlips) {
+  const auto& advise = ivory::test::descriptor<ivory::Objective>("rotation-3d").advise;
+  EXPECT_THAT(advise({}, {.flip = 0.5}), testing::ElementsAre(HasSubstr("flip = 0")));
+  EXPECT_TRUE(advise({}, {.flip = 0}).empty());
+}
+
 TEST(Rotation3d, NeedsEqualSides) {
   auto rotation = objective();
   FirstVoxels model;

@@ -38,6 +38,26 @@ class TinyImage : public Backbone {
   std::vector<torch::nn::Conv2d> convolutions_;
 };
 
+// Two strided convolutions of volumes; the second one keeps the slices' number.
+class TinyVolume : public Backbone {
+ public:
+  TinyVolume() {
+    first_ = register_module("conv0", torch::nn::Conv3d(torch::nn::Conv3dOptions(1, 4, 3).stride(2).padding(1)));
+    second_ =
+        register_module("conv1", torch::nn::Conv3d(torch::nn::Conv3dOptions(4, 6, 3).stride({1, 2, 2}).padding(1)));
+  }
+  BackboneInfo info() const override {
+    return {.input = Input::volume, .levels = {{4, {2, 2, 2}}, {6, {2, 4, 4}}}, .width = 6};
+  }
+  Features forward(const torch::Tensor& input) override {
+    const auto first = torch::tanh(first_->forward(input)), second = torch::tanh(second_->forward(first));
+    return {.levels = {first, second}, .pooled = second.mean({2, 3, 4})};
+  }
+
+ private:
+  torch::nn::Conv3d first_{nullptr}, second_{nullptr};
+};
+
 // One linear layer over tokens; pooled is the normalised mean (Eq. 10).
 class TinyTokens : public Backbone {
  public:

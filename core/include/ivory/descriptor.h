@@ -27,6 +27,7 @@ struct StageFacts {
   bool larc = false;
   double weight_decay = 0;
   double least_crop = 1;  // the least share of a slice that a view shows
+  double flip = 0;        // probability that a view is flipped, of volumes along each axis
 };
 
 // A network that a model takes: `slice_backbone = {name = "resnet"}` of [model].

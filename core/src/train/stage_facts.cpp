@@ -52,7 +52,8 @@ std::vector<StageFacts> stage_facts(const config::StageSpec& stage, const config
                      .precision = stage.train.precision,
                      .larc = stage.train.optimiser.larc,
                      .weight_decay = stage.train.optimiser.weight_decay,
-                     .least_crop = least_crop(stage.slice_views)};
+                     .least_crop = least_crop(stage.slice_views),
+                     .flip = use.on == SampleKind::volume ? stage.volume_views.flip : stage.slice_views.flip};
     facts.batch = fitting_batch(facts.declared_batch, facts.accumulate, facts.samples);
     if (facts.samples > 0) steps_per_epoch = std::max({int64_t{1}, steps_per_epoch, facts.samples / facts.batch});
     all.push_back(facts);
