@@ -2,7 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "config/layouts.h"
-#include "data/volume_render.h"
+#include "data/volume_cache.h"
 #include "ingest/csv.h"
 #include "ingest/layout_fixture.h"
 
@@ -116,7 +116,7 @@ TEST_F(Luna, ValuesBelowAirAreKeptAndShownAsAir) {
   const data::DataSet data({std::make_shared<const data::SliceCache>(cache)});
   int64_t id = 0;
   while (data.info(id).name != "subset3/7.8.9") ++id;
-  const auto grey = data::decode_volume(data, id, 64);
+  const auto grey = data::decode_volume(data, id, {64, 64, 64});
   EXPECT_EQ(*std::ranges::min_element(grey.voxels), 0.F);
   EXPECT_EQ(std::ranges::count(grey.voxels, 0.F), 4 * 6) << "no voxel inside is −1000";
 }
