@@ -368,8 +368,8 @@ TEST(SliceCacheWriter, OnlyOneAtATime) {
   const TemporaryFolder folder;
   const SliceCacheWriter writer(folder.path(), "test");
   const auto failure = failure_of([&] { SliceCacheWriter(folder.path(), "test"); });
-  EXPECT_EQ(failure.code, ExitCode::run_failed);
-  EXPECT_THAT(failure.message, HasSubstr("another process is building this cache"));
+  EXPECT_EQ(failure.code, ExitCode::bad_request);
+  EXPECT_THAT(failure.message, HasSubstr("in use"));
 }
 
 TEST(SliceCacheWriter, RefusesWhatItCannotStore) {

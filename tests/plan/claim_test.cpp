@@ -9,6 +9,8 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "base/files.h"
+#include "base/lock.h"
 #include "data/cache_fixtures.h"
 #include "plan/small_experiment.h"
 #include "support/log.h"
@@ -17,6 +19,7 @@
 namespace {
 
 using namespace ivory::experiment;
+namespace base = ivory::base;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -29,8 +32,8 @@ class ClaimTest : public testing::Test {
     ASSERT_EQ(pipe(ready), 0);
     const pid_t other = fork();
     if (other == 0) {
-      make_writable(store_.folder(first_));
-      const FolderLock lock(store_.folder(first_));
+      base::require_writable(store_.folder(first_));
+      const base::FolderLock lock(store_.folder(first_));
       (void)!write(ready[1], "x", 1);
       std::this_thread::sleep_for(std::chrono::milliseconds(400));
       if (finishes) store_.write_record(first_, {{"identity", first_.identity}});
@@ -69,14 +72,14 @@ TEST_F(ClaimTest, WaitingEndsWhenThisProcessIsToStop) {
 }
 
 TEST_F(ClaimTest, AFolderThatWasRemovedAndMadeAgainIsLockedAsItIsNow) {
-  make_writable(store_.folder(first_));
-  const auto old = FolderLock::try_lock(store_.folder(first_));
+  base::require_writable(store_.folder(first_));
+  const auto old = base::FolderLock::try_lock(store_.folder(first_));
   std::filesystem::remove_all(store_.folder(first_));
   EXPECT_TRUE(claim(first_, store_)) << "the lock of a file that is gone holds nobody up";
 }
 
 TEST_F(ClaimTest, AFailureIsForgottenOnlyByItsOwnNode) {
-  make_writable(store_.folder(first_));
+  base::require_writable(store_.folder(first_));
   store_.write_failure(first_, "crashed with \xff", ivory::ExitCode::run_failed);
   ASSERT_TRUE(store_.failure(first_));
   EXPECT_EQ((*store_.failure(first_))["exit code"], 1);
@@ -89,7 +92,7 @@ TEST_F(ClaimTest, AFailureIsForgottenOnlyByItsOwnNode) {
 TEST_F(ClaimTest, FailedNodesAreRunAgainOrNotOrAlone) {
   const Node& task = plan_.nodes[2];
   ASSERT_EQ(plan_.nodes.size(), 6u);
-  for (const Node* node : {&plan_.nodes[1], &task}) make_writable(store_.folder(*node));
+  for (const Node* node : {&plan_.nodes[1], &task}) base::require_writable(store_.folder(*node));
   store_.write_failure(plan_.nodes[1], "diverged", ivory::ExitCode::run_failed);
   EXPECT_THAT(left_alone(plan_, store_, Retry::all), testing::Each(""));
   EXPECT_THAT(left_alone(plan_, store_, Retry::none), ElementsAre("", "it failed before: diverged", "", "", "", ""));
@@ -99,7 +102,7 @@ TEST_F(ClaimTest, FailedNodesAreRunAgainOrNotOrAlone) {
 }
 
 TEST_F(ClaimTest, ARecordFromTheFutureCounts) {
-  make_writable(store_.folder(first_));
+  base::require_writable(store_.folder(first_));
   store_.write_record(first_, {{"identity", first_.identity}, {"finished", "2999-01-01T00:00:00Z"}});
   const auto year = std::chrono::hours(24 * 365);
   for (const auto& entry : std::filesystem::directory_iterator(store_.folder(first_))) {

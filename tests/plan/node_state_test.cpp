@@ -5,6 +5,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/files.h"
+#include "base/lock.h"
 #include "data/cache_fixtures.h"
 #include "plan/small_experiment.h"
 #include "train/checkpoint.h"
@@ -12,6 +14,7 @@
 namespace {
 
 using namespace ivory::experiment;
+namespace base = ivory::base;
 
 // stages slices and volumes; tasks from volumes and from scratch, two trials each
 class NodeStateTest : public testing::Test {
@@ -19,7 +22,7 @@ class NodeStateTest : public testing::Test {
   NodeStateTest() : experiment_(ivory::test::small_experiment()) {
     for (auto& stage : experiment_.stages) stage.train.epochs = 100;
     plan_ = make_plan(experiment_, {{"scans", "abc"}});
-    for (const Node& node : plan_.nodes) make_writable(store_.folder(node));
+    for (const Node& node : plan_.nodes) base::require_writable(store_.folder(node));
   }
   ivory::train::CheckpointStore checkpoints(const Node& node) const {
     return {store_.folder(node) / "checkpoints", node.identity, 1};
@@ -49,7 +52,7 @@ TEST_F(NodeStateTest, OneThatHasNotSavedBeginsAnew) {
 TEST_F(NodeStateTest, OnlyWhatFailedAndIsNotRunAgainIsAFailure) {
   for (size_t i = 0; i < 3; ++i) store_.write_failure(plan_.nodes[i], "diverged", ivory::ExitCode::run_failed);
   store_.write_record(plan_.nodes[1], {{"identity", plan_.nodes[1].identity}});
-  const FolderLock again(store_.folder(plan_.nodes[2]));
+  const base::FolderLock again(store_.folder(plan_.nodes[2]));
   EXPECT_EQ(failures_of(plan_, store_), (std::map<std::string, std::string>{{"stage slices", "diverged"}}));
 }
 

@@ -1,6 +1,7 @@
 // What the progress of a build says: rate, megabytes a second, time left.
 #include <gtest/gtest.h>
 
+#include "base/text.h"
 #include "ingest/ingest.h"
 #include "plan/cache_store.h"
 #include "train/progress.h"
@@ -10,12 +11,12 @@ namespace {
 
 TEST(Pace, IsThatOfTheVolumesRead) {
   const ingest::Progress progress{.done = 20, .total = 100, .reused = 0, .bytes = 300'000'000};
-  EXPECT_EQ(pace_text(progress, 10), ", 2.00/s, 30.0 MB/s, " + train::duration_text(40) + " left");
+  EXPECT_EQ(pace_text(progress, 10), ", 2.00/s, 30.0 MB/s, " + base::duration_text(40) + " left");
 }
 
 TEST(Pace, WhatAnEarlierBuildLeftTookNoTime) {
   const ingest::Progress progress{.done = 70, .total = 100, .reused = 60, .bytes = 50'000'000};
-  EXPECT_EQ(pace_text(progress, 5), ", 2.00/s, 10.0 MB/s, " + train::duration_text(15) + " left");
+  EXPECT_EQ(pace_text(progress, 5), ", 2.00/s, 10.0 MB/s, " + base::duration_text(15) + " left");
 }
 
 TEST(Pace, GeneratedVolumesHaveNoBytesAndTheLastOneLeavesNoTime) {

@@ -6,6 +6,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/files.h"
+#include "base/json_text.h"
 #include "data/cache_fixtures.h"
 #include "plan/small_experiment.h"
 #include "report/run_report.h"
@@ -23,7 +25,7 @@ class RecalledPlan : public testing::Test {
     experiment_.output = folder_.path();
     experiment_.data.push_back({.name = "others"});
     experiment_.tasks[0].data = "others";
-    make_writable(run_folder(experiment_));
+    base::require_writable(run_folder(experiment_));
     planned_ = make_plan(experiment_, {{"scans", "a"}, {"others", "b"}});
     write_plan(run_folder(experiment_), experiment_, planned_);
   }
@@ -71,7 +73,7 @@ TEST_F(RecalledPlan, OtherSettingsAreNamed) {
 TEST_F(RecalledPlan, OfARunOnlyWhatIsDone) {
   const Store store(experiment_.output);
   const Node& done = planned_.nodes.back();
-  make_writable(store.folder(done));
+  base::require_writable(store.folder(done));
   store.write_record(done, {{"identity", done.identity}});
   const Plan plan = recalled({{"scans", "a"}}, Recall::done_parts);
   EXPECT_EQ(plan.nodes.back().identity, done.identity);
@@ -81,7 +83,7 @@ TEST_F(RecalledPlan, OfARunOnlyWhatIsDone) {
 
 // What is planned anew without its data stays in plan.json, and says when it belongs to other settings.
 TEST_F(RecalledPlan, WhatAPlanKeepsOfOtherSettingsIsMarked) {
-  const auto kept = [&] { return read_json(run_folder(experiment_) / plan_file)->back(); };
+  const auto kept = [&] { return base::read_json_file(run_folder(experiment_) / plan_file)->back(); };
   write_plan(run_folder(experiment_), experiment_, make_plan(experiment_, {{"scans", "a"}}));
   EXPECT_TRUE(kept().value("without_data", false));
   EXPECT_FALSE(kept().contains("other_settings"));

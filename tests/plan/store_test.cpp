@@ -1,12 +1,9 @@
 // Terminal records and locks.
 #include "plan/store.h"
 
-#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <ivory/error.h>
-#include <sys/file.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmath>
@@ -59,43 +56,6 @@ TEST_F(StoreTest, AHalfWrittenOrForeignRecordIsNone) {
   EXPECT_FALSE(store.record(node));
   store.write_record(node, {{"identity", "another"}});
   EXPECT_FALSE(store.record(node));
-}
-
-TEST_F(StoreTest, WriteFileLeavesTheOldTextWhenTheFolderIsGone) {
-  write_file(folder_ / "a.txt", "one");
-  write_file(folder_ / "a.txt", "two");
-  std::string text;
-  std::getline(std::ifstream(folder_ / "a.txt"), text);
-  EXPECT_EQ(text, "two");
-  EXPECT_THROW(write_file(folder_ / "absent" / "a.txt", "three"), ivory::Error);
-}
-
-TEST_F(StoreTest, ASecondProcessIsTurnedAwayByName) {
-  const FolderLock lock(folder_);
-  const pid_t child = fork();
-  if (child == 0) {
-    try {
-      const FolderLock second(folder_);
-      _exit(0);
-    } catch (const ivory::Error& error) {
-      const bool named = std::string(error.what()).find("pid " + std::to_string(getppid())) != std::string::npos;
-      _exit(named ? static_cast<int>(error.code()) : 99);
-    }
-  }
-  int status = 0;
-  waitpid(child, &status, 0);
-  EXPECT_EQ(WEXITSTATUS(status), static_cast<int>(ivory::ExitCode::bad_request));
-}
-
-TEST_F(StoreTest, AnUnwritableRunDirectoryIsOneSentence) {
-  std::ofstream(folder_ / "file") << "not a folder";
-  try {
-    make_writable(folder_ / "file" / "run");
-    FAIL() << "a file was taken for a folder";
-  } catch (const ivory::Error& error) {
-    EXPECT_EQ(error.code(), ivory::ExitCode::bad_request);
-    EXPECT_THAT(error.what(), testing::HasSubstr("file/run"));
-  }
 }
 
 TEST_F(StoreTest, TableHoldsMeasuredTrialsAndSaysWhyACellIsEmpty) {
@@ -192,48 +152,6 @@ TEST_F(StoreTest, AStoppedNodeIsNotDoneUntilItIsRunAgain) {
   EXPECT_FALSE(store.stopped(plan_.nodes[1]));
   store.forget_failure(node);
   EXPECT_FALSE(store.stopped(node));
-}
-
-// This process's host and id; the job as Slurm names it.
-TEST_F(StoreTest, ALockNamesWhoHasItUntilItLetsGo) {
-  const char* const job[] = {"SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"};
-  for (const char* name : job) unsetenv(name);  // this test may itself run in one
-  char host[256] = {};
-  gethostname(host, sizeof host - 1);
-  const std::string process = " (pid " + std::to_string(getpid()) + " on " + host;
-  {
-    const FolderLock lock(folder_);
-    EXPECT_EQ(FolderLock::owner(folder_).text(), process + ")");
-  }
-  EXPECT_EQ(FolderLock::owner(folder_).text(), "");
-  setenv("SLURM_JOB_ID", "12", 1);
-  EXPECT_EQ((FolderLock(folder_), FolderLock::owner(folder_).text()), process + ", Slurm job 12)");
-  setenv("SLURM_ARRAY_JOB_ID", "9", 1);
-  setenv("SLURM_ARRAY_TASK_ID", "3", 1);
-  EXPECT_EQ((FolderLock(folder_), FolderLock::owner(folder_).text()), process + ", Slurm job 9_3)");
-  for (const char* name : job) unsetenv(name);
-}
-
-// Of two that look at the same time neither takes the other for who runs the part.
-TEST_F(StoreTest, WhoOnlyLooksAtAFolderIsNotSeenToUseIt) {
-  { const FolderLock lock(folder_); }
-  const int other = open((folder_ / ".lock").c_str(), O_RDONLY | O_CLOEXEC);
-  ASSERT_EQ(flock(other, LOCK_SH | LOCK_NB), 0);
-  EXPECT_FALSE(in_use(folder_));
-  close(other);
-  const FolderLock lock(folder_);
-  EXPECT_TRUE(in_use(folder_));
-}
-
-TEST_F(StoreTest, WhoIsKilledLeavesItsNameAndNoLock) {
-  const pid_t killed = fork();
-  if (killed == 0) {
-    const FolderLock lock(folder_);
-    raise(SIGKILL);
-  }
-  waitpid(killed, nullptr, 0);
-  EXPECT_FALSE(in_use(folder_));
-  EXPECT_EQ(FolderLock::owner(folder_).pid, std::to_string(killed)) << "looking at it changes nothing";
 }
 
 }  // namespace

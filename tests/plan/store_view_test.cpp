@@ -8,18 +8,22 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "base/files.h"
+#include "base/hash.h"
+#include "base/json_text.h"
+#include "base/lock.h"
 #include "data/cache_fixtures.h"
 #include "plan/recall.h"
 #include "plan/small_experiment.h"
 #include "run/queued.h"
 #include "train/checkpoint.h"
-#include "train/files.h"
 #include "weights/safetensors.h"
 
 namespace {
 
 namespace fs = std::filesystem;
 using namespace ivory::experiment;
+namespace base = ivory::base;
 using nlohmann::json;
 using testing::ElementsAre;
 using testing::HasSubstr;
@@ -30,14 +34,14 @@ class StoreView : public testing::Test {
   StoreView() { fs::create_directories(folder_.path() / "store"); }
 
   void finish(const Node& node) {
-    make_writable(store_.folder(node));
+    base::require_writable(store_.folder(node));
     const fs::path weights = store_.folder(node) / "weights.safetensors";
     ivory::train::save_safetensors(weights, {.tensors = {{"w", torch::ones({64})}}, .metadata = {}});
     store_.write_record(node,
                         {{"identity", node.identity},
                          {"label", node.label()},
                          {"finished", "2026-11-24T00:00:00Z"},
-                         {"weights", {{"bytes", fs::file_size(weights)}, {"xxh3", ivory::train::hash_file(weights)}}}});
+                         {"weights", {{"bytes", fs::file_size(weights)}, {"xxh3", ivory::base::hash_file(weights)}}}});
   }
   void begin(const Node& node) {
     fs::create_directories(store_.folder(node));
@@ -66,7 +70,7 @@ TEST_F(StoreView, EveryStateIsTold) {
   finish(plan_.nodes[0]);
   store_.write_failure(plan_.nodes[1], "diverged", ivory::ExitCode::run_failed);
   begin(plan_.nodes[3]);
-  const FolderLock lock(store_.folder(plan_.nodes[3]));
+  const base::FolderLock lock(store_.folder(plan_.nodes[3]));
   begin(plan_.nodes[4]);
   std::ofstream(store_.folder(plan_.nodes[4]) / "done.json") << "{\"identity\": ";
   ivory::train::CheckpointStore(store_.folder(plan_.nodes[2]) / "checkpoints", plan_.nodes[2].identity, 1)
@@ -136,7 +140,8 @@ TEST_F(StoreView, WhatIsDoneStaysThoughItsDataAreGone) {
     EXPECT_THAT(removable(), IsEmpty());
   }
   plan_in("small");
-  EXPECT_EQ(read_json(folder_.path() / "small" / "plan.json")->size(), plan_.nodes.size()) << "no part is named twice";
+  EXPECT_EQ(base::read_json_file(folder_.path() / "small" / "plan.json")->size(), plan_.nodes.size())
+      << "no part is named twice";
 }
 
 TEST_F(StoreView, ARunFolderWithoutAPlanHoldsWhatItLinksTo) {
@@ -166,7 +171,7 @@ TEST_F(StoreView, WhatAProcessHasIsNeverRemoved) {
   const auto garbage = garbage_of(folder_.path(), true, {});
   ASSERT_EQ(garbage.size(), 1u);
   {
-    const FolderLock lock(store_.folder(plan_.nodes[0]));
+    const base::FolderLock lock(store_.folder(plan_.nodes[0]));
     EXPECT_THAT(removable(true), IsEmpty());
     EXPECT_FALSE(remove_garbage(garbage[0])) << "taken after it was found";
     EXPECT_TRUE(fs::exists(store_.folder(plan_.nodes[0])));

@@ -7,6 +7,8 @@
 #include <fstream>
 #include <regex>
 
+#include "base/json_text.h"
+#include "base/lock.h"
 #include "plan/store.h"
 #include "report/devtools.h"
 #include "support/command.h"
@@ -92,7 +94,7 @@ class RunReport : public ::testing::Test {
 
   // The folder of the first point, and of its task's first trial.
   static fs::path point_of(const fs::path& base) {
-    return base / read_json(base / "sweep.json")->at(0).at("folder").get<std::string>();
+    return base / base::read_json_file(base / "sweep.json")->at(0).at("folder").get<std::string>();
   }
   static fs::path trial_of(const fs::path& point) { return fs::canonical(point / "nodes" / "task-organs-slices-1"); }
 
@@ -150,12 +152,13 @@ TEST_F(RunReport, IsWrittenAnewWithoutTheData) {
 TEST_F(RunReport, SaysHowFarARunIs) {
   Unfinished part(trial_);
   {
-    const FolderLock worker(trial_);
+    const base::FolderLock worker(trial_);
     ASSERT_EQ(run("ivory report " + point_.string()).code, 0);
     EXPECT_THAT(read(point_ / "report.html"), HasSubstr("4 of 5 parts done, 1 running"));
     EXPECT_THAT(read(point_ / "report.html"), HasSubstr("<rect class=\"box running\""));
   }
-  std::ofstream(trial_ / "failed.json") << R"({"identity": )" << read_json(point_ / "plan.json")->at(1).at("identity")
+  std::ofstream(trial_ / "failed.json") << R"({"identity": )"
+                                        << base::read_json_file(point_ / "plan.json")->at(1).at("identity")
                                         << R"(, "reason": "a <reason>"})";
   ASSERT_EQ(run("ivory report " + point_.string()).code, 0);
   EXPECT_THAT(read(point_ / "report.html"), HasSubstr("4 of 5 parts done, 1 failed"));

@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "base/files.h"
+#include "base/lock.h"
 #include "plan/parsed_experiment.h"
 #include "run/run.h"
 #include "train/checkpoint.h"
@@ -66,8 +68,8 @@ class DryRunTest : public ParsedExperimentTest {
   void record(const std::string& folder, const std::string& identity, const nlohmann::json& cost) const {
     nlohmann::json record = cost;
     record["identity"] = identity;
-    make_writable(store().root() / folder);
-    write_file(store().root() / folder / record_file, record.dump());
+    base::require_writable(store().root() / folder);
+    base::write_durable(store().root() / folder / record_file, record.dump());
   }
   void save(const Node& node, int64_t step, int64_t epoch = 0) const {
     train::CheckpointStore(store().folder(node) / "checkpoints", node.identity, 1)
@@ -97,10 +99,10 @@ TEST_F(DryRunTest, EveryPartSaysHowFarItIsAndWhatIsLeftOfItsTime) {
   plan();
   record("stage-slices-0123456789ab", "0123456789abcdef", {{"seconds", 40.0}, {"steps", 20}, {"peak_mib", 1200}});
   save(plan_.nodes[0], 10);
-  make_writable(store().folder(plan_.nodes[1]));
-  const FolderLock running(store().folder(plan_.nodes[1]));
+  base::require_writable(store().folder(plan_.nodes[1]));
+  const base::FolderLock running(store().folder(plan_.nodes[1]));
   record(plan_.nodes[3].folder_name(), plan_.nodes[3].identity, {{"seconds", 80.0}, {"steps", 50}, {"peak_mib", 700}});
-  make_writable(store().folder(plan_.nodes[4]));
+  base::require_writable(store().folder(plan_.nodes[4]));
   store().write_failure(plan_.nodes[4], "diverged", ExitCode::run_failed);
 
   const std::string said = described();
@@ -110,7 +112,7 @@ TEST_F(DryRunTest, EveryPartSaysHowFarItIsAndWhatIsLeftOfItsTime) {
                         "megapixels, about 60 s at the measured rate, 1200 MiB of memory measured\n"));
   const std::string cost = ", 50 steps, 25 megapixels, about 80 s at the measured rate, 700 MiB of memory measured\n";
   EXPECT_THAT(said, HasSubstr("  task organ, from slices, trial 1: running" +
-                              FolderLock::owner(store().folder(plan_.nodes[1])).text() + cost));
+                              base::FolderLock::owner(store().folder(plan_.nodes[1])).text() + cost));
   EXPECT_THAT(said, HasSubstr("  task organ, from slices, trial 2: to do" + cost));
   EXPECT_THAT(said, HasSubstr("  task organ, from scratch, trial 1: done\n"));
   EXPECT_THAT(said, HasSubstr("  task organ, from scratch, trial 2: failed (diverged)" + cost));

@@ -9,12 +9,15 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "base/files.h"
+#include "base/lock.h"
 #include "data/cache_fixtures.h"
 #include "plan/small_experiment.h"
 
 namespace {
 
 using namespace ivory::experiment;
+namespace base = ivory::base;
 using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::Pair;
@@ -27,12 +30,12 @@ class LostJobs : public testing::Test {
   // A process of a part's job, the first one's, that is killed with all that belongs to it.
   void killed_in_a_job() const { killed_in_a_job(first_); }
   void killed_in_a_job(const Node& node) const {
-    make_writable(store_.folder(node));
+    base::require_writable(store_.folder(node));
     const pid_t killed = fork();
     if (killed == 0) {
       setenv("SLURM_ARRAY_JOB_ID", "12", 1);
       setenv("SLURM_ARRAY_TASK_ID", "3", 1);
-      const FolderLock lock(store_.folder(node));
+      const base::FolderLock lock(store_.folder(node));
       raise(SIGKILL);
     }
     waitpid(killed, nullptr, 0);
@@ -107,8 +110,8 @@ TEST_F(LostJobs, AreNoneThatEndedByThemselves) {
   state("COMPLETED");
   setenv("SLURM_ARRAY_JOB_ID", "12", 1);
   setenv("SLURM_ARRAY_TASK_ID", "3", 1);
-  make_writable(store_.folder(first_));
-  { const FolderLock lock(store_.folder(first_)); }
+  base::require_writable(store_.folder(first_));
+  { const base::FolderLock lock(store_.folder(first_)); }
   unsetenv("SLURM_ARRAY_JOB_ID");
   unsetenv("SLURM_ARRAY_TASK_ID");
   EXPECT_THAT(lost(), IsEmpty()) << "it let go of its folder";

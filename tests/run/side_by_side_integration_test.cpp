@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "base/lock.h"
 #include "plan/store.h"
 #include "run/experiment_run.h"
 #include "support/paths.h"
@@ -175,7 +176,7 @@ TEST_F(SideBySideRun, ATrialThatSetsNothingIsATrial) {
 TEST_F(SideBySideRun, ASweepHasOneDriverHoweverItIsStarted) {
   write("[sweep]\nparameters = { \"stage.slices.steps\" = [1, 2] }\n");
   fs::create_directories(output_ / "tiny");
-  const ivory::experiment::FolderLock lock(output_ / "tiny");
+  const ivory::base::FolderLock lock(output_ / "tiny");
   for (const char* options : {"", "--jobs 2"}) {
     const Answer answer = run(options);
     EXPECT_EQ(answer.code, 2) << options;

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/lock.h"
 #include "plan/store.h"
 #include "run/experiment_run.h"
 #include "support/paths.h"
@@ -259,13 +260,13 @@ TEST_F(SlurmRun, WhatRunsIsNotSubmittedAgain) {
   fs::create_directories(stage);
   {
     setenv("SLURM_JOB_ID", "12", 1);
-    const ivory::experiment::FolderLock lock(stage);
+    const ivory::base::FolderLock lock(stage);
     unsetenv("SLURM_JOB_ID");
     EXPECT_THAT(run("--launcher slurm").text, AllOf(HasSubstr("tiny: 1 parts submitted"),
                                                     HasSubstr("1 part is left to the jobs that have it: 12\n")));
     EXPECT_THAT(asked(), HasSubstr("--dependency=afterany:12 "));
   }
-  const ivory::experiment::FolderLock lock(stage);
+  const ivory::base::FolderLock lock(stage);
   EXPECT_THAT(run("--launcher slurm").text,
               AllOf(HasSubstr("tiny: 0 parts submitted"),
                     ContainsRegex("stage slices: not submitted, a process outside Slurm runs it \\(pid [0-9]+ on "),

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "base/lock.h"
 #include "data/feature_file.h"
 #include "ingest/volume_files.h"
 #include "plan/store.h"
@@ -355,7 +356,7 @@ TEST_F(BadInput, AFolderThatCannotBeWrittenTo) {
 TEST_F(BadInput, TwoProcessesInOneRunFolder) {
   const fs::path run_folder = folder_.path() / "runs" / "small";
   fs::create_directories(run_folder);
-  const experiment::FolderLock lock(run_folder);
+  const base::FolderLock lock(run_folder);
   const Answer answer = run_with("", "");
   EXPECT_EQ(answer.code, 2);
   EXPECT_THAT(answer.text, AllOf(HasSubstr("is in use by another process (pid " + std::to_string(::getpid()) + " on "),

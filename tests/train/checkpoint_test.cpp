@@ -11,6 +11,7 @@
 #include <fstream>
 #include <iostream>
 
+#include "base/hash.h"
 #include "support/errors.h"
 #include "support/full_disk.h"
 #include "support/log.h"
@@ -92,9 +93,9 @@ TEST_F(Checkpoints, WeightsThatAreHandedOverOutliveTheCheckpoint) {
   save({1, 2}, /*best=*/1);
   const fs::path own = folder() / "weights.safetensors";
   for (const int64_t step : {1, 1, 2, 1}) {  // whatever lay there before, the same file too
-    const HashedFile given = store().hand_over(step, own);
+    const base::HashedFile given = store().hand_over(step, own);
     EXPECT_EQ(given.path, own);
-    EXPECT_EQ(given.xxh3, hash_file(own));
+    EXPECT_EQ(given.xxh3, base::hash_file(own));
     EXPECT_EQ(fs::hard_link_count(own), 2u) << "nothing was written, and no third name left behind";
   }
   fs::remove_all(folder() / "step-000001");
@@ -107,9 +108,9 @@ TEST_F(Checkpoints, WithoutHardLinksTheWeightsAreCopied) {
   std::string pattern = "/dev/shm/ivory-checkpoints-XXXXXX";  // never the file system of the run's folder
   const fs::path elsewhere = ::mkdtemp(pattern.data());
   save({3});
-  const HashedFile given = store().hand_over(3, elsewhere / "weights.safetensors");
-  EXPECT_EQ(given.xxh3, hash_file(folder() / "step-000003/weights.safetensors"));
-  EXPECT_EQ(given.xxh3, hash_file(given.path));
+  const base::HashedFile given = store().hand_over(3, elsewhere / "weights.safetensors");
+  EXPECT_EQ(given.xxh3, base::hash_file(folder() / "step-000003/weights.safetensors"));
+  EXPECT_EQ(given.xxh3, base::hash_file(given.path));
   fs::remove_all(elsewhere);
 }
 

@@ -5,6 +5,7 @@
 
 #include <fstream>
 
+#include "base/hash.h"
 #include "train/tiny_trainee.h"
 
 namespace ivory::train {
@@ -168,10 +169,10 @@ TEST_F(Loop, HandsOverTheBestWeightsAndWithoutAScoreTheLast) {
     const auto trained = spec();
     TrainLoop loop(trainee, trained, in);
     loop.run();
-    const HashedFile given = loop.hand_over();
+    const base::HashedFile given = loop.hand_over();
     const auto step = scored ? "step-000006" : "step-000009";
     EXPECT_EQ(given.path, folder(name) / "weights.safetensors");
-    EXPECT_EQ(given.xxh3, hash_file(folder(name) / "checkpoints" / step / "weights.safetensors"));
+    EXPECT_EQ(given.xxh3, base::hash_file(folder(name) / "checkpoints" / step / "weights.safetensors"));
   }
 }
 

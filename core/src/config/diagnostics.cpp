@@ -2,12 +2,13 @@
 
 #include <ivory/options.h>
 
+#include "base/text.h"
 #include "config/experiment.h"
 
 namespace ivory::config {
 
 ConfigError::ConfigError(std::vector<std::string> messages)
-    : Error(ExitCode::bad_request, joined(messages, "\n")), messages_(std::move(messages)) {}
+    : Error(ExitCode::bad_request, base::joined(messages, "\n")), messages_(std::move(messages)) {}
 
 void Diagnostics::add(const Place& place, const std::string& message) {
   found_.emplace(place.line == 0, place.file ? *place.file : "", place.line, place.column, message);
@@ -29,13 +30,7 @@ std::string suggestion(const std::string& word, const std::vector<std::string>& 
   if (candidates.empty()) return "";
   const std::string close = nearest(word, candidates);
   if (!close.empty()) return "; did you mean '" + before + close + after + "'?";
-  return "; known: " + joined(candidates);
-}
-
-std::string joined(const std::vector<std::string>& words, const std::string& separator) {
-  std::string text;
-  for (const auto& word : words) text += (text.empty() ? "" : separator) + word;
-  return text;
+  return "; known: " + base::joined(candidates);
 }
 
 }  // namespace ivory::config

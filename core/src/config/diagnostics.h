@@ -23,6 +23,5 @@ class Diagnostics {
 // "; did you mean 'x'?", "; known: a, b", or "" without candidates.
 std::string suggestion(const std::string& word, const std::vector<std::string>& candidates,
                        const std::string& before = "", const std::string& after = "");
-std::string joined(const std::vector<std::string>& words, const std::string& separator = ", ");
 
 }  // namespace ivory::config

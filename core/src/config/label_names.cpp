@@ -1,9 +1,9 @@
 #include "config/label_names.h"
 
 #include <charconv>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "base/json_text.h"
 #include "config/layouts.h"
 
 namespace ivory::config {
@@ -31,11 +31,10 @@ void add_by_name(const std::string& name, const json& ids, LabelNames& names) {
 
 LabelNames from_description(const DataSpec& spec) {
   const std::filesystem::path file = std::filesystem::path(spec.path) / "dataset.json";
-  std::ifstream in(file);
   LabelNames names;
-  names.missing = !in;
-  if (!in) return names;
-  const json description = json::parse(in, nullptr, /*allow_exceptions=*/false);
+  names.missing = !std::filesystem::exists(file);
+  if (names.missing) return names;
+  const json description = base::read_json_file(file).value_or(json());
   const auto labels = description.is_object() ? description.find("labels") : description.end();
   if (labels != description.end() && labels->is_object()) {
     for (const auto& [key, value] : labels->items()) {

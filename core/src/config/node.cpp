@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "base/text.h"
 #include "config/typed.h"
 
 namespace ivory::config {
@@ -27,16 +28,11 @@ struct Writer {
   std::string operator()(double value) const { return written(value); }
   std::string operator()(const std::string& value) const { return written(value); }
   std::string operator()(const List& items) const {
-    std::string text;
-    for (const auto& item : items) text += (text.empty() ? "" : ", ") + written(item);
-    return "[" + text + "]";
+    return "[" + base::joined(items, ", ", [](const Node& item) { return written(item); }) + "]";
   }
   std::string operator()(const Table& members) const {
-    std::string text;
-    for (const auto& member : members) {
-      text += (text.empty() ? "" : ", ") + written_key(member.key) + " = " + written(member.node);
-    }
-    return "{" + text + "}";
+    const auto pair = [](const auto& member) { return written_key(member.key) + " = " + written(member.node); };
+    return "{" + base::joined(members, ", ", pair) + "}";
   }
 };
 

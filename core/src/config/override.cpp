@@ -1,8 +1,10 @@
 #include <ivory/error.h>
 
 #include <algorithm>
+#include <span>
 #include <sstream>
 
+#include "base/text.h"
 #include "config/reader.h"
 #include "config/tree.h"
 
@@ -18,7 +20,7 @@ std::vector<std::string> split(const std::string& path) {
 }
 
 std::string join(const std::vector<std::string>& segments, size_t from, size_t to) {
-  return joined({segments.begin() + static_cast<ptrdiff_t>(from), segments.begin() + static_cast<ptrdiff_t>(to)}, ".");
+  return base::joined(std::span(segments).subspan(from, to - from), ".");
 }
 
 // "swav-volumes" of an objective {name = "swav", on = "volumes"}, beside its name alone.

@@ -1,7 +1,9 @@
 #include <algorithm>
 
+#include "base/text.h"
 #include "config/layouts.h"
 #include "config/models.h"
+#include "config/sections.h"
 
 namespace ivory::config {
 namespace {
@@ -142,7 +144,7 @@ void expect_no_cycle(const std::vector<StageSpec>& stages, const std::vector<Sec
     if (std::count(reported.begin(), reported.end(), stages[i].name) > 0) continue;
     const auto cycle = cycle_from(stages, stages[i]);
     if (cycle.empty()) continue;
-    sections[i].error("from", "stages form a cycle: " + joined(cycle, " from "));
+    sections[i].error("from", "stages form a cycle: " + base::joined(cycle, " from "));
     reported.insert(reported.end(), cycle.begin(), cycle.end());
   }
 }

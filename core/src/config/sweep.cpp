@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/text.h"
 #include "config/section.h"
 
 namespace ivory::config {
@@ -137,9 +138,7 @@ Sweep take_sweep(Node& document, Diagnostics& diagnostics) {
 }
 
 std::string described(const SweepPoint& point) {
-  std::string text;
-  for (const auto& setting : point) text += (text.empty() ? "" : ", ") + setting.path + "=" + written(setting.value);
-  return text;
+  return base::joined(point, ", ", [](const auto& setting) { return setting.path + "=" + written(setting.value); });
 }
 
 }  // namespace ivory::config

@@ -1,6 +1,7 @@
 #include <concepts>
 #include <sstream>
 
+#include "base/text.h"
 #include "config/diagnostics.h"
 #include "config/experiment.h"
 #include "config/node.h"
@@ -29,9 +30,7 @@ requires requires(const Sequence& s) {
   s.begin();
 }
 std::string toml(const Sequence& values) {
-  std::string text;
-  for (const auto& value : values) text += (text.empty() ? "" : ", ") + toml(value);
-  return "[" + text + "]";
+  return "[" + base::joined(values, ", ", [](const auto& value) { return toml(value); }) + "]";
 }
 
 // An inline table: {a = 1, b = 2}.

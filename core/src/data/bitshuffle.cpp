@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/vectorised.h"
 #include "data/big_endian.h"
-#include "nn/vectorised.h"
 
 namespace ivory::data {
 

@@ -4,8 +4,9 @@
 
 #include <array>
 
+#include "base/files.h"
+#include "base/hash.h"
 #include "data/codec.h"
-#include "data/hash.h"
 
 namespace ivory::data {
 namespace {
@@ -15,7 +16,7 @@ Decoder& thread_decoder() {
   return decoder;
 }
 
-ChunkTable read_table(const File& file, const StoredVolume& volume, const IndexPlace& index, PixelType type,
+ChunkTable read_table(const base::File& file, const StoredVolume& volume, const IndexPlace& index, PixelType type,
                       const std::filesystem::path& path) {
   ChunkTable table;
   table.type = type;
@@ -26,8 +27,8 @@ ChunkTable read_table(const File& file, const StoredVolume& volume, const IndexP
   const uint64_t end = volume.shard_bytes;
   IVORY_CHECK(index.address <= end && bytes.size() <= end - index.address, path.string(), ": the index lies at byte ",
               index.address, ", expected inside the shard of ", end, " bytes");
-  read_at(file, index.address, bytes, path);
-  IVORY_CHECK(checksum64(bytes) == index.checksum, path.string(), ": the index of volume ", volume.info.name,
+  base::read_at(file, index.address, bytes, path);
+  IVORY_CHECK(base::hash64(bytes) == index.checksum, path.string(), ": the index of volume ", volume.info.name,
               " has a wrong checksum: the shard is damaged or belongs to another cache; build the cache again");
   for (const ChunkPlace& place : table.places)
     IVORY_CHECK(place.address <= end && place.bytes <= end - place.address, path.string(), ": a slice lies at byte ",
@@ -43,30 +44,30 @@ Error damaged(const StoredReader& reader, int64_t slice, const Error& error) {
 }  // namespace
 
 StoredReader::StoredReader(std::filesystem::path shard, const StoredVolume& volume)
-    : StoredReader(open_for_reading(shard), shard, volume) {}
+    : StoredReader(base::open_for_reading(shard), shard, volume) {}
 
-StoredReader::StoredReader(const File& file, std::filesystem::path shard, const StoredVolume& volume)
+StoredReader::StoredReader(const base::File& file, std::filesystem::path shard, const StoredVolume& volume)
     : path(std::move(shard)), stored(volume) {
   constexpr std::array<uint8_t, 8> signature = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
   const auto bytes = static_cast<uint64_t>(size_of(file, path));
   IVORY_CHECK(bytes == stored.shard_bytes, path.string(), ": ", bytes, " bytes, expected ", stored.shard_bytes,
               ": the shard is truncated or belongs to another cache; build the cache again");
   std::array<uint8_t, 8> start{};
-  read_at(file, 0, start, path);
+  base::read_at(file, 0, start, path);
   IVORY_CHECK(start == signature, path.string(), ": not an HDF5 file; build the cache again");
   image = read_table(file, stored, stored.image_index, pixel_type(stored.info.dtype), path);
   if (stored.info.has_labels) labels = read_table(file, stored, stored.labels_index, stored.label_type, path);
 }
 
-Planes StoredReader::open(const File& file, const ChunkTable& table, int64_t slice, bool strict) const {
+Planes StoredReader::open(const base::File& file, const ChunkTable& table, int64_t slice, bool strict) const {
   const ChunkPlace& place = table.places[static_cast<size_t>(slice)];
   std::atomic<bool>& trusted = table.trusted[static_cast<size_t>(slice)];
   Decoder& decoder = thread_decoder();
   const std::span<uint8_t> chunk = decoder.chunk_buffer(place.bytes);
-  read_at(file, place.address, chunk, path);
+  base::read_at(file, place.address, chunk, path);
   if (strict || !trusted.load(std::memory_order_relaxed)) {
-    IVORY_CHECK(checksum64(chunk) == place.checksum, path.string(), ": slice ", slice, " of volume ", stored.info.name,
-                " has a wrong checksum: the shard is damaged; build the cache again");
+    IVORY_CHECK(base::hash64(chunk) == place.checksum, path.string(), ": slice ", slice, " of volume ",
+                stored.info.name, " has a wrong checksum: the shard is damaged; build the cache again");
     trusted.store(true, std::memory_order_relaxed);
   }
   try {
@@ -76,7 +77,7 @@ Planes StoredReader::open(const File& file, const ChunkTable& table, int64_t sli
   }
 }
 
-Planes StoredReader::open_part(const File& file, const ChunkTable& table, int64_t slice, size_t first,
+Planes StoredReader::open_part(const base::File& file, const ChunkTable& table, int64_t slice, size_t first,
                                size_t count) const {
   const ChunkPlace& place = table.places[static_cast<size_t>(slice)];
   if (stored.filter != Filter::bitshuffle || place.bytes > UINT32_MAX) return open(file, table, slice, false);
@@ -92,7 +93,7 @@ Planes StoredReader::open_part(const File& file, const ChunkTable& table, int64_
   const auto part = entry.marks.part(first, count);
   Decoder& decoder = thread_decoder();
   const std::span<uint8_t> bytes = decoder.chunk_buffer(part.end - part.begin);
-  read_at(file, place.address + part.begin, bytes, path);
+  base::read_at(file, place.address + part.begin, bytes, path);
   try {
     return decoder.open_part(bytes, entry.marks, part.block, bytes_of(table.type), pixels());
   } catch (const Error& error) {
@@ -108,7 +109,7 @@ void StoredReader::need(int64_t slice, size_t first, size_t count) const {
   }
 }
 
-void StoredReader::read_labels(const File& file, int64_t slice, const Rows& rows, std::span<int16_t> out) const {
+void StoredReader::read_labels(const base::File& file, int64_t slice, const Rows& rows, std::span<int16_t> out) const {
   const auto width = static_cast<size_t>(stored.info.columns);
   const size_t first = rows.row * width + rows.column, count = (rows.rows - 1) * width + rows.columns;
   const bool whole = rows.rows == static_cast<size_t>(stored.info.rows);
@@ -127,9 +128,9 @@ void StoredReader::read_labels(const File& file, int64_t slice, const Rows& rows
 }
 
 std::string StoredReader::hash_content() const {
-  const File file = open_for_reading(path);
+  const base::File file = base::open_for_reading(path);
   std::vector<uint8_t> native;
-  Hasher hasher;
+  base::Hasher hasher;
   for (const ChunkTable* table : {&image, &labels}) {
     const size_t width = bytes_of(table->type);
     native.resize(pixels() * width);

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "base/files.h"
 #include "data/bitshuffle.h"
-#include "data/files.h"
 #include "data/manifest.h"
 
 namespace ivory::data {
@@ -42,18 +42,18 @@ struct StoredReader {
   // Throws missing_data without the file, bad_request when it is truncated, foreign or has a damaged index.
   StoredReader(std::filesystem::path shard, const StoredVolume& volume);
   // Of a shard that is open: `file` is needed by this call alone.
-  StoredReader(const File& file, std::filesystem::path shard, const StoredVolume& volume);
+  StoredReader(const base::File& file, std::filesystem::path shard, const StoredVolume& volume);
   size_t pixels() const { return static_cast<size_t>(stored.info.rows * stored.info.columns); }
   // In the calling thread's scratch, valid until its next read. Values may be read after need() has asked for them. A
   // chunk's checksum is compared the first time, and always when `strict`.
-  Planes open(const File& file, const ChunkTable& table, int64_t slice, bool strict) const;
+  Planes open(const base::File& file, const ChunkTable& table, int64_t slice, bool strict) const;
   // The same, of which values [first, first + count) may be read: of chunks that were read once, no more than these
   // need is read again.
-  Planes open_part(const File& file, const ChunkTable& table, int64_t slice, size_t first, size_t count) const;
+  Planes open_part(const base::File& file, const ChunkTable& table, int64_t slice, size_t first, size_t count) const;
   // Values [first, first + count) of the slice that this thread opened last.
   void need(int64_t slice, size_t first, size_t count) const;
   // The whole slice.
-  Planes read(const File& file, const ChunkTable& table, int64_t slice, bool strict) const {
+  Planes read(const base::File& file, const ChunkTable& table, int64_t slice, bool strict) const {
     const Planes planes = open(file, table, slice, strict);
     need(slice, 0, pixels());
     return planes;
@@ -62,7 +62,7 @@ struct StoredReader {
   struct Rows {
     size_t row, rows, column, columns;
   };
-  void read_labels(const File& file, int64_t slice, const Rows& rows, std::span<int16_t> out) const;
+  void read_labels(const base::File& file, int64_t slice, const Rows& rows, std::span<int16_t> out) const;
   // Re-reads everything; as VolumeInfo::content_hash.
   std::string hash_content() const;
 };

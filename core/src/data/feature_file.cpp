@@ -2,7 +2,8 @@
 
 #include <hdf5.h>
 #include <ivory/error.h>
-#include <unistd.h>
+
+#include "base/files.h"
 
 namespace ivory::data {
 namespace fs = std::filesystem;
@@ -23,7 +24,7 @@ bool write_one(hid_t file, const std::string& name, const torch::Tensor& given) 
 }  // namespace
 
 void write_feature_file(const fs::path& file, const std::vector<std::pair<std::string, torch::Tensor>>& features) {
-  const fs::path temporary = file.string() + ".tmp-" + std::to_string(::getpid());
+  const fs::path temporary = base::temporary_name(file);
   const hid_t out = H5Fcreate(temporary.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
   if (out < 0) throw run_failed("feature file ", file.string(), " cannot be created");
   bool written = true;
@@ -33,7 +34,7 @@ void write_feature_file(const fs::path& file, const std::vector<std::pair<std::s
     fs::remove(temporary);
     throw run_failed("feature file ", file.string(), " cannot be written (is the disk full?)");
   }
-  fs::rename(temporary, file);
+  base::publish(temporary, file);
 }
 
 }  // namespace ivory::data

@@ -7,7 +7,7 @@
 #include <cstring>
 #include <vector>
 
-#include "nn/vectorised.h"
+#include "base/vectorised.h"
 
 namespace ivory::data {
 

@@ -6,13 +6,15 @@
 #include <exception>
 #include <nlohmann/json.hpp>
 
+#include "base/files.h"
+#include "base/hash.h"
+#include "base/json_text.h"
 #include "data/codec.h"
-#include "data/files.h"
-#include "data/hash.h"
 
 namespace ivory::data {
 namespace {
 
+using base::JsonEvent;
 using nlohmann::json;
 
 json to_json(const VolumeInfo& info) {
@@ -56,7 +58,7 @@ VolumeInfo info_from(const json& value) {
 
 // Checksums are texts: JSON readers of other languages round integers over 2^53.
 json to_json(const IndexPlace& place) {
-  return {{"address", place.address}, {"xxh3_64", to_hexadecimal(place.checksum)}};
+  return {{"address", place.address}, {"xxh3_64", base::to_hexadecimal(place.checksum)}};
 }
 
 IndexPlace index_from(const json& value) {
@@ -104,10 +106,6 @@ StoredVolume volume_from(const json& value) {
   return volume;
 }
 
-std::string canonical(const json& value) {
-  return value.dump(-1, ' ', false, json::error_handler_t::replace);
-}
-
 // What is read volume by volume, so that a cache of a million of them takes no JSON tree of all.
 struct Document {
   json top;             // without `cache.volumes`' items
@@ -122,13 +120,13 @@ constexpr int volume_depth = 3;
 Document read_document(const std::string& text) {
   Document read;
   int depth_of_lists = 0;
-  const auto each = [&](int depth, json::parse_event_t event, json& value) {
-    IVORY_CHECK(depth <= 32, "nested deeper than 32 levels");
-    if (depth == volume_depth - 1 && event == json::parse_event_t::array_start) ++depth_of_lists;
-    if (depth == volume_depth - 1 && event == json::parse_event_t::array_end) --depth_of_lists;
-    if (depth != volume_depth || event != json::parse_event_t::object_end || depth_of_lists == 0) return true;
+  const auto each = [&](int depth, JsonEvent event, json& value) {
+    IVORY_CHECK(depth <= base::max_json_depth, "nested deeper than ", base::max_json_depth, " levels");
+    if (depth == volume_depth - 1 && event == JsonEvent::array_start) ++depth_of_lists;
+    if (depth == volume_depth - 1 && event == JsonEvent::array_end) --depth_of_lists;
+    if (depth != volume_depth || event != JsonEvent::object_end || depth_of_lists == 0) return true;
     if (!read.volumes.empty()) read.volumes += ',';
-    read.volumes += canonical(value);
+    read.volumes += base::dump(value);
     try {
       if (!read.fault) read.manifest.volumes.push_back(volume_from(value));
     } catch (const std::exception&) {
@@ -136,13 +134,13 @@ Document read_document(const std::string& text) {
     }
     return false;
   };
-  read.top = json::parse(text, each);
+  read.top = base::visit_json(text, each);
   return read;
 }
 
 // As compact JSON with sorted keys: the volumes come last.
 std::string canonical_cache(const std::string& identity, const std::string& content_hash, const std::string& volumes) {
-  std::string text = canonical({{"content_hash", content_hash}, {"identity", identity}});
+  std::string text = base::dump({{"content_hash", content_hash}, {"identity", identity}});
   text.pop_back();
   return text + ",\"volumes\":[" + volumes + "]}";
 }
@@ -158,7 +156,7 @@ Manifest manifest_from(Document read) {
   cache.at("identity").get_to(manifest.identity);
   cache.at("content_hash").get_to(manifest.content_hash);
   const std::string checksum = read.top.at("xxh3_128");
-  const std::string actual = checksum128(canonical_cache(manifest.identity, manifest.content_hash, read.volumes));
+  const std::string actual = base::hash128(canonical_cache(manifest.identity, manifest.content_hash, read.volumes));
   IVORY_CHECK(checksum == actual, "checksum ", actual, ", expected ", checksum, ": the file was damaged or edited");
   if (read.fault) std::rethrow_exception(read.fault);
   return manifest;
@@ -169,10 +167,10 @@ Manifest manifest_from(Document read) {
 std::string to_text(const Manifest& manifest) {
   std::string volumes;
   for (const StoredVolume& volume : manifest.volumes)
-    volumes += (volumes.empty() ? "" : ",") + canonical(to_json(volume));
+    volumes += (volumes.empty() ? "" : ",") + base::dump(to_json(volume));
   const std::string cache = canonical_cache(manifest.identity, manifest.content_hash, volumes);
   return "{\"cache\":" + cache + ",\"format\":\"" + format_name + "\",\"version\":" + std::to_string(format_version) +
-         ",\"xxh3_128\":\"" + checksum128(cache) + "\"}\n";
+         ",\"xxh3_128\":\"" + base::hash128(cache) + "\"}\n";
 }
 
 Manifest parse_manifest(const std::string& text, const std::string& where) {
@@ -192,14 +190,14 @@ std::string content_hash_of(const std::vector<StoredVolume>& volumes) {
     parts.push_back({info.name, info.patient, info.modality, info.spacing, info.window, info.dtype, info.slices,
                      info.rows, info.columns, info.has_labels, info.content_hash});
   }
-  return checksum128(canonical(parts));
+  return base::hash128(base::dump(parts));
 }
 
 Manifest read_manifest(const std::filesystem::path& folder) {
   const auto path = folder / "manifest.json";
   if (!std::filesystem::exists(path))
     throw missing_data(folder.string(), ": there is no finished slice cache (no manifest.json)");
-  return parse_manifest(read_text(path), path.string());
+  return parse_manifest(base::read_text(path), path.string());
 }
 
 }  // namespace ivory::data

@@ -4,8 +4,8 @@
 
 #include <cstring>
 
+#include "base/vectorised.h"
 #include "data/view_math.h"
-#include "nn/vectorised.h"
 
 namespace ivory::data {
 

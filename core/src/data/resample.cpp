@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/vectorised.h"
 #include "data/view_math.h"
-#include "nn/vectorised.h"
 
 namespace ivory::data {
 

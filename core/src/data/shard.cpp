@@ -7,8 +7,8 @@
 #include <mutex>
 #include <vector>
 
+#include "base/hash.h"
 #include "data/codec.h"
-#include "data/hash.h"
 
 namespace ivory::data {
 namespace {
@@ -154,7 +154,7 @@ std::vector<ChunkPlace> write_slices(hid_t group, const char* name, const Volume
     lock.lock();
     const std::array<hsize_t, 3> offset = {slice, 0, 0};
     checked(H5Dwrite_chunk(dataset, H5P_DEFAULT, 0, offset.data(), bytes.size(), bytes.data()), "write a chunk");
-    places[slice] = {0, bytes.size(), checksum64(bytes)};
+    places[slice] = {0, bytes.size(), base::hash64(bytes)};
   }
   for (hsize_t i = 0; i < slices; ++i) {
     std::array<hsize_t, 3> offset{};
@@ -175,7 +175,7 @@ IndexPlace write_index(hid_t group, const char* name, const std::vector<ChunkPla
                        "create a data set");
   checked(H5Dwrite(dataset, H5T_NATIVE_UINT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, places.data()), "write an index");
   return {H5Dget_offset(dataset),
-          checksum64({reinterpret_cast<const uint8_t*>(places.data()), places.size() * sizeof(ChunkPlace)})};
+          base::hash64({reinterpret_cast<const uint8_t*>(places.data()), places.size() * sizeof(ChunkPlace)})};
 }
 
 // Errors become exceptions; without this HDF5 prints them.

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <optional>
 
+#include "base/files.h"
 #include "data/chunk_reader.h"
 
 namespace ivory::data {
@@ -17,7 +18,7 @@ constexpr size_t most_open_files = 256;
 // Shards stay open, the most recently opened ones: a data set may have more of them than a process may open files.
 class OpenFiles {
  public:
-  std::shared_ptr<const File> get(size_t shard, const std::filesystem::path& path) {
+  std::shared_ptr<const base::File> get(size_t shard, const std::filesystem::path& path) {
     const std::lock_guard lock(mutex_);
     if (files_.size() <= shard) files_.resize(shard + 1);
     if (!files_[shard]) {
@@ -25,7 +26,7 @@ class OpenFiles {
         files_[opened_.front()].reset();
         opened_.pop_front();
       }
-      files_[shard] = std::make_shared<const File>(open_for_reading(path));
+      files_[shard] = std::make_shared<const base::File>(base::open_for_reading(path));
       opened_.push_back(shard);
     }
     return files_[shard];
@@ -33,7 +34,7 @@ class OpenFiles {
 
  private:
   std::mutex mutex_;
-  std::vector<std::shared_ptr<const File>> files_;
+  std::vector<std::shared_ptr<const base::File>> files_;
   std::deque<size_t> opened_;
 };
 
@@ -63,7 +64,7 @@ struct SliceCache::State {
                 row + rows, " of volume ", reader.stored.info.name, ", expected some of its ", all);
   }
 
-  std::shared_ptr<const File> file(int64_t volume) const {
+  std::shared_ptr<const base::File> file(int64_t volume) const {
     return files.get(shards[static_cast<size_t>(volume)], volumes[static_cast<size_t>(volume)].path);
   }
 };
@@ -98,12 +99,12 @@ SliceCache::SliceCache(std::filesystem::path folder) : state_(std::make_unique<S
   const Manifest manifest = read_manifest(folder);
   state_->folder = std::move(folder);
   state_->content_hash = manifest.content_hash;
-  std::optional<File> file;
+  std::optional<base::File> file;
   for (size_t i = 0; i < manifest.volumes.size(); ++i) {
     const StoredVolume& stored = manifest.volumes[i];
     const bool another = i == 0 || stored.shard != manifest.volumes[i - 1].shard;
     const auto path = state_->folder / stored.shard;
-    if (another) file.reset(), file.emplace(open_for_reading(path));
+    if (another) file.reset(), file.emplace(base::open_for_reading(path));
     state_->volumes.emplace_back(*file, path, stored);
     state_->shards.push_back(i == 0 ? 0 : state_->shards.back() + (another ? 1 : 0));
     state_->infos.push_back(stored.info);

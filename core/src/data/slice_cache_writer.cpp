@@ -7,9 +7,10 @@
 #include <mutex>
 #include <system_error>
 
+#include "base/files.h"
+#include "base/hash.h"
+#include "base/lock.h"
 #include "data/chunk_reader.h"
-#include "data/files.h"
-#include "data/hash.h"
 #include "data/manifest.h"
 #include "data/shard.h"
 #include "data/slice_cache.h"
@@ -25,7 +26,7 @@ std::string stem_of(const std::string& name) {
   for (char& c : stem)
     if (!std::isalnum(static_cast<unsigned char>(c)) && c != '_' && c != '-' && (c != '.' || &c == stem.data()))
       c = '_';
-  return stem == name ? stem : stem + "-" + checksum128(name).substr(0, 8);
+  return stem == name ? stem : stem + "-" + base::hash128(name).substr(0, 8);
 }
 
 c10::ScalarType scalar_type(PixelType type) {
@@ -78,7 +79,7 @@ struct SliceCacheWriter::State {
   std::filesystem::path folder;
   std::string identity;
   Filter filter;
-  File lock;
+  base::FolderLock lock;
   std::mutex mutex = {};                             // of what follows
   std::map<std::string, StoredVolume> volumes = {};  // by name
 
@@ -97,7 +98,7 @@ struct SliceCacheWriter::State {
   void adopt(const std::filesystem::path& path) {
     Manifest manifest;
     try {
-      manifest = parse_manifest(read_text(path), path.string());
+      manifest = parse_manifest(base::read_text(path), path.string());
     } catch (const Error&) {
       return;
     }
@@ -114,8 +115,11 @@ struct SliceCacheWriter::State {
     std::vector<std::filesystem::path> records;
     for (const auto& entry : std::filesystem::directory_iterator(folder)) {
       const std::string name = entry.path().filename().string();
-      if (name.ends_with(".h5.tmp") || name.ends_with(".json.tmp")) std::filesystem::remove(entry.path());
-      if (name.ends_with(".json") && entry.path() != manifest_path()) records.push_back(entry.path());
+      if (base::is_temporary(name)) {
+        std::filesystem::remove(entry.path());
+      } else if (name.ends_with(".json") && entry.path() != manifest_path()) {
+        records.push_back(entry.path());
+      }
     }
     for (const auto& record : records) adopt(record);
   }
@@ -125,7 +129,7 @@ SliceCacheWriter::SliceCacheWriter(std::filesystem::path folder, std::string ide
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) throw run_failed(folder.string(), ": the folder cannot be created: ", error.message());
-  File lock = lock_folder(folder);
+  base::FolderLock lock(folder);
   state_.reset(new State{std::move(folder), std::move(identity), filter, std::move(lock)});
   state_->adopt_earlier_build();
 }
@@ -179,7 +183,7 @@ void SliceCacheWriter::Shard::add(const VolumeData& volume) {
   stored.filter = writer_.state_->filter;
   stored.info.has_labels = labels.defined();
   if (labels.defined() && labels.scalar_type() != torch::kUInt8) stored.label_type = PixelType::uint16;
-  Hasher hasher;
+  base::Hasher hasher;
   hasher.add(bytes_of(pixels));
   hasher.add(label_bytes);
   stored.info.content_hash = hasher.hexadecimal();
@@ -193,21 +197,17 @@ void SliceCacheWriter::Shard::finish() {
   State& state = *writer_.state_;
   const auto image = draft_->shard.image();
   const std::string file = stem_of(volumes.front().info.name) + ".h5";
-  const auto path = state.folder / file, temporary = temporary_name(path);
-  write_durably(temporary, image);
-  try {
-    for (StoredVolume& stored : volumes) {
-      stored.shard = file;
-      stored.shard_bytes = image.size();
-      if (StoredReader(temporary, stored).hash_content() != stored.info.content_hash)
-        throw run_failed(temporary.string(), ": what was written does not read back as volume ", stored.info.name);
-    }
-  } catch (...) {
-    std::filesystem::remove(temporary);
-    throw;
+  base::DurableFile written(state.folder / file);
+  written.write(image.data(), image.size());
+  for (StoredVolume& stored : volumes) {
+    stored.shard = file;
+    stored.shard_bytes = image.size();
+    if (StoredReader(written.temporary(), stored).hash_content() != stored.info.content_hash)
+      throw run_failed(written.temporary().string(), ": what was written does not read back as volume ",
+                       stored.info.name);
   }
-  publish(temporary, path);
-  replace_text(state.record_path(volumes.front()), to_text(Manifest{state.identity, "", volumes}));
+  written.publish();
+  base::write_durable(state.record_path(volumes.front()), to_text(Manifest{state.identity, "", volumes}));
   const std::lock_guard lock(state.mutex);
   for (StoredVolume& stored : volumes) state.volumes.emplace(stored.info.name, std::move(stored));
   volumes.clear();
@@ -223,7 +223,7 @@ void SliceCacheWriter::finish() {
   Manifest manifest{.identity = state_->identity, .content_hash = "", .volumes = {}};
   for (const auto& [name, volume] : state_->volumes) manifest.volumes.push_back(volume);
   manifest.content_hash = content_hash_of(manifest.volumes);
-  replace_text(state_->manifest_path(), to_text(manifest));
+  base::write_durable(state_->manifest_path(), to_text(manifest));
   std::error_code ignored;
   for (const StoredVolume& volume : manifest.volumes) std::filesystem::remove(state_->record_path(volume), ignored);
 }

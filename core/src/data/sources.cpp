@@ -2,7 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "data/files.h"
+#include "base/files.h"
+#include "base/json_text.h"
 
 namespace ivory::data {
 namespace fs = std::filesystem;
@@ -34,7 +35,7 @@ bool has_sources(const fs::path& folder) {
 
 Sources read_sources(const fs::path& folder) {
   if (!has_sources(folder)) return {};
-  const json record = json::parse(read_text(folder / file_name), nullptr, /*allow_exceptions=*/false);
+  const json record = base::read_json_file(folder / file_name).value_or(json());
   Sources sources;
   try {
     for (const auto& one : record.at("files")) {
@@ -53,7 +54,7 @@ void write_sources(const fs::path& folder, const Sources& sources) {
     files.push_back({{"volume", one.volume}, {"path", one.path}, {"bytes", one.bytes}, {"modified", one.modified}});
   }
   for (const auto& one : sources.skipped) skipped.push_back({{"file", one.file}, {"reason", one.reason}});
-  replace_text(folder / file_name, json{{"files", files}, {"skipped", skipped}}.dump(1) + "\n");
+  base::write_durable(folder / file_name, base::dump({{"files", files}, {"skipped", skipped}}, 1) + "\n");
 }
 
 std::vector<SourceFile> changed(const Sources& sources) {

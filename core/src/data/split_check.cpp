@@ -5,6 +5,8 @@
 #include <map>
 #include <set>
 
+#include "base/text.h"
+
 namespace ivory::data {
 namespace {
 
@@ -110,8 +112,7 @@ std::vector<Shared> shared_content(const std::vector<VolumeInfo>& volumes, const
 }
 
 std::string shared_patient_text(const Shared& shared) {
-  std::string list;
-  for (const auto& [split, members] : shared.where) list += (list.empty() ? "" : ", ") + split;
+  const std::string list = base::joined(shared.where, ", ", [](const auto& split) { return split.first; });
   return "patient '" + shared.key + "' is in more than one split (" + list + ")";
 }
 

@@ -7,8 +7,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "base/philox.h"
 #include "data/pixels.h"
-#include "nn/philox.h"
 
 namespace ivory::data {
 
@@ -183,8 +183,8 @@ struct BiasRow {
 // Number n of a stream of CounterRandom.
 IVORY_BOTH uint32_t stream_bits(const std::array<uint32_t, 2>& key, const std::array<uint32_t, 2>& stream, uint64_t n) {
   const uint64_t block = n / 4;
-  return nn::philox_rounds({static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), stream[0], stream[1]},
-                           key)[n % 4];
+  return base::philox_rounds({static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), stream[0], stream[1]},
+                             key)[n % 4];
 }
 
 }  // namespace view_math

@@ -1,7 +1,8 @@
 #include "data/volume_scan.h"
 
+#include "base/files.h"
+#include "base/hash.h"
 #include "data/chunk_reader.h"
-#include "data/hash.h"
 
 namespace ivory::data {
 namespace {
@@ -9,7 +10,7 @@ namespace {
 constexpr size_t label_ids = 32768;
 
 // Shape and type in front: the same bytes may be another volume.
-void add_header(Hasher& hasher, const VolumeInfo& info) {
+void add_header(base::Hasher& hasher, const VolumeInfo& info) {
   const std::string header = c10::str(info.dtype, " ", info.slices, " ", info.rows, " ", info.columns, "\n");
   hasher.add({reinterpret_cast<const uint8_t*>(header.data()), header.size()});
 }
@@ -52,7 +53,7 @@ torch::Tensor in_window(const VolumeInfo& info, PixelType type, const std::vecto
 
 }  // namespace
 
-void VolumeScanner::read_labels(const StoredReader& volume, const File& file, int64_t slice) {
+void VolumeScanner::read_labels(const StoredReader& volume, const base::File& file, int64_t slice) {
   labels_.resize(volume.pixels());
   const VolumeInfo& info = volume.stored.info;
   volume.read_labels(file, slice, {0, static_cast<size_t>(info.rows), 0, static_cast<size_t>(info.columns)}, labels_);
@@ -73,13 +74,13 @@ std::vector<LabelCount> VolumeScanner::take_labels(const VolumeInfo& info) {
 VolumeFinding VolumeScanner::scan(const StoredReader& volume, VolumeView* view) {
   const VolumeInfo& info = volume.stored.info;
   const PixelType type = volume.image.type;
-  const File file = open_for_reading(volume.path);
+  const base::File file = base::open_for_reading(volume.path);
   ModalityCounts& sums = counts_[info.modality];
   if (view) prepare(*view, info);
   label_voxels_.resize(label_ids);
   values_.resize(volume.pixels() * bytes_of(type));
   volume_.clear();
-  Hasher hasher;
+  base::Hasher hasher;
   add_header(hasher, info);
   for (int64_t slice = 0; slice < info.slices; ++slice) {
     unshuffle(volume.read(file, volume.image, slice, false), bytes_of(type), volume.pixels(), values_.data());

@@ -3,9 +3,12 @@
 
 #include "data/fingerprint.h"
 
+namespace ivory::base {
+class File;
+}
+
 namespace ivory::data {
 
-class File;
 struct StoredReader;
 
 // Sums over volumes.
@@ -22,7 +25,7 @@ class VolumeScanner {
   const CountsByModality& counts() const { return counts_; }
 
  private:
-  void read_labels(const StoredReader& volume, const File& file, int64_t slice);
+  void read_labels(const StoredReader& volume, const base::File& file, int64_t slice);
   std::vector<LabelCount> take_labels(const VolumeInfo& info);
 
   CountsByModality counts_;

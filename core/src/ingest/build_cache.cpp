@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "base/json_text.h"
 #include "data/heap.h"
 #include "ingest/ingest.h"
 #include "ingest/layout.h"
@@ -29,7 +30,7 @@ class Build {
 
   Report run(int64_t workers) {
     sources_ = list_volumes(spec_, report_.warnings);
-    data::SliceCacheWriter writer(folder_, config::identity(spec_).dump());
+    data::SliceCacheWriter writer(folder_, base::dump(config::identity(spec_)));
     forget_changed(writer);
     if (!spec_.only.whole()) keep_the_part(writer);
     const auto units = make_units(writer);

@@ -6,13 +6,10 @@
 #include <charconv>
 #include <fstream>
 
+#include "base/text.h"
+
 namespace ivory::ingest {
 namespace {
-
-std::string trimmed(const std::string& text) {
-  const auto first = text.find_first_not_of(" \t");
-  return first == std::string::npos ? "" : text.substr(first, text.find_last_not_of(" \t") - first + 1);
-}
 
 // Fields of the next record, which a quoted field may carry over several lines; false at the end.
 bool next_record(const std::string& text, size_t& at, int64_t& line, std::vector<std::string>& fields) {
@@ -34,7 +31,7 @@ bool next_record(const std::string& text, size_t& at, int64_t& line, std::vector
     } else if (c == '"') {
       quoted = true;
     } else if (c == ',') {
-      fields.push_back(trimmed(field));
+      fields.push_back(base::trimmed(field));
       field.clear();
     } else if (c == '\n') {
       ++at;
@@ -43,7 +40,7 @@ bool next_record(const std::string& text, size_t& at, int64_t& line, std::vector
       field += c;
     }
   }
-  fields.push_back(trimmed(field));
+  fields.push_back(base::trimmed(field));
   return true;
 }
 
@@ -70,9 +67,7 @@ bool Csv::has(const std::string& column) const {
 const std::string& Csv::text(size_t row, const std::string& column) const {
   const auto found = std::ranges::find(header_, column);
   if (found == header_.end()) {
-    std::string names;
-    for (const auto& name : header_) names += (names.empty() ? "" : ", ") + name;
-    throw bad_request(file_, ": has no column '", column, "', its header is: ", names);
+    throw bad_request(file_, ": has no column '", column, "', its header is: ", base::joined(header_));
   }
   const auto at = static_cast<size_t>(found - header_.begin());
   const Row& here = rows_.at(row);

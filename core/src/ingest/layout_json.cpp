@@ -6,8 +6,8 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "data/files.h"
-#include "data/json_text.h"
+#include "base/files.h"
+#include "base/json_text.h"
 #include "ingest/format.h"
 #include "ingest/layouts.h"
 
@@ -25,7 +25,7 @@ json read_description(const config::DataSpec& spec) {
   }
   json description;
   try {
-    description = data::parse_json(data::read_text(file));
+    description = base::parse_json(base::read_text(file));
   } catch (const Error& error) {
     throw Error(error.code(), file.string() + ": is no JSON object: " + error.what());
   }

@@ -8,6 +8,7 @@
 #include <map>
 #include <sstream>
 
+#include "base/text.h"
 #include "config/layouts.h"
 #include "ingest/boxes.h"
 #include "ingest/csv.h"
@@ -56,13 +57,10 @@ void tell_of_unknown(const std::map<std::string, int64_t>& unknown, const std::s
                      std::vector<std::string>& warnings) {
   if (unknown.empty()) return;
   int64_t boxes = 0;
-  std::string names;
-  for (const auto& [name, count] : unknown) {
-    boxes += count;
-    names += fmt::format("{}'{}' ({})", names.empty() ? "" : ", ", name, count);
-  }
+  for (const auto& [name, count] : unknown) boxes += count;
+  const auto text = [](const auto& one) { return fmt::format("'{}' ({})", one.first, one.second); };
   warnings.push_back(fmt::format("data set '{}': {} boxes of findings that are none of the 14 are left out: {}",
-                                 data_set, boxes, names));
+                                 data_set, boxes, base::joined(unknown, ", ", text)));
 }
 
 // Rows and columns of the DICOM files that PNG files were made of.

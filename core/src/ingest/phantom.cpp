@@ -6,8 +6,8 @@
 #include <cmath>
 #include <map>
 
+#include "base/hash.h"
 #include "config/layouts.h"
-#include "data/hash.h"
 #include "ingest/phantom_anatomy.h"
 
 namespace ivory::ingest {
@@ -98,7 +98,7 @@ class Phantom {
  public:
   Phantom(const config::PhantomSpec& spec, const config::VolumeSource& source, const std::string& modality)
       : spec_(spec), modality_(modality), ids_(label_ids(spec)) {
-    key_ = std::stoull(data::checksum128(source.name + "/" + modality).substr(0, 16), nullptr, 16);
+    key_ = std::stoull(base::hash128(source.name + "/" + modality).substr(0, 16), nullptr, 16);
     CounterRandom random(spec.seed, 0, key_, anatomy_stream);
     const auto [slices, rows, columns] = spec.size;
     const bool projected = modality == "xray";

@@ -4,7 +4,8 @@
 
 #include <new>
 
-#include "data/hash.h"
+#include "base/hash.h"
+#include "base/text.h"
 #include "ingest/ingest.h"
 #include "ingest/layouts.h"
 #include "ingest/resample.h"
@@ -57,10 +58,6 @@ std::array<double, 2> window_of(const Scan& scan, const std::string& modality, c
   return nonzero_quantiles(scan.voxels, 0.005, 0.995);
 }
 
-std::string joined(const std::vector<std::string>& parts) {
-  return fmt::format("{}", fmt::join(parts, "; "));
-}
-
 data::VolumeData to_volume(LabelledScan scans, const config::VolumeSource& source, const config::DataSpec& spec) {
   Scan& image = scans.image;
   data::VolumeData volume;
@@ -83,7 +80,7 @@ data::VolumeData to_volume(LabelledScan scans, const config::VolumeSource& sourc
   info.rows = image.voxels.size(1);
   info.columns = image.voxels.size(2);
   info.has_labels = scans.labels.defined();
-  info.notes = joined(image.notes);
+  info.notes = base::joined(image.notes, "; ");
   volume.pixels = image.voxels.contiguous();
   volume.labels = scans.labels;
   return volume;
@@ -92,7 +89,7 @@ data::VolumeData to_volume(LabelledScan scans, const config::VolumeSource& sourc
 }  // namespace
 
 std::string hash_of_files(const std::vector<fs::path>& files) {
-  data::Hasher hasher;
+  base::Hasher hasher;
   std::vector<char> buffer(1 << 20);
   for (const auto& file : files) {
     std::ifstream in(file, std::ios::binary);

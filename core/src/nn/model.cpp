@@ -1,17 +1,9 @@
 #include <ivory/batch.h>
 #include <ivory/model.h>
 
+#include "base/text.h"
+
 namespace ivory {
-namespace {
-
-std::string listed(const std::vector<std::string>& names) {
-  std::string text;
-  for (const auto& name : names) text += (text.empty() ? "" : ", ") + name;
-  return text;
-}
-
-}  // namespace
-
 torch::Tensor Model::decode(const Features&) {
   throw bad_request(
       "this model has no decoder: a decoder comes with the model 'encoder-decoder' and with networks that "
@@ -27,7 +19,7 @@ std::vector<std::string> Model::parts() const {
 std::shared_ptr<torch::nn::Module> Model::part(const std::string& name) const {
   const auto children = named_children();
   const auto* found = children.find(name);
-  IVORY_CHECK(found, "the model has no part '", name, "'; its parts: ", listed(parts()));
+  IVORY_CHECK(found, "the model has no part '", name, "'; its parts: ", base::joined(parts()));
   return *found;
 }
 

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "nn/philox.h"
+#include "base/philox.h"
 
 namespace ivory {
 namespace {
@@ -19,7 +19,7 @@ uint64_t scramble(uint64_t x) {
 }  // namespace
 
 std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key) {
-  return nn::philox_rounds(counter, key);
+  return base::philox_rounds(counter, key);
 }
 
 uint64_t mix(uint64_t a, uint64_t b) {

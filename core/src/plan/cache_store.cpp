@@ -11,7 +11,9 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "data/files.h"
+#include "base/json_text.h"
+#include "base/lock.h"
+#include "base/text.h"
 #include "data/manifest.h"
 #include "data/sources.h"
 #include "ingest/ingest.h"
@@ -66,7 +68,7 @@ void tell(const ingest::Report& report, const std::string& name) {
 }
 
 bool is_of(const config::DataSpec& spec, const fs::path& folder) {
-  return data::read_manifest(folder).identity == config::identity(spec).dump();
+  return data::read_manifest(folder).identity == base::dump(config::identity(spec));
 }
 
 void check_identity(const config::DataSpec& spec, const fs::path& folder) {
@@ -97,7 +99,7 @@ bool try_to_build(const config::DataSpec& spec, const fs::path& folder, int64_t 
     build(
         spec, folder, /*strict=*/false, [&](const ingest::Progress& progress) { line.show(progress); },
         train::stop_requested(), workers, report);
-  } catch (const data::InUse&) {
+  } catch (const base::InUse&) {
     return false;
   }
   return true;
@@ -145,7 +147,7 @@ std::string pace_text(const ingest::Progress& progress, double seconds) {
   std::string text = fmt::format(", {:.2f}/s", read / seconds);
   if (progress.bytes > 0) text += fmt::format(", {:.1f} MB/s", static_cast<double>(progress.bytes) / seconds / 1e6);
   if (progress.done == progress.total) return text;
-  return text + ", " + train::duration_text(static_cast<double>(progress.total - progress.done) * seconds / read) +
+  return text + ", " + base::duration_text(static_cast<double>(progress.total - progress.done) * seconds / read) +
          " left";
 }
 

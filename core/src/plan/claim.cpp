@@ -6,7 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "plan/store_view.h"
+#include "base/files.h"
+#include "base/lock.h"
 #include "train/trainer.h"
 
 namespace ivory::experiment {
@@ -17,18 +18,18 @@ void remove_temporaries(const std::filesystem::path& folder) {
   std::error_code ignored;
   std::vector<std::filesystem::path> left;
   for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
-    if (is_temporary(entry.path().filename().string())) left.push_back(entry.path());
+    if (base::is_temporary(entry.path())) left.push_back(entry.path());
   }
   for (const auto& path : left) std::filesystem::remove_all(path, ignored);
 }
 
 }  // namespace
 
-std::optional<FolderLock> claim(const Node& node, const Store& store) {
+std::optional<base::FolderLock> claim(const Node& node, const Store& store) {
   const auto folder = store.folder(node);
   for (bool told = false;; told = true) {
-    make_writable(folder);
-    auto lock = FolderLock::try_lock(folder);
+    base::require_writable(folder);
+    auto lock = base::FolderLock::try_lock(folder);
     if (store.record(node)) {
       spdlog::info("{}: done by another process", node.label());
       return {};
@@ -37,7 +38,8 @@ std::optional<FolderLock> claim(const Node& node, const Store& store) {
       remove_temporaries(folder);
       return lock;
     }
-    if (!told) spdlog::info("{}: waits for the process that runs it{}", node.label(), FolderLock::owner(folder).text());
+    if (!told)
+      spdlog::info("{}: waits for the process that runs it{}", node.label(), base::FolderLock::owner(folder).text());
     if (train::stop_requested()) throw train::Interrupted("interrupted while waiting for " + node.label());
     std::this_thread::sleep_for(std::chrono::milliseconds(200));
   }

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/lock.h"
 #include "plan/plan.h"
 #include "plan/store.h"
 
@@ -12,7 +13,7 @@ namespace ivory::experiment {
 
 // The node's folder, held for this process; empty when another process has finished the node. While another process
 // has the folder it waits, saying so once. Throws train::Interrupted when this process is to stop.
-std::optional<FolderLock> claim(const Node& node, const Store& store);
+std::optional<base::FolderLock> claim(const Node& node, const Store& store);
 
 // What becomes of nodes that failed when they were last run: they are run again like all that is not done; they are
 // left alone; or they, what was stopped before its end, and what needs them, are all that is run.

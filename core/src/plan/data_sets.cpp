@@ -7,6 +7,7 @@
 #include <set>
 #include <tuple>
 
+#include "base/json_text.h"
 #include "plan/cache_store.h"
 
 namespace ivory::experiment {
@@ -45,7 +46,7 @@ std::shared_ptr<const data::SliceCache> shared_cache(const config::DataSpec& spe
     std::error_code missing;
     return {fs::last_write_time(manifest, missing), fs::file_size(manifest, missing)};
   };
-  auto& [then, cache] = known[{manifest.string(), config::identity(spec).dump(), build}];
+  auto& [then, cache] = known[{manifest.string(), base::dump(config::identity(spec)), build}];
   if (!cache || then != state()) {
     cache.reset();
     cache = open_cache(spec, build);

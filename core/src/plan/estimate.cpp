@@ -137,16 +137,4 @@ int64_t model_bytes(int64_t parameters, const std::string& optimiser) {
   return parameters * 4 * (optimiser == "adamw" ? 4 : 3);
 }
 
-std::string duration_text(double seconds) {
-  char text[64];
-  if (seconds < 90) {
-    std::snprintf(text, sizeof text, "%.0f s", seconds);
-  } else if (seconds < 5400) {
-    std::snprintf(text, sizeof text, "%.1f min", seconds / 60);
-  } else {
-    std::snprintf(text, sizeof text, "%.1f h", seconds / 3600);
-  }
-  return text;
-}
-
 }  // namespace ivory::experiment

@@ -55,7 +55,4 @@ class Costs {
 // Bytes of weights, gradients and optimiser state of so many parameters (three times theirs, four for adamw).
 int64_t model_bytes(int64_t parameters, const std::string& optimiser);
 
-// "1 h 5 min", "3.2 min", "12 s"
-std::string duration_text(double seconds);
-
 }  // namespace ivory::experiment

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/lock.h"
 #include "train/checkpoint.h"
 
 namespace ivory::experiment {
@@ -23,7 +24,7 @@ NodeStatus status_of(const Node& node, const Store& store, const std::map<std::s
   if (node.identity.empty()) return {NodeState::without_data};
   if (store.record(node)) return {NodeState::done};
   const auto folder = store.folder(node);
-  if (in_use(folder)) return {NodeState::running};
+  if (base::in_use(folder)) return {NodeState::running};
   if (const auto known = failures.find(node.label()); known != failures.end()) {
     return {NodeState::failed, known->second};
   }

@@ -2,7 +2,7 @@
 
 #include <cctype>
 
-#include "train/files.h"
+#include "base/hash.h"
 
 namespace ivory::experiment {
 namespace fs = std::filesystem;
@@ -16,7 +16,7 @@ fs::path run_folder(const config::Experiment& experiment) {
   if (experiment.sweep_point.empty()) return folder;
   constexpr size_t longest = 100;  // of 255 bytes of a file name; the hash tells apart what the slug does not
   const std::string point = experiment.sweep_point;
-  return folder / (slug(point).substr(0, longest) + "-" + train::hash_text(point).substr(0, 6));
+  return folder / (slug(point).substr(0, longest) + "-" + base::hash128(point).substr(0, 6));
 }
 
 fs::path store_folder(const fs::path& output) {

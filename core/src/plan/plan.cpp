@@ -8,8 +8,8 @@
 #include <nlohmann/json.hpp>
 #include <tuple>
 
+#include "base/hash.h"
 #include "plan/identity.h"
-#include "train/files.h"
 
 namespace ivory::experiment {
 namespace {
@@ -21,7 +21,7 @@ std::string content_of_weights(const std::string& file) {
   using State = std::tuple<std::string, fs::file_time_type, uintmax_t>;
   static std::map<State, std::string> known;
   std::string& hash = known[{file, fs::last_write_time(file), fs::file_size(file)}];
-  if (hash.empty()) hash = train::hash_file(file);
+  if (hash.empty()) hash = base::hash_file(file);
   return hash;
 }
 

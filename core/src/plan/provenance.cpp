@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "base/lock.h"
 #include "plan/version.h"
 
 namespace ivory::experiment {
@@ -79,12 +80,6 @@ std::map<std::string, std::string> environment() {
 
 }  // namespace
 
-std::string host_name() {
-  char name[256] = {};
-  gethostname(name, sizeof name - 1);
-  return name;
-}
-
 std::string utc_now() {
   const std::time_t now = std::time(nullptr);
   std::tm parts{};
@@ -106,7 +101,7 @@ nlohmann::json provenance(const std::string& command, const std::string& device,
                            {"cores", std::thread::hardware_concurrency()},
                            {"threads", at::get_num_threads()},
                            {"memory_mib", memory_mib()},
-                           {"host", host_name()},
+                           {"host", base::host_name()},
                            {"os", system_name()},
                            {"kernel", kernel_name()},
                            {"environment", environment()},

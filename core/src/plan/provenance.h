@@ -10,8 +10,6 @@ namespace ivory::experiment {
 // "kernel", "environment", "started"}, of a smoke run also "smoke". `diff` is the uncommitted change of Ivory's
 // sources, empty outside a checkout; `environment` the variables named IVORY_…, OMP_…, MKL_… and CUDA_….
 nlohmann::json provenance(const std::string& command, const std::string& device, bool smoke);
-// Of this machine.
-std::string host_name();
 // "2026-11-24T00:10:00Z"
 std::string utc_now();
 

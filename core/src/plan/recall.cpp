@@ -4,12 +4,16 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "base/files.h"
+#include "base/json_text.h"
+#include "base/text.h"
+
 namespace ivory::experiment {
 namespace fs = std::filesystem;
 namespace {
 
 nlohmann::json planned_before(const fs::path& folder) {
-  auto listed = read_json(folder / plan_file).value_or(nlohmann::json::array());
+  auto listed = base::read_json_file(folder / plan_file).value_or(nlohmann::json::array());
   return listed.is_array() ? listed : nlohmann::json::array();
 }
 
@@ -60,7 +64,7 @@ void write_plan(const fs::path& folder, const config::Experiment& experiment, co
     if (node.value("settings", "") != found->second) node["other_settings"] = true;
     nodes.push_back(std::move(node));
   }
-  write_derived(folder / plan_file, nodes.dump(1) + "\n");
+  base::write_derived(folder / plan_file, base::dump(nodes, 1) + "\n");
 }
 
 Plan recalled_plan(const config::Experiment& experiment, const OpenData& data, Recall recall) {
@@ -72,7 +76,7 @@ Plan recalled_plan(const config::Experiment& experiment, const OpenData& data, R
   for (const auto& node : planned_before(folder)) known[node.value("label", "")] = node;
   if (known.empty()) return plan;
   const auto settings = hashed_settings(plan, experiment);
-  std::string others;
+  std::vector<std::string> others;
   for (size_t i = 0; i < plan.nodes.size(); ++i) {
     Node& node = plan.nodes[i];
     const auto found = known.find(node.label());
@@ -80,7 +84,7 @@ Plan recalled_plan(const config::Experiment& experiment, const OpenData& data, R
     if (found->second.value("settings", "") == settings[i] && fits(found->second, node, plan)) {
       node.identity = found->second.value("identity", "");
     } else {
-      others += (others.empty() ? "" : "; ") + node.label();
+      others.push_back(node.label());
     }
   }
   for (Node& node : plan.nodes) {
@@ -89,9 +93,9 @@ Plan recalled_plan(const config::Experiment& experiment, const OpenData& data, R
     }
   }
   if (others.empty() || recall == Recall::done_parts) return plan;
-  throw missing_data(folder.string(),
-                     ": its data are not on this machine, and these parts had other settings, data or ",
-                     "inputs when they were planned, so that what is done of them cannot be known here: ", others);
+  throw missing_data(
+      folder.string(), ": its data are not on this machine, and these parts had other settings, data or ",
+      "inputs when they were planned, so that what is done of them cannot be known here: ", base::joined(others, "; "));
 }
 
 }  // namespace ivory::experiment

@@ -16,40 +16,9 @@
 
 namespace ivory::experiment {
 
-// Who has a folder; where nobody has it: who was ended, by a signal, before it could let go. Empty where neither is
-// known.
-struct LockOwner {
-  std::string pid, host;
-  std::string job;  // of Slurm: "12", of an array "12_3"; empty outside one
-
-  std::string text() const;  // " (pid 123 on HOST)", " (pid 123 on HOST, Slurm job 12_3)", ""
-};
-
-// Holds a folder for this process until destroyed. Throws bad_request naming the process that has it.
-class FolderLock {
- public:
-  explicit FolderLock(const std::filesystem::path& folder);
-  // Empty where another process has it.
-  static std::optional<FolderLock> try_lock(const std::filesystem::path& folder);
-  static LockOwner owner(const std::filesystem::path& folder);
-  ~FolderLock();
-  FolderLock(FolderLock&& other) noexcept;
-  FolderLock& operator=(FolderLock&& other) noexcept;
-
- private:
-  FolderLock() = default;
-  int file_ = -1;
-};
-
-// Whether a process has the folder; changes nothing in it where none ever had.
-bool in_use(const std::filesystem::path& folder);
-
 constexpr const char* record_file = "done.json";
 constexpr const char* failure_file = "failed.json";
 constexpr const char* stopped_file = "stopped.json";
-
-// Empty when the file is not there or no JSON.
-std::optional<nlohmann::json> read_json(const std::filesystem::path& file);
 
 class Store {
  public:
@@ -87,12 +56,5 @@ struct Failure {
   bool smoke = false;
 };
 void write_failure(const std::filesystem::path& folder, const Failure& failure);
-
-// Atomic replacement of a small text file. Throws run_failed with the system's reason.
-void write_file(const std::filesystem::path& file, const std::string& text);
-// The same of what a run could write again: replaced as a whole, but not waited for until it is on the disk.
-void write_derived(const std::filesystem::path& file, const std::string& text);
-// Creates a folder and checks that files can be made in it. Throws bad_request with the reason.
-void make_writable(const std::filesystem::path& folder);
 
 }  // namespace ivory::experiment

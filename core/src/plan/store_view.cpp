@@ -4,10 +4,13 @@
 
 #include <algorithm>
 
+#include "base/files.h"
+#include "base/hash.h"
+#include "base/json_text.h"
+#include "base/lock.h"
 #include "plan/places.h"
 #include "plan/store.h"
 #include "train/checkpoint.h"
-#include "train/files.h"
 #include "weights/safetensors.h"
 
 namespace ivory::experiment {
@@ -49,13 +52,13 @@ StoredNode look_at(const fs::path& folder) {
   StoredNode node{.folder = folder, .bytes = size_of(folder)};
   take_apart(node);
   const auto own = [&](const char* file) {
-    json record = read_json(folder / file).value_or(json());
+    json record = base::read_json_file(folder / file).value_or(json());
     return is_of(record, node) ? record : json();
   };
   json known = own(record_file);
   if (fs::exists(folder / record_file)) {
     node.state = known.is_null() ? "damaged" : "done";
-  } else if (in_use(folder)) {
+  } else if (base::in_use(folder)) {
     node.state = "running";
   } else if (known = own(failure_file); !known.is_null()) {
     node.state = "failed";
@@ -83,7 +86,7 @@ std::vector<fs::path> leftovers(const fs::path& folder, bool done) {
   std::error_code gone;
   for (auto entry = fs::recursive_directory_iterator(folder, gone); entry != fs::recursive_directory_iterator();
        ++entry) {
-    if (!is_temporary(entry->path().filename().string())) continue;
+    if (!base::is_temporary(entry->path())) continue;
     found.push_back(entry->path());
     entry.disable_recursion_pending();
   }
@@ -99,7 +102,7 @@ void check_weights(const StoredNode& node, std::vector<std::string>& faults) {
   }
   if (known.is_object()) {
     const bool same =
-        fs::file_size(file) == known.value("bytes", uintmax_t{0}) && train::hash_file(file) == known.value("xxh3", "");
+        fs::file_size(file) == known.value("bytes", uintmax_t{0}) && base::hash_file(file) == known.value("xxh3", "");
     if (!same) faults.push_back(file.string() + ": it is not what was recorded (size or XXH3 differs)");
     return;
   }
@@ -113,7 +116,7 @@ void check_weights(const StoredNode& node, std::vector<std::string>& faults) {
 // Names of the store's folders that the run folder's plan holds.
 void add_planned(const fs::path& run, std::set<std::string>& planned) {
   if (fs::exists(run / plan_file)) {
-    const auto plan = read_json(run / plan_file);
+    const auto plan = base::read_json_file(run / plan_file);
     if (!plan || !plan->is_array()) throw run_failed((run / plan_file).string(), " is no plan: nothing is removed");
     for (const auto& node : *plan) planned.insert(node.value("folder", ""));
   }
@@ -136,10 +139,6 @@ std::set<std::string> planned_nodes(const fs::path& output) {
 }
 
 }  // namespace
-
-bool is_temporary(const std::string& name) {
-  return name.starts_with(".probe-") || name.find(".tmp") != std::string::npos;
-}
 
 std::vector<StoredNode> stored_nodes(const fs::path& output) {
   const fs::path root = store_folder(output);
@@ -184,7 +183,7 @@ std::vector<Garbage> garbage_of(const fs::path& output, bool unfinished, const s
   std::vector<Garbage> garbage;
   const auto planned = planned_nodes(output);
   for (const auto& node : stored_nodes(output)) {
-    if (node.state == "running" || in_use(node.folder)) continue;
+    if (node.state == "running" || base::in_use(node.folder)) continue;
     if (queued.contains(node.folder.filename().string())) continue;
     const bool begun = node.state == "interrupted" || node.state == "failed" || node.state == "stopped early";
     if (!planned.contains(node.folder.filename().string())) {
@@ -208,7 +207,7 @@ bool remove_garbage(const Garbage& garbage) {
   const bool whole = garbage.path.parent_path().filename() == "store";
   fs::path node = garbage.path;
   while (node.parent_path().filename() != "store" && node.has_relative_path()) node = node.parent_path();
-  const auto lock = FolderLock::try_lock(node);
+  const auto lock = base::FolderLock::try_lock(node);
   if (!lock) return false;
   if (!whole) return fs::remove_all(garbage.path), true;
   // Under another name first, so that what is half removed is no node.

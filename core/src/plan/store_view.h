@@ -30,9 +30,6 @@ StoredNode stored_node(const std::filesystem::path& output, const std::string& b
 // A sentence for everything that is not as its record says, or was left behind in a node that is done.
 std::vector<std::string> faults_of(const StoredNode& node);
 
-// What is made for a moment only, while a file is written or a folder tried.
-bool is_temporary(const std::string& name);
-
 struct Garbage {
   std::filesystem::path path;  // a node's folder, or something in one
   std::string why;

@@ -3,16 +3,12 @@
 #include <algorithm>
 #include <set>
 
+#include "base/text.h"
+
 namespace ivory::plugin {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string joined(const std::vector<std::string>& words) {
-  std::string text;
-  for (const auto& word : words) text += (text.empty() ? "" : ", ") + word;
-  return text.empty() ? "none" : text;
-}
 
 std::vector<std::string> names_of(const std::map<std::string, PluginInfo>& table) {
   std::vector<std::string> names;
@@ -87,11 +83,11 @@ const PluginInfo& Catalogue::info(Kind kind, const std::string& name) const {
   if (const auto found = known.find(name); found != known.end()) return found->second;
   for (const Kind other : kinds) {
     IVORY_CHECK(!knows(other, name), "'", name, "' is the name of a plugin of kind ", name_of(other),
-                ", expected one of kind ", name_of(kind), ": ", joined(names_of(known)));
+                ", expected one of kind ", name_of(kind), ": ", known.empty() ? "none" : base::joined(names_of(known)));
   }
   const std::string close = nearest(name, names_of(known));
   throw bad_request("unknown ", name_of(kind), " '", name, "'", close.empty() ? "" : "; did you mean '" + close + "'?",
-                    close.empty() ? "; known: " : " Known: ", joined(names_of(known)),
+                    close.empty() ? "; known: " : " Known: ", known.empty() ? "none" : base::joined(names_of(known)),
                     "; folders searched: ", folders_searched());
 }
 
@@ -105,7 +101,7 @@ std::string Catalogue::folders_searched() const {
   for (const auto& folder : searched_) {
     folders.push_back(folder.string() + (fs::is_directory(folder) ? "" : " (no such folder)"));
   }
-  return joined(folders);
+  return folders.empty() ? "none" : base::joined(folders);
 }
 
 }  // namespace ivory::plugin

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "base/text.h"
+
 namespace ivory::plugin {
 namespace {
 
@@ -113,7 +115,7 @@ std::string list_plugins(const Catalogue& catalogue) {
 }
 
 std::string describe_plugins(const Catalogue& catalogue, const std::string& name, Format format) {
-  std::string text, known;
+  std::string text;
   std::vector<std::string> names;
   for (const Kind kind : kinds) {
     for (const auto& [each, info] : catalogue.all(kind)) {
@@ -127,9 +129,8 @@ std::string describe_plugins(const Catalogue& catalogue, const std::string& name
   if (!text.empty()) return text;
   IVORY_CHECK(!names.empty(), "no plugin was found in ", catalogue.folders_searched());
   const std::string close = nearest(name, names);
-  for (const auto& n : names) known += (known.empty() ? "" : ", ") + n;
   throw bad_request("unknown plugin '", name, "'", close.empty() ? "; " : "; did you mean '" + close + "'? ",
-                    "Known: ", known, "; folders searched: ", catalogue.folders_searched());
+                    "Known: ", base::joined(names), "; folders searched: ", catalogue.folders_searched());
 }
 
 }  // namespace ivory::plugin

@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <type_traits>
 
+#include "base/text.h"
+
 namespace ivory {
 namespace {
 
@@ -122,8 +124,7 @@ std::string violated(const Option& option, double value) {
 std::string violated(const Option& option, const std::string& value) {
   const auto& choices = option.choices;
   if (choices.empty() || std::find(choices.begin(), choices.end(), value) != choices.end()) return "";
-  std::string allowed;
-  for (const auto& choice : choices) allowed += (allowed.empty() ? "" : ", ") + text_of(choice);
+  const std::string allowed = base::joined(choices, ", ", [](const auto& choice) { return text_of(choice); });
   const std::string close = nearest(value, choices);
   return "expected one of " + allowed + ", got " + text_of(value) +
          (close.empty() ? "" : "; did you mean " + text_of(close) + "?");
@@ -193,10 +194,9 @@ void Options::set(const std::string& name, OptionValue value) {
     std::vector<std::string> known;
     for (const auto& o : declared_) known.push_back(o.name);
     const std::string close = nearest(name, known);
-    std::string list;
-    for (const auto& k : known) list += (list.empty() ? "" : ", ") + k;
     throw bad_request("unknown option '", name, "'",
-                      close.empty() ? "; known: " + (list.empty() ? "none" : list) : "; did you mean '" + close + "'?");
+                      close.empty() ? "; known: " + (known.empty() ? "none" : base::joined(known))
+                                    : "; did you mean '" + close + "'?");
   }
   const std::string message = violation(*option, value);
   IVORY_CHECK(message.empty(), "option '", name, "': ", message);

@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <sstream>
 
+#include "base/text.h"
+
 namespace ivory::plugin {
 namespace {
 
@@ -21,12 +23,6 @@ boost::dll::shared_library& open_for_ever(const fs::path& file) {
     throw bad_request("plugin '", file.string(), "' cannot be loaded: ", error.what());
   }
   return *handles.back();
-}
-
-std::string listed(const std::vector<std::string>& words) {
-  std::string text;
-  for (const auto& word : words) text += (text.empty() ? "" : ", ") + word;
-  return text;
 }
 
 bool is_library(const fs::path& file) {
@@ -71,7 +67,7 @@ void Registry::load(const fs::path& library, const fs::path& base) {
     if (fs::exists(candidate)) return load_file(candidate);
     tried.push_back(candidate.lexically_normal().string());
   }
-  throw bad_request("plugin library '", library.string(), "' does not exist; tried: ", listed(tried));
+  throw bad_request("plugin library '", library.string(), "' does not exist; tried: ", base::joined(tried));
 }
 
 void Registry::load_file(const fs::path& file) {

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <sstream>
 
+#include "base/text.h"
 #include "eval/png.h"
 #include "report/chart.h"
 #include "report/html.h"
@@ -83,12 +84,12 @@ void write_duplicates(std::ostream& out, const Fingerprint& fingerprint) {
   if (fingerprint.duplicates.empty()) return;
   begin_section(out, "Duplicates");
   write_remarks(out, fingerprint.duplicates, true, [&](const data::Duplicate& duplicate) {
-    std::string text;
-    for (const int32_t volume : duplicate.volumes) {
+    const auto name = [&](int32_t volume) {
       const auto& info = fingerprint.volumes[static_cast<size_t>(volume)].info;
-      text += (text.empty() ? "" : ", ") + info.name + " (patient " + data::patient_of(info) + ")";
-    }
-    return text + (duplicate.same_labels ? " have the same pixels" : " have the same pixels, with different labels");
+      return info.name + " (patient " + data::patient_of(info) + ")";
+    };
+    return base::joined(duplicate.volumes, ", ", name) +
+           (duplicate.same_labels ? " have the same pixels" : " have the same pixels, with different labels");
   });
   out << "</section>\n";
 }
@@ -133,12 +134,10 @@ void write_intensities(std::ostream& out, const data::ModalityFinding& found) {
 
 void write_modality(std::ostream& out, const data::ModalityFinding& found) {
   begin_section(out, "Modality " + found.modality);
-  std::string dtypes;
-  for (const auto& dtype : found.dtypes) dtypes += (dtypes.empty() ? "" : ", ") + dtype;
   const std::array<std::pair<const char*, std::string>, 5> facts = {
       {{"volumes", number(static_cast<double>(found.volumes))},
        {"slices in all", number(static_cast<double>(found.slices))},
-       {"stored as", dtypes},
+       {"stored as", base::joined(found.dtypes)},
        {"slices × rows × columns", text_of(found.shape)},
        {"spacing, mm", text_of(found.spacing)}}};
   out << "<dl class=\"facts\">";

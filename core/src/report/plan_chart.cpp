@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "base/text.h"
 #include "plan/estimate.h"
 #include "report/drawing.h"
 #include "report/html.h"
@@ -270,8 +271,8 @@ std::string time_of(const Box& box) {
     (ended ? measured : estimated) = true;
     (ended ? done : left) += *part->seconds;
   }
-  std::string text = measured ? duration_text(done) : "";
-  if (estimated) text += (text.empty() ? "about " : "; about ") + duration_text(left) + " left";
+  std::string text = measured ? base::duration_text(done) : "";
+  if (estimated) text += (text.empty() ? "about " : "; about ") + base::duration_text(left) + " left";
   if (text.empty()) return "–";
   return unknown > 0 ? text + str(", without ", unknown, unknown == 1 ? " part" : " parts", " never measured") : text;
 }

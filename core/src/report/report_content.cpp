@@ -2,7 +2,9 @@
 
 #include <cctype>
 #include <fstream>
+#include <nlohmann/json.hpp>
 
+#include "base/json_text.h"
 #include "plan/estimate.h"
 #include "plan/node_state.h"
 
@@ -13,7 +15,7 @@ namespace {
 using nlohmann::json;
 
 std::string text_of(const json& value) {
-  return value.is_string() ? value.get<std::string>() : value.dump();
+  return value.is_string() ? value.get<std::string>() : base::dump(value);
 }
 
 void add_provenance(Report& report, const RunState& state) {
@@ -74,7 +76,7 @@ std::vector<json> read_metrics(const fs::path& folder, const std::string& kind) 
   std::vector<json> lines;
   std::ifstream in(folder / "metrics.jsonl");
   for (std::string text; std::getline(in, text);) {
-    json line = json::parse(text, nullptr, /*allow_exceptions=*/false);
+    json line = base::json_or_nothing(text).value_or(json());
     if (line.is_object() && line.value("kind", "") == kind) lines.push_back(std::move(line));
   }
   return lines;

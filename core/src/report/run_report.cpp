@@ -4,6 +4,10 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/files.h"
+#include "base/hash.h"
+#include "base/json_text.h"
+#include "base/lock.h"
 #include "config/node.h"
 #include "plan/data_sets.h"
 #include "plan/node_state.h"
@@ -13,7 +17,6 @@
 #include "report/report_content.h"
 #include "report/sweep_report.h"
 #include "table/parameter_table.h"
-#include "train/files.h"
 
 namespace ivory::experiment {
 namespace fs = std::filesystem;
@@ -28,7 +31,7 @@ struct PointFolder {
 
 std::vector<PointFolder> sweep_of(const fs::path& folder) {
   std::vector<PointFolder> points;
-  const json listed = read_json(folder / sweep_file).value_or(json::array());
+  const json listed = base::read_json_file(folder / sweep_file).value_or(json::array());
   for (const auto& one : listed) points.push_back({folder / one.value("folder", ""), one.value("point", "")});
   return points;
 }
@@ -49,7 +52,7 @@ config::Experiment load(const PointFolder& one, const fs::path& output, plugin::
 // Identities as they were when it ran, whatever has become of its data and plugins since.
 void take_identities(Plan& plan, const fs::path& folder) {
   std::map<std::string, std::string> known;
-  const json nodes = read_json(folder / plan_file).value_or(json::array());
+  const json nodes = base::read_json_file(folder / plan_file).value_or(json::array());
   for (const auto& node : nodes) {
     if (!node.value("other_settings", false)) known[node.value("label", "")] = node.value("identity", "");
   }
@@ -66,7 +69,7 @@ class OpenRun {
         data_(open_data(experiment_, /*build=*/false)),
         plan_(make_plan(experiment_, data_.content)),
         store_(experiment_.output),
-        origin_(read_json(one.folder / provenance_file).value_or(json::object())) {
+        origin_(base::read_json_file(one.folder / provenance_file).value_or(json::object())) {
     take_identities(plan_, one.folder);
     failures_ = failures_of(plan_, store_);
     const bool counts = experiment_.table.kind == config::TableKind::parameters;
@@ -103,7 +106,7 @@ void write_sweep(const fs::path& folder, const std::vector<config::Experiment>& 
     listed.push_back({{"folder", run_folder(one).filename().string()}, {"point", one.sweep_point}});
     if (one.smoke) listed.back()["smoke"] = true;
   }
-  write_derived(folder / sweep_file, listed.dump(1) + "\n");
+  base::write_derived(folder / sweep_file, base::dump(listed, 1) + "\n");
 }
 
 std::string stamp(const fs::path& file) {
@@ -125,12 +128,12 @@ std::vector<std::vector<config::Experiment>> by_file(const std::vector<config::E
   return files;
 }
 
-std::vector<FolderLock> hold_folders(const std::vector<config::Experiment>& experiments, bool sweeps_only) {
-  std::vector<FolderLock> locks;
+std::vector<base::FolderLock> hold_folders(const std::vector<config::Experiment>& experiments, bool sweeps_only) {
+  std::vector<base::FolderLock> locks;
   for (const auto& points : by_file(experiments)) {
     if (sweeps_only && points.front().sweep_point.empty()) continue;
     const fs::path folder = experiment_folder(points.front());
-    make_writable(folder);
+    base::require_writable(folder);
     locks.emplace_back(folder);
     if (points.size() > 1) write_sweep(folder, points);
   }
@@ -140,7 +143,7 @@ std::vector<FolderLock> hold_folders(const std::vector<config::Experiment>& expe
 void write_sweep_report(const std::vector<config::Experiment>& points, plugin::Registry& registry) {
   if (points.size() < 2) return;
   const fs::path folder = run_folder(points.front()).parent_path();
-  write_derived(folder / "report.html", to_html(report_of(folder, registry)));
+  base::write_derived(folder / "report.html", to_html(report_of(folder, registry)));
 }
 
 Report report_of(const fs::path& given, plugin::Registry& registry) {
@@ -170,16 +173,16 @@ std::string tag_of(const fs::path& given) {
   const fs::path output = sweep_of(parent).empty() ? parent : parent.parent_path();
   for (const auto& one : points) {
     for (const char* file : {experiment_file, plan_file, provenance_file}) text += stamp(one.folder / file) + " ";
-    const json nodes = read_json(one.folder / plan_file).value_or(json::array());
+    const json nodes = base::read_json_file(one.folder / plan_file).value_or(json::array());
     for (const auto& node : nodes) {
       const fs::path part = store_folder(output) / node.value("folder", "");
       for (const char* file : {record_file, failure_file, stopped_file, "metrics.jsonl"}) {
         text += stamp(part / file) + " ";
       }
-      text += in_use(part) ? "running\n" : "\n";
+      text += base::in_use(part) ? "running\n" : "\n";
     }
   }
-  return train::hash_text(text);
+  return base::hash128(text);
 }
 
 }  // namespace ivory::experiment

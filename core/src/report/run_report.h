@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/lock.h"
 #include "config/experiment.h"
 #include "plan/store.h"
 #include "report/report.h"
@@ -22,7 +23,7 @@ std::vector<std::vector<config::Experiment>> by_file(const std::vector<config::E
 // <output>/<name> of every file's experiments, held for this process, so that no other writes what these write; sweeps
 // have their sweep.json then: [{"folder", "point", of a smoke run "smoke": true}, …]. `sweeps_only`: who runs an
 // experiment without a sweep in this process holds its folder by itself.
-std::vector<FolderLock> hold_folders(const std::vector<config::Experiment>& experiments, bool sweeps_only);
+std::vector<base::FolderLock> hold_folders(const std::vector<config::Experiment>& experiments, bool sweeps_only);
 // report.html beside it: the trials of the sweep against each other. Nothing for a single experiment.
 void write_sweep_report(const std::vector<config::Experiment>& points, plugin::Registry& registry);
 

@@ -2,7 +2,9 @@
 #include <c10/util/StringUtil.h>
 
 #include <cmath>
+#include <nlohmann/json.hpp>
 
+#include "base/text.h"
 #include "plan/estimate.h"
 #include "report/html.h"
 #include "report/report_content.h"
@@ -211,15 +213,14 @@ std::vector<DotChart> attention_of(const json& pictures, const fs::path& folder)
 
 ReportSection stage_section(const Node& node, const json& record, const fs::path& folder) {
   ReportSection section{.title = node.label()};
-  std::string names;
-  for (const auto& objective : objectives_of(record)) names += (names.empty() ? "" : ", ") + objective.name;
+  const std::string names = base::joined(objectives_of(record), ", ", [](const auto& one) { return one.name; });
   if (!names.empty()) section.facts.emplace_back("learns by", names);
   if (!node.from.empty()) section.facts.emplace_back("starts from", "stage " + node.from);
   const auto steps = read_metrics(folder, "step");
   const double last = steps.empty() ? 0 : steps.back().value("step", 0.0);
   section.facts.emplace_back(record.empty() ? "steps so far" : "steps", number(record.value("steps", last)));
   section.facts.emplace_back("batch", number(static_cast<double>(node.stage->train.batch_size)));
-  if (!record.empty()) section.facts.emplace_back("training", duration_text(record.value("seconds", 0.0)));
+  if (!record.empty()) section.facts.emplace_back("training", base::duration_text(record.value("seconds", 0.0)));
   section.remarks = findings_of(record, steps);
   const auto epochs = read_metrics(folder, "epoch");
   for (auto& warning : warnings_of(epochs)) section.remarks.push_back(std::move(warning));

@@ -1,7 +1,10 @@
 #include "report/summary.h"
 
-#include <cstdio>
+#include <nlohmann/json.hpp>
 
+#include "base/files.h"
+#include "base/json_text.h"
+#include "base/text.h"
 #include "plan/estimate.h"
 #include "report/report_content.h"
 #include "table/table_text.h"
@@ -11,12 +14,6 @@ namespace fs = std::filesystem;
 namespace {
 
 using nlohmann::json;
-
-std::string number(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.4g", value);
-  return text;
-}
 
 json to_json(const Table& table) {
   json rows = json::array();
@@ -53,10 +50,11 @@ std::string stage_summary(const RunState& state) {
   for (const auto& node : state.plan.nodes) {
     const auto record = node.kind == NodeKind::stage ? state.store.record(node) : std::nullopt;
     if (!record) continue;
-    text += "  " + node.label() + " (" + duration_text(record->value("seconds", 0.0)) + "), means of the last epoch:";
+    text +=
+        "  " + node.label() + " (" + base::duration_text(record->value("seconds", 0.0)) + "), means of the last epoch:";
     const json last = record->value("last", json::object());
     for (const auto& [name, value] : last.items()) {
-      text += " " + name + " " + (value.is_number() ? number(value.get<double>()) : "nan");
+      text += " " + name + " " + (value.is_number() ? base::number(value.get<double>()) : "nan");
     }
     text += "\n";
   }
@@ -67,11 +65,11 @@ std::string stage_summary(const RunState& state) {
 
 void write_summary(const RunState& state, const fs::path& folder) {
   const Table& table = state.table;
-  write_derived(folder / "table.md", to_markdown(table));
-  write_derived(folder / "table.json", to_json(table).dump(2) + "\n");
-  write_derived(folder / "table.csv", to_csv(table));
-  write_derived(folder / "table.tex", to_latex(table));
-  write_derived(folder / "report.html", to_html(make_report(state)));
+  base::write_derived(folder / "table.md", to_markdown(table));
+  base::write_derived(folder / "table.json", base::dump(to_json(table), 2) + "\n");
+  base::write_derived(folder / "table.csv", to_csv(table));
+  base::write_derived(folder / "table.tex", to_latex(table));
+  base::write_derived(folder / "report.html", to_html(make_report(state)));
 }
 
 std::string console_summary(const RunState& state) {

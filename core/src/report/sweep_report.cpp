@@ -4,6 +4,7 @@
 #include <cmath>
 #include <set>
 
+#include "base/text.h"
 #include "report/report_content.h"
 #include "table/table_text.h"
 
@@ -53,9 +54,8 @@ std::string value_of(const SweepTrial& trial, const std::string& key) {
 // "lr=0.1, epochs=3"
 std::string short_point(const SweepTrial& trial, const std::vector<std::string>& keys,
                         const std::map<std::string, std::string>& names) {
-  std::string text;
-  for (const auto& key : keys) text += (text.empty() ? "" : ", ") + names.at(key) + "=" + value_of(trial, key);
-  return text.empty() ? trial.point : text;
+  if (keys.empty()) return trial.point;
+  return base::joined(keys, ", ", [&](const auto& key) { return names.at(key) + "=" + value_of(trial, key); });
 }
 
 const Table* first_table(const SweepContent& content) {
@@ -166,10 +166,7 @@ ReportSection sweep_section(const SweepContent& content) {
   for (const auto& key : keys) {
     std::vector<std::string> values;
     for (const auto& one : content.points) values.push_back(value_of(one, key));
-    std::string text;
-    const SettingScale scale(values);
-    for (const auto& value : scale.values()) text += (text.empty() ? "" : ", ") + value;
-    section.facts.emplace_back(key, text);
+    section.facts.emplace_back(key, base::joined(SettingScale(values).values()));
   }
   const Table* first = first_table(content);
   if (!first || keys.empty()) return section;

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <map>
+#include <nlohmann/json.hpp>
 
+#include "base/text.h"
 #include "plan/estimate.h"
 #include "report/html.h"
 #include "report/report_content.h"
@@ -215,7 +217,7 @@ ReportSection task_section(const RunState& state, const config::TaskSpec& task) 
   section.facts = {{"task", task.plugin.name}, {"finished trials", std::to_string(finished)}};
   if (trials.empty()) return section;
   if (finished < trials.size()) section.facts.emplace_back("begun", std::to_string(trials.size() - finished));
-  if (finished > 0) section.facts.emplace_back("training, all trials", duration_text(seconds));
+  if (finished > 0) section.facts.emplace_back("training, all trials", base::duration_text(seconds));
   for (const auto& count : first_finished(trials).value("counts", json::array())) {
     section.facts.emplace_back("test " + count.at(0).get<std::string>(), html::number(count.at(1).get<double>()));
   }

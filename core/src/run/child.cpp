@@ -14,6 +14,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "base/text.h"
+
 namespace ivory::experiment {
 namespace fs = std::filesystem;
 namespace {
@@ -52,13 +54,6 @@ std::vector<char*> pointers(const std::vector<std::string>& texts) {
   for (const auto& text : texts) all.push_back(const_cast<char*>(text.c_str()));
   all.push_back(nullptr);
   return all;
-}
-
-std::string mebibytes(int64_t bytes) {
-  char text[32];
-  std::snprintf(text, sizeof text, bytes < (int64_t{1} << 30) ? "%.0f MiB" : "%.1f GiB",
-                static_cast<double>(bytes) / (bytes < (int64_t{1} << 30) ? 1 << 20 : 1 << 30));
-  return text;
 }
 
 }  // namespace
@@ -111,7 +106,8 @@ std::string death_of(const ChildEnd& end) {
   if (!WIFSIGNALED(end.status)) return "";
   const int number = WTERMSIG(end.status);
   if (number == SIGKILL) {
-    const std::string had = end.peak_bytes > 0 ? " (it had " + mebibytes(end.peak_bytes) + ")" : "";
+    const std::string had =
+        end.peak_bytes > 0 ? " (it had " + base::size_text(static_cast<double>(end.peak_bytes)) + ")" : "";
     if (end.short_of_memory) return "killed: out of memory" + had;
     return "killed by SIGKILL, by somebody or for lack of memory" + had;
   }

@@ -3,6 +3,9 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "base/json_text.h"
+#include "base/lock.h"
+#include "base/text.h"
 #include "plan/cache_store.h"
 #include "plan/estimate.h"
 #include "plan/node_state.h"
@@ -15,12 +18,6 @@
 
 namespace ivory::experiment {
 namespace {
-
-std::string mebibytes(double bytes) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.0f MiB", bytes / 1048576.0);
-  return text;
-}
 
 // Time of many parts, as far as parts like them were measured.
 struct Time {
@@ -39,7 +36,7 @@ struct Time {
 // "interrupted (saved at step 20 of 40: it goes on from there)"
 std::string text_of(const NodeStatus& status, const std::filesystem::path& folder) {
   std::string text = to_text(status.state);
-  if (status.state == NodeState::running) text += FolderLock::owner(folder).text();
+  if (status.state == NodeState::running) text += base::FolderLock::owner(folder).text();
   if (!status.reason.empty()) text += " (" + status.reason + ")";
   return text;
 }
@@ -56,7 +53,7 @@ std::string text_of(const Estimate& cost) {
   if (cost.steps > 0) text += ", " + std::to_string(cost.steps) + " steps";
   if (cost.megapixels > 0) text += ", " + std::to_string(static_cast<int64_t>(cost.megapixels)) + " megapixels";
   if (cost.seconds) {
-    text += ", about " + duration_text(*cost.seconds) +
+    text += ", about " + base::duration_text(*cost.seconds) +
             (cost.by_rate ? " at the measured rate" : ", what one of that name took, whatever its settings");
   }
   if (cost.peak_mib > 0) {
@@ -92,9 +89,7 @@ std::string sources_of(const config::DataSpec& spec) {
 std::string part_of(const config::DataSpec& spec) {
   if (spec.only.whole()) return "";
   if (spec.only.volumes > 0) return "; only " + std::to_string(spec.only.volumes) + " volumes, by seed";
-  std::string parts;
-  for (const auto& part : spec.only.parts) parts += (parts.empty() ? "" : ", ") + part;
-  return "; only the patients of " + parts;
+  return "; only the patients of " + base::joined(spec.only.parts);
 }
 
 std::string describe_data(const config::DataSpec& spec, const OpenData& data) {
@@ -119,7 +114,7 @@ class Models {
  public:
   explicit Models(const plugin::Registry& registry) : registry_(registry) {}
   int64_t parameters(const config::ModelSpec& spec) {
-    const auto [known, added] = parameters_.try_emplace(config::identity(spec).dump());
+    const auto [known, added] = parameters_.try_emplace(base::dump(config::identity(spec)));
     if (!added) return known->second;
     const auto model = train::build_model(spec, registry_, /*seed=*/1);
     for (const auto& parameter : model->parameters()) known->second += parameter.numel();
@@ -145,7 +140,7 @@ std::string describe_memory(const Plan& plan, Models& models) {
     loaders = std::max(loaders, train.prefetch_mib);
   }
   return "  memory: weights, gradients and optimiser state of the model at most " +
-         mebibytes(static_cast<double>(most)) + " (" + largest + "), loaders at most " + std::to_string(loaders) +
+         base::size_text(static_cast<double>(most)) + " (" + largest + "), loaders at most " + std::to_string(loaders) +
          " MiB; heads, queues and memory banks of objectives and a task's decoder come on top, and activations, which "
          "grow with the batch\n";
 }
@@ -154,14 +149,13 @@ std::string describe_memory(const Plan& plan, Models& models) {
 Plan provisional_plan(const config::Experiment& experiment, const OpenData& data) {
   auto content = data.content;
   for (const auto& [name, reason] : data.missing) {
-    content[name] = "not there: " + config::identity(experiment.data_set(name)).dump();
+    content[name] = "not there: " + base::dump(config::identity(experiment.data_set(name)));
   }
   return make_plan(experiment, content);
 }
 
 std::string describe_halving(const config::HalvingSpec& halving) {
-  std::string epochs;
-  for (const int64_t rung : halving.rungs) epochs += (epochs.empty() ? "" : ", ") + std::to_string(rung);
+  const std::string epochs = base::joined(halving.rungs, ", ", [](int64_t rung) { return std::to_string(rung); });
   char keep[32];
   std::snprintf(keep, sizeof keep, "%g", 100 * halving.keep);
   return "  halving: after epochs " + epochs + " of " +
@@ -235,7 +229,7 @@ class DryRun {
                        " different ones; " + std::to_string(stages_ - different_stages_) + " stages and " +
                        std::to_string(shared - (stages_ - different_stages_)) + " tasks need not be run again";
     if (alone_.seconds <= 0) return text + "\n";
-    text += "; about " + duration_text(once_.seconds) + " instead of " + duration_text(alone_.seconds) +
+    text += "; about " + base::duration_text(once_.seconds) + " instead of " + base::duration_text(alone_.seconds) +
             " at the measured rate";
     return text + unmeasured_text(once_) + "\n";
   }
@@ -245,7 +239,7 @@ class DryRun {
   std::string describe_data_of(const config::Experiment& experiment, const OpenData& data, bool whole) {
     std::string text;
     for (const auto& spec : experiment.data) {
-      const bool fresh = told_.insert(spec.name + config::identity(spec).dump()).second;
+      const bool fresh = told_.insert(spec.name + base::dump(config::identity(spec))).second;
       if (whole || fresh) text += describe_data(spec, data);
     }
     return text;
@@ -272,7 +266,7 @@ class DryRun {
 
   static std::string time_left(const Time& time) {
     if (time.seconds <= 0) return "";
-    return "; about " + duration_text(time.seconds) + " left, one after the other, at the measured rate" +
+    return "; about " + base::duration_text(time.seconds) + " left, one after the other, at the measured rate" +
            unmeasured_text(time);
   }
 

@@ -9,6 +9,8 @@
 #include <limits>
 #include <numeric>
 
+#include "base/json_text.h"
+#include "base/text.h"
 #include "plan/store.h"
 
 namespace ivory::experiment {
@@ -18,12 +20,6 @@ namespace {
 using nlohmann::json;
 
 constexpr double nothing = std::numeric_limits<double>::quiet_NaN();
-
-std::string number(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.4g", value);
-  return text;
-}
 
 std::string ordinal(size_t rank) {
   const size_t tens = rank % 100, ones = rank % 10;
@@ -37,9 +33,9 @@ std::optional<json> epoch_line(const fs::path& node, int64_t epoch) {
   std::optional<json> last;
   for (std::string text; std::getline(in, text);) {
     if (text.find("\"kind\":\"epoch\"") == std::string::npos) continue;
-    json line = json::parse(text, nullptr, /*allow_exceptions=*/false);
-    if (line.is_discarded()) continue;
-    const int64_t number = line.value("epoch", int64_t{-1}) + 1;
+    auto line = base::json_or_nothing(text);
+    if (!line) continue;
+    const int64_t number = line->value("epoch", int64_t{-1}) + 1;
     last = std::move(line);
     if (number == epoch) return last;
   }
@@ -50,11 +46,11 @@ double value_in(const json& values, const std::string& name, const std::string& 
   if (const auto found = values.find(name); found != values.end()) {
     return found->is_number() ? found->get<double>() : nothing;
   }
-  std::string known;
+  std::vector<std::string> known;
   for (const auto& [other, value] : values.items()) {
-    if (value.is_number() || value.is_null()) known += (known.empty() ? "" : ", ") + other;
+    if (value.is_number() || value.is_null()) known.push_back(other);
   }
-  throw run_failed("sweep.halving.metric: ", where, " has no '", name, "', only ", known);
+  throw run_failed("sweep.halving.metric: ", where, " has no '", name, "', only ", base::joined(known));
 }
 
 // A probe that could not be scored leaves no value.
@@ -205,7 +201,7 @@ void Halving::stop_worse(const std::vector<size_t>& in, const std::vector<double
     if (better[i]) continue;
     ++stopped_at_[rung_];
     end_jobs(points_[in[i]], shared,
-             "stopped early at epoch " + std::to_string(epoch) + ": " + spec_.metric + " " + number(values[i]) +
+             "stopped early at epoch " + std::to_string(epoch) + ": " + spec_.metric + " " + base::number(values[i]) +
                  " is " + ordinal(ranks[i] + 1) + " of " + std::to_string(in.size()) + ", " + std::to_string(kept) +
                  (kept == 1 ? " goes on" : " go on"));
   }

@@ -6,6 +6,9 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "base/files.h"
+#include "base/json_text.h"
+#include "base/lock.h"
 #include "plan/recall.h"
 #include "run/child.h"
 #include "run/shell.h"
@@ -15,7 +18,7 @@ namespace {
 
 // Identity and label of a part by the name of its folder.
 Failure part_of(const std::filesystem::path& run, const std::string& folder) {
-  const auto nodes = read_json(run / plan_file).value_or(nlohmann::json::array());
+  const auto nodes = base::read_json_file(run / plan_file).value_or(nlohmann::json::array());
   for (const auto& node : nodes) {
     if (node.value("folder", "") != folder) continue;
     return {.identity = node.value("identity", ""),
@@ -49,7 +52,7 @@ bool is_over(const std::string& state) {
 
 struct Lost {
   const Node& node;
-  LockOwner owner;  // who was killed
+  base::LockOwner owner;  // who was killed
   std::string reason;
 };
 
@@ -58,8 +61,8 @@ std::vector<Lost> all_lost(const Plan& plan, const Store& store) {
   for (const Node& node : plan.nodes) {
     if (node.identity.empty() || store.record(node) || store.failure(node)) continue;
     const auto folder = store.folder(node);
-    const LockOwner owner = FolderLock::owner(folder);
-    if (owner.job.empty() || in_use(folder)) continue;
+    const base::LockOwner owner = base::FolderLock::owner(folder);
+    if (owner.job.empty() || base::in_use(folder)) continue;
     const auto state = state_of(owner.job);
     if (!state) break;  // each further question would take as long to remain unanswered
     if (!is_over(*state)) continue;
@@ -74,7 +77,7 @@ std::vector<Lost> all_lost(const Plan& plan, const Store& store) {
 
 void note_end(const std::filesystem::path& run, const std::filesystem::path& part, const JobEnd& end) {
   Failure failure = part_of(run, part.filename().string());
-  if (own_record(part, failure.identity, record_file) || in_use(part)) return;
+  if (own_record(part, failure.identity, record_file) || base::in_use(part)) return;
   if (end.code > 128) {
     failure.reason = death_of({.status = end.code - 128, .short_of_memory = end.short_of_memory});
     if (failure.reason.starts_with("stopped by")) return;  // before it could save: it begins again
@@ -83,7 +86,7 @@ void note_end(const std::filesystem::path& run, const std::filesystem::path& par
     failure.reason = last_line(end.log);
     if (failure.reason.empty()) failure.reason = "it ended with exit code " + std::to_string(end.code);
   }
-  make_writable(part);
+  base::require_writable(part);
   write_failure(part, failure);
 }
 
@@ -96,8 +99,8 @@ std::map<std::string, std::string> lost_jobs(const Plan& plan, const Store& stor
 void note_lost_jobs(const Plan& plan, const Store& store) {
   for (const auto& [node, owner, reason] : all_lost(plan, store)) {
     const auto folder = store.folder(node);
-    if (FolderLock::owner(folder).text() != owner.text()) continue;  // before it is locked, which puts us there
-    const auto lock = FolderLock::try_lock(folder);
+    if (base::FolderLock::owner(folder).text() != owner.text()) continue;  // before it is locked, which puts us there
+    const auto lock = base::FolderLock::try_lock(folder);
     if (!lock || store.record(node) || store.failure(node)) continue;
     store.write_failure(node, reason, ExitCode::run_failed);
   }
@@ -105,7 +108,7 @@ void note_lost_jobs(const Plan& plan, const Store& store) {
 
 void forget_end(const Node& node, const Store& store) {
   if (!std::filesystem::exists(store.folder(node))) return;
-  if (const auto lock = FolderLock::try_lock(store.folder(node))) store.forget_failure(node);
+  if (const auto lock = base::FolderLock::try_lock(store.folder(node))) store.forget_failure(node);
 }
 
 }  // namespace ivory::experiment

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "base/files.h"
+#include "base/json_text.h"
 #include "plan/identity.h"
 #include "plan/places.h"
 #include "plan/recall.h"
@@ -44,16 +46,16 @@ Plan check_unchecked(const Plan& plan, const OpenData& data, const config::Exper
 
 void write_point(const std::filesystem::path& folder, const config::Experiment& experiment, const Plan& plan,
                  const json& provenance) {
-  make_writable(folder);
-  write_derived(folder / experiment_file, config::to_toml(experiment));
-  write_derived(folder / provenance_file, provenance.dump(2) + "\n");
+  base::require_writable(folder);
+  base::write_derived(folder / experiment_file, config::to_toml(experiment));
+  base::write_derived(folder / provenance_file, base::dump(provenance, 2) + "\n");
   write_plan(folder, experiment, plan);
 }
 
 PreparedPoint prepare_point(const config::Experiment& experiment, const plugin::Registry& registry,
                             const json& provenance, std::set<std::string>& checked) {
   PreparedPoint point{.folder = run_folder(experiment), .data = {}, .plan = {}};
-  make_writable(point.folder);
+  base::require_writable(point.folder);
   point.data = open_data(experiment, /*build=*/true);
   point.plan = recalled_plan(experiment, point.data, Recall::done_parts);
   const Plan fresh = check_unchecked(point.plan, point.data, experiment, registry, checked, /*quiet=*/false);

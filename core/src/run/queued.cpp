@@ -5,6 +5,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "base/files.h"
 #include "plan/store.h"
 #include "run/shell.h"
 
@@ -35,8 +36,8 @@ std::vector<fs::path> notes_in(const fs::path& store) {
 void note_queued(const fs::path& store, const std::string& job, const std::vector<std::string>& parts) {
   std::string lines;
   for (const auto& part : parts) lines += part + "\n";
-  make_writable(store / folder_name);
-  write_file(store / folder_name / job, lines);
+  base::require_writable(store / folder_name);
+  base::write_durable(store / folder_name / job, lines);
 }
 
 std::set<std::string> noted_parts(const fs::path& store) {

@@ -6,6 +6,10 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "base/files.h"
+#include "base/hash.h"
+#include "base/json_text.h"
+#include "base/lock.h"
 #include "plan/estimate.h"
 #include "plan/places.h"
 #include "plan/provenance.h"
@@ -15,7 +19,6 @@
 #include "run/log.h"
 #include "run/pictures.h"
 #include "run/together.h"
-#include "train/files.h"
 #include "train/process_group.h"
 #include "train/trainer.h"
 
@@ -48,7 +51,7 @@ json to_json(const StagePictures& pictures) {
   return record;
 }
 
-json to_json(const train::HashedFile& weights) {
+json to_json(const base::HashedFile& weights) {
   return {{"bytes", fs::file_size(weights.path)}, {"xxh3", weights.xxh3}};
 }
 
@@ -184,7 +187,7 @@ class Runner {
 
   // The first process has the folder and writes the record.
   void run_together(const Node& node) {
-    std::optional<FolderLock> lock;
+    std::optional<base::FolderLock> lock;
     try {
       attempt(node, [&] {
         if (group_.rank() == 0 && must_run(node)) lock = claim(node, store_);
@@ -216,7 +219,7 @@ class Runner {
   }
 
   void run_node(const Node& node) {
-    std::optional<FolderLock> lock;  // until a failure is recorded, too
+    std::optional<base::FolderLock> lock;  // until a failure is recorded, too
     attempt(node, [&] {
       lock = claim(node, store_);
       if (lock) train_and_record(node);
@@ -407,13 +410,13 @@ ExitCode run(const config::Experiment& experiment, const plugin::Registry& regis
   const json origin = provenance(command, device_name(device), experiment.smoke);
   if (group.rank() > 0) return run_along(experiment, registry, device, origin, group, options);
   const fs::path folder = run_folder(experiment);
-  make_writable(folder);
-  const FolderLock lock(folder);
-  make_writable(store_folder(experiment.output));
+  base::require_writable(folder);
+  const base::FolderLock lock(folder);
+  base::require_writable(store_folder(experiment.output));
   open_log(folder / "log.txt");
   set_up_process(experiment);
-  write_derived(folder / experiment_file, config::to_toml(experiment));
-  write_derived(folder / provenance_file, origin.dump(2) + "\n");
+  base::write_derived(folder / experiment_file, config::to_toml(experiment));
+  base::write_derived(folder / provenance_file, base::dump(origin, 2) + "\n");
   spdlog::info("{}: {} on {}{}, results in {}", experiment.name, origin["version"].get<std::string>(),
                device_name(device), in_processes(group), folder.string());
 

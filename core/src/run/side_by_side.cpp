@@ -11,6 +11,10 @@
 #include <set>
 #include <thread>
 
+#include "base/files.h"
+#include "base/json_text.h"
+#include "base/lock.h"
+#include "base/text.h"
 #include "plan/estimate.h"
 #include "plan/places.h"
 #include "plan/provenance.h"
@@ -65,7 +69,7 @@ class SideBySide {
   }
 
   ExitCode run() {
-    make_writable(store_folder(points_.front().experiment.output));
+    base::require_writable(store_folder(points_.front().experiment.output));
     open_log(base_ / "log.txt");
     train::install_signal_handlers();
     origin_ = provenance(command_, gpus_.front().empty() ? "cpu" : "cuda", points_.front().experiment.smoke);
@@ -177,7 +181,7 @@ class SideBySide {
     }
     json record = halving_->record();
     if (points_.front().experiment.smoke) record["smoke"] = true;
-    write_file(base_ / "halving.json", record.dump(1) + "\n");
+    base::write_durable(base_ / "halving.json", base::dump(record, 1) + "\n");
   }
 
   // False when nothing runs any more and nothing can.
@@ -223,7 +227,7 @@ class SideBySide {
       waits_for_others_ = true;
       if (told_waiting_.insert(job).second) {
         spdlog::info("{} is being run by another process{}; its result will be used", name_of(job),
-                     FolderLock::owner(folder).text());
+                     base::FolderLock::owner(folder).text());
       }
     } catch (const Error& error) {
       note(node_of(job), store, error.what());
@@ -232,8 +236,8 @@ class SideBySide {
   }
 
   static bool taken(const fs::path& folder) {
-    make_writable(folder);
-    return in_use(folder);
+    base::require_writable(folder);
+    return base::in_use(folder);
   }
 
   void start(size_t job, const Store& store) {
@@ -304,9 +308,9 @@ class SideBySide {
     queue_.finish(job, seconds);
     changed_ = true;
     std::string line = progress() + name_of(job) + " done" + how;
-    if (seconds > 0) line += " in " + duration_text(seconds);
+    if (seconds > 0) line += " in " + base::duration_text(seconds);
     const auto left = queue_.seconds_left(static_cast<size_t>(options_.jobs));
-    if (left && *left > 0 && !halving_) line += "; about " + duration_text(*left) + " left";
+    if (left && *left > 0 && !halving_) line += "; about " + base::duration_text(*left) + " left";
     spdlog::info("{}", line);
   }
 

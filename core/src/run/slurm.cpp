@@ -11,6 +11,9 @@
 #include <set>
 #include <sstream>
 
+#include "base/files.h"
+#include "base/json_text.h"
+#include "base/lock.h"
 #include "plan/node_state.h"
 #include "plan/places.h"
 #include "plan/provenance.h"
@@ -55,7 +58,7 @@ struct Part {
 
 // The first of base/1, base/2, … behind all that are there; two submissions at a time get two.
 fs::path new_folder(const fs::path& base) {
-  make_writable(base);
+  base::require_writable(base);
   int64_t last = 0;
   for (const auto& entry : fs::directory_iterator(base)) {
     const std::string name = entry.path().filename().string();
@@ -164,12 +167,12 @@ class Submission {
   // A queued part whose input is submitted anew would not wait for it: it is submitted behind it, too.
   Part decide(const Node& node, const Store& store, bool anew, std::string why_not) {
     if (store.record(node)) return {Fate::done};
-    const bool runs = in_use(store.folder(node));
+    const bool runs = base::in_use(store.folder(node));
     if (runs || !anew) {
       auto jobs = jobs_that_have(node, store, runs);
       if (!jobs.empty()) return {Fate::left, std::move(jobs)};
     }
-    if (runs) why_not = "a process outside Slurm runs it" + FolderLock::owner(store.folder(node)).text();
+    if (runs) why_not = "a process outside Slurm runs it" + base::FolderLock::owner(store.folder(node)).text();
     if (why_not.empty()) return {Fate::submitted};
     const std::string& point = points_.back().experiment.sweep_point;
     spdlog::warn("{}{}: not submitted, {}", node.label(), point.empty() ? "" : " (" + point + ")", why_not);
@@ -183,7 +186,7 @@ class Submission {
     const auto known = queued->second.find(node.folder_name());
     // One that has failed has only its script's last words to say.
     if (known != queued->second.end() && !store.failure(node)) jobs = known->second;
-    const std::string owner = runs ? FolderLock::owner(store.folder(node)).job : "";
+    const std::string owner = runs ? base::FolderLock::owner(store.folder(node)).job : "";
     if (!owner.empty()) jobs.insert(owner.substr(0, owner.find('_')));
     return jobs;
   }
@@ -206,8 +209,8 @@ class Submission {
       lines += (point_folder(point) / experiment_file).string() + "\t" + part.string() + "\t" +
                (threads > 0 ? std::to_string(threads) : "") + "\n";
     }
-    write_file(list, lines);
-    write_file(script, array_script(program_, list, folder_ / label));
+    base::write_durable(list, lines);
+    base::write_durable(script, array_script(program_, list, folder_ / label));
     const std::string job = sbatch({"--array=0-" + std::to_string(elements.size() - 1), "--requeue",
                                     "--signal=B:USR1@120", "--output=" + (folder_ / (label + "-%a.out")).string()},
                                    before, script, options_.sbatch);
@@ -228,7 +231,7 @@ class Submission {
 
   std::string submit_collector(const std::vector<std::string>& before) {
     const fs::path script = folder_ / "collect.sh";
-    write_file(script, "#!/bin/bash\n" + command_ + " --collect\n");
+    base::write_durable(script, "#!/bin/bash\n" + command_ + " --collect\n");
     return sbatch({"--output=" + (folder_ / "collect.out").string()}, before, script, options_.sbatch);
   }
 
@@ -265,7 +268,7 @@ class Submission {
 
 // The command that ran it last.
 std::string how_to_continue(const fs::path& run) {
-  const auto origin = read_json(run / provenance_file).value_or(nlohmann::json::object());
+  const auto origin = base::read_json_file(run / provenance_file).value_or(nlohmann::json::object());
   const std::string command = origin.value("command", "");
   if (command.empty()) return "";
   const bool queued = command.find("--launcher") != std::string::npos;
@@ -280,7 +283,7 @@ ExitCode submit_to_slurm(const std::vector<config::Experiment>& experiments, con
               "--launcher slurm: sweep.halving compares trials while they run, which array jobs cannot; run the sweep "
               "with --jobs in one job, or without halving");
   output_of("sbatch --version");
-  for (const auto& experiment : experiments) make_writable(store_folder(experiment.output));
+  for (const auto& experiment : experiments) base::require_writable(store_folder(experiment.output));
   Submission submission(experiments.front(), registry, command, options);
   for (const auto& experiment : experiments) submission.add(experiment);
   const auto jobs = submission.submit();
@@ -301,8 +304,8 @@ ExitCode collect(const config::Experiment& experiment, const Conclude& conclude)
   note_lost_jobs(plan, store);
   const auto failures = failures_of(plan, store);
   const fs::path folder = run_folder(experiment);
-  make_writable(folder);
-  const auto origin = read_json(folder / provenance_file).value_or(nlohmann::json::object());
+  base::require_writable(folder);
+  const auto origin = base::read_json_file(folder / provenance_file).value_or(nlohmann::json::object());
   std::cout << conclude({folder, experiment, plan, data, failures, origin}) << "\n";
   if (!failures.empty()) return ExitCode::run_failed;
   return has_unknown(plan) ? ExitCode::missing_data : ExitCode::done;
@@ -319,7 +322,7 @@ std::string status_text(const config::Experiment& experiment) {
     const NodeStatus status = status_of(node, store, lost);
     const std::string begin = "  " + node.label() + ": " + to_text(status.state);
     ++counts[status.state];
-    if (status.state == NodeState::running) lines += begin + FolderLock::owner(store.folder(node)).text() + "\n";
+    if (status.state == NodeState::running) lines += begin + base::FolderLock::owner(store.folder(node)).text() + "\n";
     if (!status.reason.empty()) lines += begin + ": " + status.reason + "\n";
   }
   if (counts.contains(NodeState::interrupted)) lines += how_to_continue(run_folder(experiment));

@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/json_text.h"
+
 namespace ivory::experiment {
 namespace {
 
@@ -45,9 +47,9 @@ std::map<std::string, std::string> join_failures(const std::map<std::string, std
                                                  const Collective& group) {
   std::map<std::string, std::string> all = mine;
   if (group.world_size() == 1) return all;
-  const std::string lines = text_of(group.all_gather(bytes_of(nlohmann::json(mine).dump() + "\n")));
+  const std::string lines = text_of(group.all_gather(bytes_of(base::dump(mine) + "\n")));
   for (size_t begin = 0, end; (end = lines.find('\n', begin)) != std::string::npos; begin = end + 1) {
-    all.merge(nlohmann::json::parse(lines.substr(begin, end - begin)).get<std::map<std::string, std::string>>());
+    all.merge(base::parse_json(lines.substr(begin, end - begin)).get<std::map<std::string, std::string>>());
   }
   return all;
 }

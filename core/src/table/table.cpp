@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
+#include "base/text.h"
 #include "table/table_text.h"
 
 namespace ivory::experiment {
@@ -24,11 +25,7 @@ std::optional<double> score_of(const nlohmann::json& record, const std::string& 
 }
 
 std::string names_of_scores(const nlohmann::json& record) {
-  std::string names;
-  for (const auto& score : record.at("test")) {
-    names += (names.empty() ? "" : ", ") + score.at("name").get<std::string>();
-  }
-  return names;
+  return base::joined(record.at("test"), ", ", [](const auto& score) { return score.at("name").get<std::string>(); });
 }
 
 bool belongs(const Node& node, const config::TableRow& row, const config::TableColumn& column) {

@@ -6,7 +6,10 @@
 
 #include <fstream>
 
-#include "data/write_failed.h"
+#include "base/files.h"
+#include "base/hash.h"
+#include "base/json_text.h"
+#include "base/write_failed.h"
 #include "train/model_weights.h"
 #include "train/trainer.h"
 
@@ -49,13 +52,13 @@ std::vector<fs::path> checkpoints_in(const fs::path& folder) {
 // A checksum over everything else in state.json.
 std::string own_checksum(json record) {
   record.erase("checksum");
-  return hash_text(record.dump());
+  return base::hash128(base::dump(record));
 }
 
 json read_record(const fs::path& directory) {
-  std::ifstream in(directory / "state.json");
-  if (!in) throw run_failed("state.json is missing");
-  const json record = json::parse(in, nullptr, /*allow_exceptions=*/false);
+  const fs::path file = directory / "state.json";
+  if (!fs::exists(file)) throw run_failed("state.json is missing");
+  const json record = base::read_json_file(file).value_or(json());
   if (!record.is_object() || record.value("checksum", json()) != own_checksum(record)) {
     throw run_failed("state.json is damaged");
   }
@@ -64,7 +67,7 @@ json read_record(const fs::path& directory) {
 
 void check_files(const fs::path& directory, const json& record) {
   for (const char* file : tensor_files) {
-    if (record.at("files").at(file) != hash_file(directory / file)) throw run_failed(file, " is damaged");
+    if (record.at("files").at(file) != base::hash_file(directory / file)) throw run_failed(file, " is damaged");
   }
 }
 
@@ -82,7 +85,7 @@ void bring_back(const fs::path& former, const fs::path& place) {
   if (fs::exists(place)) {
     fs::remove_all(former);
   } else {
-    rename_durable(former, place);
+    base::publish(former, place);
   }
 }
 
@@ -107,7 +110,7 @@ std::optional<SavedAt> saved_at(const fs::path& folder) {
 
 CheckpointStore::CheckpointStore(fs::path folder, std::string identity, int64_t keep_last)
     : folder_(std::move(folder)), identity_(std::move(identity)), keep_last_(std::max<int64_t>(keep_last, 1)) {
-  require_writable(folder_);
+  base::require_writable(folder_);
   for (const auto& entry : fs::directory_iterator(folder_)) {
     const std::string name = entry.path().filename().string();
     if (name.starts_with(replaced_prefix)) {
@@ -124,7 +127,7 @@ void CheckpointStore::save(const Checkpoint& checkpoint, bool best) {
   fs::remove_all(temporary.path);
   std::error_code failed;
   if (!fs::create_directory(temporary.path, failed)) {
-    throw data::write_failed_by(failed, "cannot create checkpoint ", temporary.path.string());
+    throw base::write_failed_by(failed, "cannot create checkpoint ", temporary.path.string());
   }
   const TensorFile contents[] = {{checkpoint.weights, metadata_of(identity_)}, {checkpoint.extra, {}}};
   json record = {{"identity", identity_}, {"step", checkpoint.step}, {"state", checkpoint.state}};
@@ -132,13 +135,13 @@ void CheckpointStore::save(const Checkpoint& checkpoint, bool best) {
     record["files"][tensor_files[i]] = save_safetensors(temporary.path / tensor_files[i], contents[i]);
   }
   record["checksum"] = own_checksum(record);
-  write_durable(temporary.path / "state.json", record.dump(1) + "\n");
+  base::write_durable(temporary.path / "state.json", base::dump(record, 1) + "\n");
 
   const fs::path target = folder_ / name;
   if (fs::exists(target)) {  // damaged, or of an epoch whose end was interrupted
-    rename_durable(target, folder_ / (replaced_prefix + name));
+    base::publish(target, folder_ / (replaced_prefix + name));
   }
-  rename_durable(temporary.path, target);
+  base::publish(temporary.path, target);
   temporary.path.clear();
   fs::remove_all(folder_ / (replaced_prefix + name));
   if (best) mark_best(checkpoint.step);
@@ -152,8 +155,8 @@ void CheckpointStore::mark_best(int64_t step) const {
   fs::remove(link);
   std::error_code failed;
   fs::create_directory_symlink(name, link, failed);
-  if (failed) throw data::write_failed_by(failed, "cannot create ", link.string());
-  rename_durable(link, folder_ / "best");
+  if (failed) throw base::write_failed_by(failed, "cannot create ", link.string());
+  base::publish(link, folder_ / "best");
 }
 
 Checkpoint CheckpointStore::load(const fs::path& directory) const {
@@ -192,15 +195,15 @@ Checkpoint CheckpointStore::best() const {
   }
 }
 
-HashedFile CheckpointStore::hand_over(int64_t step, const fs::path& file) const {
+base::HashedFile CheckpointStore::hand_over(int64_t step, const fs::path& file) const {
   const fs::path directory = folder_ / directory_name(step), own = directory / tensor_files[0];
   const json record = read_record(directory);
-  const fs::path temporary = file.string() + ".tmp-" + std::to_string(::getpid());
+  const fs::path temporary = base::temporary_name(file);
   std::error_code no_links;
   fs::remove(temporary);
   fs::create_hard_link(own, temporary, no_links);
   if (no_links) return {file, save_safetensors(file, load_safetensors(own))};
-  rename_durable(temporary, file);
+  base::publish(temporary, file);
   fs::remove(temporary);  // still there where `file` was the same already: such a rename does nothing
   return {file, record.at("files").at(tensor_files[0])};
 }

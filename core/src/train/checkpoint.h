@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "train/files.h"
+#include "base/hash.h"
 #include "weights/safetensors.h"
 
 namespace ivory::train {
@@ -42,7 +42,7 @@ class CheckpointStore {
   Checkpoint best() const;
   // Makes the weights of this step's checkpoint `file`, which outlives it: a second name of the same bytes, or a copy
   // on a file system without hard links.
-  HashedFile hand_over(int64_t step, const std::filesystem::path& file) const;
+  base::HashedFile hand_over(int64_t step, const std::filesystem::path& file) const;
   // For messages: the path of the newest that is whole, or "none yet".
   std::string last_good() const;
 

@@ -9,9 +9,10 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "data/write_failed.h"
+#include "base/files.h"
+#include "base/json_text.h"
+#include "base/write_failed.h"
 #include "train/event_file.h"
-#include "train/files.h"
 
 namespace ivory::train {
 namespace fs = std::filesystem;
@@ -46,7 +47,7 @@ uint64_t kept_bytes(const fs::path& path, int64_t last_step, EventFile& events) 
   std::ifstream in(path, std::ios::binary);
   uint64_t bytes = 0;
   for (std::string text; std::getline(in, text) && !in.eof(); bytes += text.size() + 1) {
-    const json line = json::parse(text, nullptr, /*allow_exceptions=*/false);
+    const json line = base::json_or_nothing(text).value_or(json());
     if (!is_line(line, last_step)) break;
     add_line(events, line);
   }
@@ -77,14 +78,14 @@ MetricsLog::~MetricsLog() {
 
 void MetricsLog::write(json line) {
   line["time"] = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-  const std::string text = line.dump() + "\n";
-  write_all(descriptor_, text.data(), text.size(), path_);
+  const std::string text = base::dump(line) + "\n";
+  base::write_all(descriptor_, text, path_);
   add_line(*events_, line);
   if (line.at("kind") == "epoch") events_->flush();
 }
 
 void MetricsLog::sync() {
-  if (::fsync(descriptor_) != 0) throw data::write_failed("cannot write ", path_.string());
+  if (::fsync(descriptor_) != 0) throw base::write_failed("cannot write ", path_.string());
 }
 
 }  // namespace ivory::train

@@ -4,6 +4,7 @@
 #include <ivory/random.h>
 #include <spdlog/spdlog.h>
 
+#include "base/hash.h"
 #include "plugin/registry.h"
 #include "train/trainer.h"
 #include "weights/weights_file.h"
@@ -106,7 +107,7 @@ void load_task_parts(Task& task, const Model& model, const LoadedWeights& weight
   }
 }
 
-HashedFile export_weights(const torch::nn::Module& module, const fs::path& folder, const std::string& identity) {
+base::HashedFile export_weights(const torch::nn::Module& module, const fs::path& folder, const std::string& identity) {
   const fs::path file = folder / weights_name;
   return {file, save_safetensors(file, {state_of(module), metadata_of(identity)})};
 }

@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <string>
 
-#include "train/files.h"
+#include "base/hash.h"
 #include "weights/safetensors.h"
 
 namespace ivory::train {
@@ -29,8 +29,8 @@ LoadedWeights load_weights(Model& model, const std::filesystem::path& file, cons
 void load_task_parts(Task& task, const Model& model, const LoadedWeights& weights);
 
 // <folder>/weights.safetensors.
-HashedFile export_weights(const torch::nn::Module& module, const std::filesystem::path& folder,
-                          const std::string& identity);
+base::HashedFile export_weights(const torch::nn::Module& module, const std::filesystem::path& folder,
+                                const std::string& identity);
 // Of a file of weights that belongs to the node of this identity.
 std::map<std::string, std::string> metadata_of(const std::string& identity);
 

@@ -4,7 +4,7 @@
 
 #include <ivory/model.h>
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 #include "train/trainer.h"
 

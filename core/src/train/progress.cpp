@@ -6,6 +6,8 @@
 #include <cmath>
 #include <cstdio>
 
+#include "base/text.h"
+
 namespace ivory::train {
 
 ProgressBar::ProgressBar(std::string label, int64_t total)
@@ -17,7 +19,7 @@ void ProgressBar::update(int64_t step, double seconds_left, double rate, double 
   if (drawn_ && now - last_ < std::chrono::milliseconds(100)) return;
   std::fprintf(stderr, "\r\033[K%s %s  step %lld/%lld  loss %.4g  %.1f images/s  %s left", label_.c_str(),
                bar(step, total_, 24).c_str(), static_cast<long long>(step), static_cast<long long>(total_), loss, rate,
-               duration_text(seconds_left).c_str());
+               base::duration_text(seconds_left).c_str());
   std::fflush(stderr);
   last_ = now;
   drawn_ = true;
@@ -37,13 +39,6 @@ std::string bar(int64_t done, int64_t total, int64_t width) {
   if (filled < static_cast<size_t>(width)) text += '>';
   text.resize(static_cast<size_t>(width), ' ');
   return "[" + text + "] " + std::to_string(static_cast<int>(share * 100)) + " %";
-}
-
-std::string duration_text(double seconds) {
-  const auto whole = static_cast<int64_t>(std::llround(std::max(seconds, 0.0)));
-  if (whole < 60) return std::to_string(whole) + " s";
-  if (whole < 3600) return std::to_string(whole / 60) + " min " + std::to_string(whole % 60) + " s";
-  return std::to_string(whole / 3600) + " h " + std::to_string(whole % 3600 / 60) + " min";
 }
 
 }  // namespace ivory::train

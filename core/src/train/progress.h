@@ -25,7 +25,5 @@ class ProgressBar {
 
 // "[=====>    ] 50 %"; width: characters between the brackets.
 std::string bar(int64_t done, int64_t total, int64_t width);
-// "45 s", "3 min 20 s", "2 h 5 min".
-std::string duration_text(double seconds);
 
 }  // namespace ivory::train

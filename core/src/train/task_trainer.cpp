@@ -6,6 +6,7 @@
 
 #include <cctype>
 #include <limits>
+#include <nlohmann/json.hpp>
 
 #include "eval/png.h"
 #include "plugin/registry.h"

@@ -8,6 +8,9 @@
 #include <cmath>
 #include <limits>
 
+#include "base/files.h"
+#include "base/hash.h"
+#include "base/text.h"
 #include "data/heap.h"
 #include "train/machine.h"
 
@@ -61,19 +64,15 @@ const char* not_finite(double value) {
   return std::isnan(value) ? "NaN" : value > 0 ? "infinity" : "-infinity";
 }
 
-// Files that killed processes left half written: save_safetensors' temporary names.
+// Files that killed processes left half written.
 void remove_unfinished(const std::filesystem::path& folder) {
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    if (entry.path().filename().string().find(".safetensors.tmp-") != std::string::npos) {
-      std::filesystem::remove(entry.path());
-    }
+    if (base::is_temporary(entry.path())) std::filesystem::remove(entry.path());
   }
 }
 
 std::string terms_text(const std::map<std::string, double>& values) {
-  std::string text;
-  for (const auto& [name, value] : values) text += fmt::format("{}{} {:.4g}", text.empty() ? "" : ", ", name, value);
-  return text;
+  return base::joined(values, ", ", [](const auto& term) { return term.first + " " + base::number(term.second); });
 }
 
 }  // namespace
@@ -220,7 +219,7 @@ void TrainLoop::restore_best() {
   restore(checkpoints_->best(), {});
 }
 
-HashedFile TrainLoop::hand_over() const {
+base::HashedFile TrainLoop::hand_over() const {
   return checkpoints_->hand_over(best_ ? best_->step : step_, context_.folder / weights_name);
 }
 
@@ -395,7 +394,7 @@ void TrainLoop::log_epoch(const EpochEnd& end, double seconds) {
   const std::string score = end.score ? fmt::format(", validation {:.4f}", *end.score) : "";
   spdlog::info("{}: epoch {}/{}, step {}/{}, {}{}, {:.1f} images/s, {:.0f} MiB, {} left", context_.label, epoch + 1,
                epochs, step_, total_, terms_text(last_), score, rate, line["rss_mib"].get<double>(),
-               duration_text(left));
+               base::duration_text(left));
   for (const std::string& warning : end.warnings) spdlog::warn("{}: {}", context_.label, warning);
   metrics_->write(std::move(line));
 }

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "base/hash.h"
 #include "train/checkpoint.h"
 #include "train/metrics_log.h"
 #include "train/optimiser.h"
@@ -101,7 +102,7 @@ class TrainLoop {
   void restore_best();
   // The best weights, or where nothing was scored the last, as the node's own, once run() is over; of a node with a
   // folder.
-  HashedFile hand_over() const;
+  base::HashedFile hand_over() const;
 
  private:
   void resume();

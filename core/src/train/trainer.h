@@ -14,9 +14,9 @@
 #include <string>
 #include <vector>
 
+#include "base/hash.h"
 #include "config/experiment.h"
 #include "data/loader.h"
-#include "train/files.h"
 
 namespace ivory::plugin {
 class Registry;
@@ -72,7 +72,7 @@ struct StageResult {
   double epochs = 0;                   // of these steps
   double seconds = 0;                  // of training, over all sessions
   std::map<std::string, double> last;  // mean over the last epoch of every term and diagnostic
-  HashedFile weights;                  // safetensors of the whole model
+  base::HashedFile weights;            // safetensors of the whole model
 };
 struct TrainedObjective {
   std::string name;  // unique within the stage
@@ -107,7 +107,7 @@ struct TaskResult {
   double epochs = 0;  // of these steps
   double seconds = 0;
   std::vector<SavedPicture> pictures;
-  HashedFile weights;  // safetensors of the backbone and what the task adds
+  base::HashedFile weights;  // safetensors of the backbone and what the task adds
 };
 TaskResult train_task(const config::TaskSpec& spec, const config::ModelSpec& model_spec,
                       const std::filesystem::path& initial_weights, std::shared_ptr<const data::DataSet> data,

@@ -1,13 +1,12 @@
 #include "weights/npy.h"
 
 #include <ivory/error.h>
-#include <unistd.h>
 
 #include <cstring>
 #include <fstream>
 #include <regex>
 
-#include "train/files.h"
+#include "base/files.h"
 
 namespace ivory::train {
 namespace fs = std::filesystem;
@@ -92,15 +91,13 @@ void save_npy(const fs::path& file, const torch::Tensor& given) {
   header.resize((header.size() + 1 + 10 + 63) / 64 * 64 - 10 - 1, ' ');
   header += '\n';
   const auto length = static_cast<uint16_t>(header.size());
-  const fs::path temporary = file.string() + ".tmp-" + std::to_string(::getpid());
-  DurableFile out(temporary);
+  base::DurableFile out(file);
   out.write(magic.data(), magic.size());
   out.write("\x01\x00", 2);
   out.write(&length, sizeof length);
   out.write(header.data(), header.size());
   out.write(tensor.const_data_ptr(), tensor.nbytes());
-  out.close();
-  rename_durable(temporary, file);
+  out.publish();
 }
 
 }  // namespace ivory::train

@@ -1,7 +1,6 @@
 #include "weights/safetensors.h"
 
 #include <ivory/error.h>
-#include <unistd.h>
 
 #include <bit>
 #include <cstring>
@@ -10,7 +9,8 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "train/files.h"
+#include "base/files.h"
+#include "base/json_text.h"
 
 namespace ivory::train {
 namespace fs = std::filesystem;
@@ -56,25 +56,26 @@ std::string quoted(std::string name) {
 // Refuses what a lenient parser lets through: names given twice and deep nesting.
 json parse_header_text(const std::string& text, const std::string& where) {
   std::vector<std::set<std::string>> names;
-  const auto check = [&](int depth, json::parse_event_t event, json& parsed) {
-    IVORY_CHECK(depth <= max_depth, where, "its header nests deeper than a tensor's shape");
-    if (event == json::parse_event_t::object_start) names.emplace_back();
-    if (event == json::parse_event_t::object_end) names.pop_back();
-    if (event == json::parse_event_t::key) {
+  const auto check = [&](int depth, base::JsonEvent event, json& parsed) {
+    IVORY_CHECK(depth <= max_depth, "nests deeper than a tensor's shape");
+    if (event == base::JsonEvent::object_start) names.emplace_back();
+    if (event == base::JsonEvent::object_end) names.pop_back();
+    if (event == base::JsonEvent::key) {
       const auto& name = parsed.get_ref<const std::string&>();
-      IVORY_CHECK(names.back().insert(name).second, where, "its header names ", quoted(name), " twice");
+      IVORY_CHECK(names.back().insert(name).second, "names ", quoted(name), " twice");
     }
     return true;
   };
   try {
-    return json::parse(text, check);
-  } catch (const json::exception& error) {
-    throw bad_request(where, "its header is not JSON (", std::string(error.what()).substr(0, 160), ")");
+    return base::visit_json(text, check);
+  } catch (const Error& error) {
+    throw bad_request(where, "its header: ", error.what());
   }
 }
 
 uint64_t natural(const json& value, const std::string& where, const char* what) {
-  IVORY_CHECK(value.is_number_unsigned(), where, what, " must be whole numbers ≥ 0, got ", value.dump().substr(0, 40));
+  IVORY_CHECK(value.is_number_unsigned(), where, what, " must be whole numbers ≥ 0, got ",
+              base::dump(value).substr(0, 40));
   const auto number = value.get<uint64_t>();
   IVORY_CHECK(number <= static_cast<uint64_t>(std::numeric_limits<int64_t>::max()), where, what, " of ", number,
               " are beyond 2^63");
@@ -82,7 +83,7 @@ uint64_t natural(const json& value, const std::string& where, const char* what) 
 }
 
 torch::ScalarType parse_dtype(const json& value, const std::string& where) {
-  IVORY_CHECK(value.is_string(), where, "dtype must be a text, got ", value.dump().substr(0, 40));
+  IVORY_CHECK(value.is_string(), where, "dtype must be a text, got ", base::dump(value).substr(0, 40));
   for (const Dtype& known : dtypes) {
     if (value.get_ref<const std::string&>() == known.name) return known.type;
   }
@@ -103,7 +104,7 @@ Entry parse_entry(const std::string& name, const json& value, uint64_t buffer_by
   for (const json& size : shape) {
     const auto length = static_cast<int64_t>(natural(size, where, "shape's entries"));
     IVORY_CHECK(!__builtin_mul_overflow(extent, std::max<int64_t>(length, 1), &extent), where, "the size of shape ",
-                shape.dump().substr(0, 160), " overflows");
+                base::dump(shape).substr(0, 160), " overflows");
     bytes *= length;
     entry.shape.push_back(length);
   }
@@ -112,10 +113,10 @@ Entry parse_entry(const std::string& name, const json& value, uint64_t buffer_by
   IVORY_CHECK(offsets.is_array() && offsets.size() == 2, where, "data_offsets must be two numbers");
   entry.begin = natural(offsets[0], where, "data_offsets");
   entry.end = natural(offsets[1], where, "data_offsets");
-  IVORY_CHECK(entry.begin <= entry.end && entry.end <= buffer_bytes, where, "data_offsets ", offsets.dump(),
+  IVORY_CHECK(entry.begin <= entry.end && entry.end <= buffer_bytes, where, "data_offsets ", base::dump(offsets),
               " are not within the ", buffer_bytes, " bytes of data");
-  IVORY_CHECK(entry.end - entry.begin == static_cast<uint64_t>(bytes), where, "shape ", shape.dump(), " of ",
-              value["dtype"].dump(), " needs ", bytes, " bytes, data_offsets give ", entry.end - entry.begin);
+  IVORY_CHECK(entry.end - entry.begin == static_cast<uint64_t>(bytes), where, "shape ", base::dump(shape), " of ",
+              base::dump(value["dtype"]), " needs ", bytes, " bytes, data_offsets give ", entry.end - entry.begin);
   return entry;
 }
 
@@ -178,7 +179,7 @@ std::string header_text(const TensorFile& content) {
                     {"data_offsets", {position, position + tensor.nbytes()}}};
     position += tensor.nbytes();
   }
-  std::string text = header.dump();
+  std::string text = base::dump(header);
   text.resize((text.size() + 7) / 8 * 8, ' ');
   return text;
 }
@@ -188,17 +189,14 @@ std::string header_text(const TensorFile& content) {
 std::string save_safetensors(const fs::path& file, const TensorFile& content) {
   const std::string header = header_text(content);
   const uint64_t length = header.size();
-  const fs::path temporary = file.string() + ".tmp-" + std::to_string(::getpid());
-  DurableFile out(temporary);
+  base::DurableFile out(file);
   out.write(&length, sizeof length);
   out.write(header.data(), header.size());
   for (const auto& [name, tensor] : content.tensors) {
     const torch::Tensor bytes = tensor.detach().to(torch::kCPU).contiguous();
     out.write(bytes.const_data_ptr(), bytes.nbytes());
   }
-  const std::string hash = out.close();
-  rename_durable(temporary, file);
-  return hash;
+  return out.publish();
 }
 
 TensorFile load_safetensors(const fs::path& file) {

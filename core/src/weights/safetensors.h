@@ -11,6 +11,9 @@
 
 namespace ivory::train {
 
+// The weights in a node's folder and in a checkpoint.
+inline constexpr const char* weights_name = "weights.safetensors";
+
 using NamedTensors = std::vector<std::pair<std::string, torch::Tensor>>;
 
 struct TensorFile {
@@ -18,8 +21,7 @@ struct TensorFile {
   std::map<std::string, std::string> metadata;  // __metadata__
 };
 
-// Written to a temporary name, fsynced, renamed; returns its XXH3-128. Throws run_failed with the system's reason (a
-// full disk, …).
+// Replaces the file durably and returns base::hash_file() of it. Throws base::write_failed.
 std::string save_safetensors(const std::filesystem::path& file, const TensorFile& content);
 // Throws bad_request on anything malformed: overlapping or out-of-range offsets, unknown dtypes, a header over 100 MB,
 // …

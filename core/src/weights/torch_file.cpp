@@ -3,12 +3,11 @@
 #include <caffe2/serialize/inline_container.h>
 #include <ivory/error.h>
 #include <torch/csrc/jit/serialization/pickler.h>
-#include <unistd.h>
 
 #include <fstream>
 #include <unordered_map>
 
-#include "train/files.h"
+#include "base/files.h"
 #include "weights/torch_tensors.h"
 #include "weights/zip_directory.h"
 
@@ -175,8 +174,7 @@ void save_torch(const fs::path& file, const NamedTensors& tensors) {
   pickler.pushIValue(state);
   pickler.stop();
 
-  const fs::path temporary = file.string() + ".tmp-" + std::to_string(::getpid());
-  DurableFile out(temporary);
+  base::DurableFile out(file);
   caffe2::serialize::PyTorchStreamWriter writer([&](const void* data, size_t size) {
     out.write(data, size);
     return size;
@@ -188,8 +186,7 @@ void save_torch(const fs::path& file, const NamedTensors& tensors) {
     writer.writeRecord("data/" + std::to_string(number++), tensor.storage().data(), tensor.storage().nbytes());
   }
   writer.writeEndOfFile();
-  out.close();
-  rename_durable(temporary, file);
+  out.publish();
 }
 
 }  // namespace ivory::train

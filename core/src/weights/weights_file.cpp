@@ -6,7 +6,6 @@
 #include <fstream>
 #include <unordered_map>
 
-#include "train/files.h"
 #include "weights/torch_file.h"
 
 namespace ivory::train {

@@ -9,8 +9,10 @@
 #include <optional>
 #include <thread>
 
+#include "base/files.h"
+#include "base/json_text.h"
+#include "base/text.h"
 #include "config/experiment.h"
-#include "data/files.h"
 #include "data/fingerprint.h"
 #include "data/manifest.h"
 #include "plan/cache_store.h"
@@ -142,10 +144,8 @@ void print_duplicates(const Fingerprint& fingerprint) {
   if (fingerprint.duplicates.empty()) return;
   std::cout << "duplicates: the same pixels\n";
   print_all(fingerprint.duplicates, [&](const data::Duplicate& duplicate) {
-    std::string text;
-    for (const int32_t volume : duplicate.volumes)
-      text += (text.empty() ? "" : ", ") + fingerprint.volumes[static_cast<size_t>(volume)].info.name;
-    return text + (duplicate.same_labels ? "" : " (other labels)");
+    const auto name = [&](int32_t volume) { return fingerprint.volumes[static_cast<size_t>(volume)].info.name; };
+    return base::joined(duplicate.volumes, ", ", name) + (duplicate.same_labels ? "" : " (other labels)");
   });
 }
 
@@ -171,9 +171,9 @@ void print(const Fingerprint& fingerprint) {
 
 void write(const Fingerprint& fingerprint, const Subject& subject, const fs::path& folder) {
   fs::create_directories(folder);
-  const auto json = data::to_json(fingerprint).dump(1, ' ', false, nlohmann::json::error_handler_t::replace);
-  data::replace_text(folder / "fingerprint.json", json + "\n");
-  data::replace_text(folder / "fingerprint.html", experiment::fingerprint_page(fingerprint, subject.name));
+  const auto json = base::dump(data::to_json(fingerprint), 1);
+  base::write_derived(folder / "fingerprint.json", json + "\n");
+  base::write_derived(folder / "fingerprint.html", experiment::fingerprint_page(fingerprint, subject.name));
   std::cout << (folder / "fingerprint.html").string() << "\n";
 }
 

@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include "arguments.h"
+#include "base/files.h"
 #include "commands.h"
 #include "plan/store.h"
 #include "report/page_server.h"
@@ -86,7 +87,7 @@ int run_report(const std::vector<std::string>& arguments) {
     serve(folder, registry, parsed.has("port") ? parsed.get<int64_t>("port") : usual_port);
     return static_cast<int>(ExitCode::done);
   }
-  experiment::write_file(folder / "report.html", to_html(experiment::report_of(folder, registry)));
+  base::write_durable(folder / "report.html", to_html(experiment::report_of(folder, registry)));
   std::cout << (folder / "report.html").string() << "\n";
   return static_cast<int>(ExitCode::done);
 }

@@ -5,6 +5,8 @@
 #include <iomanip>
 #include <iostream>
 
+#include "base/json_text.h"
+#include "base/text.h"
 #include "commands.h"
 #include "plan/places.h"
 #include "plan/store_view.h"
@@ -57,28 +59,23 @@ Request parse(std::vector<std::string> arguments) {
   return request;
 }
 
-std::string size_text(uintmax_t bytes) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.1f MiB", static_cast<double>(bytes) / 1048576.0);
-  return text;
-}
-
 int list(const Request& request) {
   uintmax_t bytes = 0;
   const auto nodes = experiment::stored_nodes(request.output);
   for (const auto& node : nodes) {
     bytes += node.bytes;
-    std::cout << std::left << std::setw(14) << node.state << std::right << std::setw(12) << size_text(node.bytes)
-              << "  " << std::left << std::setw(20) << (node.finished.empty() ? "–" : node.finished) << "  "
-              << node.identity.substr(0, 12) << "  " << (node.kind.starts_with("smoke") ? "smoke " : "") << node.label
+    std::cout << std::left << std::setw(14) << node.state << std::right << std::setw(12)
+              << base::size_text(static_cast<double>(node.bytes)) << "  " << std::left << std::setw(20)
+              << (node.finished.empty() ? "–" : node.finished) << "  " << node.identity.substr(0, 12) << "  "
+              << (node.kind.starts_with("smoke") ? "smoke " : "") << node.label
               << (node.reason.empty() ? "" : ": " + node.reason) << "\n";
   }
-  std::cout << nodes.size() << " nodes, " << size_text(bytes) << "\n";
+  std::cout << nodes.size() << " nodes, " << base::size_text(static_cast<double>(bytes)) << "\n";
   return static_cast<int>(ExitCode::done);
 }
 
 std::string text_of(const json& value) {
-  return value.is_string() ? value.get<std::string>() : value.dump();
+  return value.is_string() ? value.get<std::string>() : base::dump(value);
 }
 
 void show_part(const char* title, const json& part) {
@@ -92,7 +89,7 @@ void show_scores(const char* title, const json& scores) {
   std::cout << title;
   for (const auto& score : scores) {
     const json value = score.value("value", json());
-    std::cout << "  " << score.value("name", "") << " " << (value.is_number() ? value.dump() : "not a number");
+    std::cout << "  " << score.value("name", "") << " " << (value.is_number() ? base::dump(value) : "not a number");
   }
   std::cout << "\n";
 }
@@ -100,7 +97,7 @@ void show_scores(const char* title, const json& scores) {
 int show(const Request& request) {
   const StoredNode node = experiment::stored_node(request.output, request.node);
   std::cout << node.label << ": " << node.state << (node.reason.empty() ? "" : ": " + node.reason) << "\n"
-            << "folder: " << node.folder.string() << ", " << size_text(node.bytes) << "\n"
+            << "folder: " << node.folder.string() << ", " << base::size_text(static_cast<double>(node.bytes)) << "\n"
             << "identity: " << node.identity << "\n";
   if (!node.finished.empty()) std::cout << "finished: " << node.finished << "\n";
   if (node.record.is_null()) return static_cast<int>(ExitCode::done);
@@ -136,9 +133,10 @@ int gc(const Request& request) {
     std::string what = "would be removed: ";
     if (request.remove) what = experiment::remove_garbage(one) ? "removed: " : "in use by now, kept: ";
     if (!what.ends_with("kept: ")) bytes += one.bytes;
-    std::cout << what << one.path.string() << " (" << one.why << ", " << size_text(one.bytes) << ")\n";
+    std::cout << what << one.path.string() << " (" << one.why << ", " << base::size_text(static_cast<double>(one.bytes))
+              << ")\n";
   }
-  std::cout << garbage.size() << " found, " << size_text(bytes)
+  std::cout << garbage.size() << " found, " << base::size_text(static_cast<double>(bytes))
             << (garbage.empty() || request.remove ? "" : "; --delete removes them") << "\n";
   return static_cast<int>(ExitCode::done);
 }

@@ -8,6 +8,8 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "base/json_text.h"
+#include "base/lock.h"
 #include "config/experiment.h"
 #include "config/node.h"
 #include "plan/places.h"
@@ -191,7 +193,7 @@ std::vector<ExitCode> check_points(const std::vector<ivory::config::Experiment>&
 // all of them.
 ExitCode run_in_turn(const std::vector<ivory::config::Experiment>& experiments, const ivory::plugin::Registry& registry,
                      const Request& request, const Processes& processes) {
-  std::vector<ivory::experiment::FolderLock> locks;
+  std::vector<ivory::base::FolderLock> locks;
   if (!processes.group || processes.group->rank() == 0) {
     locks = ivory::experiment::hold_folders(experiments, /*sweeps_only=*/true);
   }
@@ -245,7 +247,7 @@ int run_child(const Request& request) {
   registry.discover();
   const auto experiments = ivory::config::load_experiments(file, request.overrides, registry);
   const auto origin =
-      ivory::experiment::read_json(std::filesystem::path(file).parent_path() / ivory::experiment::provenance_file)
+      ivory::base::read_json_file(std::filesystem::path(file).parent_path() / ivory::experiment::provenance_file)
           .value_or("");
   const std::string command = origin.is_object() ? origin.value("command", "") : request.command;
   try {

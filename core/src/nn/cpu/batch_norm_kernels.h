@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-#include "nn/vectorised.h"
+#include "base/vectorised.h"
 
 namespace ivory::nn {
 namespace kernels IVORY_HIDDEN {

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "nn/vectorised.h"
+#include "base/vectorised.h"
 
 namespace ivory::nn {
 namespace winograd IVORY_HIDDEN {

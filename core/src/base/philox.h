@@ -4,9 +4,9 @@
 #include <array>
 #include <cstdint>
 
-#include "nn/vectorised.h"
+#include "base/vectorised.h"
 
-namespace ivory::nn {
+namespace ivory::base {
 
 IVORY_BOTH std::array<uint32_t, 4> philox_rounds(std::array<uint32_t, 4> c, std::array<uint32_t, 2> k) {
   for (int round = 0; round < 10; ++round) {
@@ -20,4 +20,4 @@ IVORY_BOTH std::array<uint32_t, 4> philox_rounds(std::array<uint32_t, 4> c, std:
   return c;
 }
 
-}  // namespace ivory::nn
+}  // namespace ivory::base
