@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/text.h"
 #include "config/model_tables.h"
 
 namespace ivory::config {
@@ -102,7 +103,7 @@ class StageModels {
   void expect_usual(const Section& stage) {
     if (tables_.usual() || !tables_.there) return;
     stage.error("'" + stage.path() +
-                "' needs 'model', the name of one of several: " + joined(names_of_models(experiment_)));
+                "' needs 'model', the name of one of several: " + base::joined(names_of_models(experiment_)));
   }
 
   Section* named(const std::string& name) {
@@ -214,7 +215,7 @@ std::string lacks(const ModelSpec& model, SampleKind kind, const plugin::Catalog
   }
   const std::string table = model.name.empty() ? "[model]" : "[model." + model.name + "]";
   if (fitting.empty()) return table + " is '" + info->first + "', which takes none";
-  return table + " needs a " + joined(fitting, " or ");
+  return table + " needs a " + base::joined(fitting, " or ");
 }
 
 const PluginUse* ModelSpec::backbone(const std::string& role) const {

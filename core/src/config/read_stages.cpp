@@ -87,8 +87,8 @@ void expect_volumes(Section& section, const StageSpec& spec, const Experiment& e
     return data != experiment.data.end() && holds_images(*data);
   };
   if (!std::ranges::all_of(spec.data, images_alone)) return;
-  section.error("data", "'" + section.path("views.volume") + "': cubes are cut from volumes, but " + joined(spec.data) +
-                            (spec.data.size() == 1 ? " holds" : " hold") + " images alone");
+  section.error("data", "'" + section.path("views.volume") + "': cubes are cut from volumes, but " +
+                            base::joined(spec.data) + (spec.data.size() == 1 ? " holds" : " hold") + " images alone");
 }
 
 // `model`: its own, or null where it is [model].

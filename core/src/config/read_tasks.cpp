@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "base/text.h"
 #include "config/sections.h"
 
 namespace ivory::config {
@@ -98,7 +99,7 @@ void expect_beginning(const std::string& from, const Experiment& experiment, con
     return;
   }
   scope.diagnostics.add(place, "\"" + from + "\" does not say which of several models: write \"" + from +
-                                   ":NAME\" with one of " + joined(names_of_models(experiment)));
+                                   ":NAME\" with one of " + base::joined(names_of_models(experiment)));
 }
 
 void read_tasks(Section& document, Experiment& experiment, Scope& scope) {

@@ -44,9 +44,9 @@ class Inline {
     members_.push_back(key + " = " + written_value);
     return *this;
   }
-  std::string text() const { return "{" + joined(members_) + "}"; }
+  std::string text() const { return "{" + base::joined(members_) + "}"; }
   // As a table of its own.
-  std::string lines() const { return joined(members_, "\n") + "\n"; }
+  std::string lines() const { return base::joined(members_, "\n") + "\n"; }
 
  private:
   std::vector<std::string> members_;
