@@ -25,7 +25,7 @@ std::optional<double> score_of(const nlohmann::json& record, const std::string& 
 }
 
 std::string names_of_scores(const nlohmann::json& record) {
-  return base::joined(record.at("test"), ", ", [](const auto& score) { return score.at("name").get<std::string>(); });
+  return base::joined(record.at("test"), ", ", [](const auto& score) { return std::string(score.at("name")); });
 }
 
 bool belongs(const Node& node, const config::TableRow& row, const config::TableColumn& column) {
