@@ -18,6 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 using namespace ivory::data;
+namespace base = ivory::base;
 
 constexpr int64_t most_pixels = 1 << 16, most_slices = 16;
 
