@@ -63,7 +63,7 @@ TEST(PlanChart, TheTableHasWhatPartsTookAndWhatTheOthersWillTake) {
   chart.parts.push_back(task("organs", "scratch", 3, NodeState::missing));
   const auto html = to_html(chart);
   EXPECT_THAT(html, HasSubstr("<td>1</td><td>done</td><td>40 s</td><td>700 MiB</td></tr>"));
-  EXPECT_THAT(html, HasSubstr("<td>1</td><td>running</td><td>about 2.0 min left</td><td>–</td></tr>"));
+  EXPECT_THAT(html, HasSubstr("<td>1</td><td>running</td><td>about 2 min left</td><td>–</td></tr>"));
   EXPECT_THAT(html, HasSubstr("<td>1</td><td>to do</td><td>–</td><td>–</td></tr>"));
   EXPECT_THAT(html, HasSubstr("</td><td>20 s; about 30 s left, without 1 part never measured</td><td>900 MiB</td>"));
 }

@@ -109,8 +109,9 @@ TEST_F(DryRunTest, EveryPartSaysHowFarItIsAndWhatIsLeftOfItsTime) {
   // 2 s a step, 30 steps to go.
   EXPECT_THAT(said,
               HasSubstr("  stage slices: interrupted (saved at step 10 of 40: it goes on from there), 40 steps, 40 "
-                        "megapixels, about 60 s at the measured rate, 1200 MiB of memory measured\n"));
-  const std::string cost = ", 50 steps, 25 megapixels, about 80 s at the measured rate, 700 MiB of memory measured\n";
+                        "megapixels, about 1 min at the measured rate, 1200 MiB of memory measured\n"));
+  const std::string cost =
+      ", 50 steps, 25 megapixels, about 1 min 20 s at the measured rate, 700 MiB of memory measured\n";
   EXPECT_THAT(said, HasSubstr("  task organ, from slices, trial 1: running" +
                               base::FolderLock::owner(store().folder(plan_.nodes[1])).text() + cost));
   EXPECT_THAT(said, HasSubstr("  task organ, from slices, trial 2: to do" + cost));
@@ -133,7 +134,7 @@ TEST_F(DryRunTest, OfATaskByEpochsWhatItHasSavedIsNotLeftHoweverItEnded) {
   store().write_failure(plan_.nodes[3], "diverged", ExitCode::run_failed);
   const std::string said = described();
   EXPECT_THAT(said,
-              HasSubstr(": interrupted (saved at step 5, after 1 of 4 epochs: it goes on from there), about 60 s"));
+              HasSubstr(": interrupted (saved at step 5, after 1 of 4 epochs: it goes on from there), about 1 min"));
   EXPECT_THAT(said, HasSubstr(": failed (diverged), about 20 s"));
 }
 
@@ -141,7 +142,7 @@ TEST_F(DryRunTest, PartsThatWereNeverMeasuredAreLeftOutOfTheTimeAndCounted) {
   plan();
   record("stage-slices-0123456789ab", "0123456789abcdef", {{"seconds", 40.0}, {"steps", 20}});
   EXPECT_THAT(described(),
-              HasSubstr("  0 of 5 parts done, 5 to do; about 80 s left, one after the other, at the measured "
+              HasSubstr("  0 of 5 parts done, 5 to do; about 1 min 20 s left, one after the other, at the measured "
                         "rate, without 4 parts of kinds that were never measured\n"));
   EXPECT_THAT(described(), Not(HasSubstr("memory measured")));
 }
@@ -175,8 +176,9 @@ TEST_F(DryRunTest, TimeGrowsWithStepsBatchesAndPixels) {
   record("task-organ-0123456789ab", "0123456789abcdef",
          {{"seconds", 2.0}, {"steps", 10}, {"work", {{"samples", 40}, {"megapixels", 0.625}}}});
   EXPECT_THAT(described(),
-              HasSubstr("stage slices: to do, 40 steps, 40 megapixels, about 80 s at the measured rate\n"));
-  EXPECT_THAT(described(), HasSubstr("trial 2: to do, 50 steps, 25 megapixels, about 80 s at the measured rate\n"));
+              HasSubstr("stage slices: to do, 40 steps, 40 megapixels, about 1 min 20 s at the measured rate\n"));
+  EXPECT_THAT(described(),
+              HasSubstr("trial 2: to do, 50 steps, 25 megapixels, about 1 min 20 s at the measured rate\n"));
 }
 
 // One epoch of 40 images of 250 × 250 took 2 s.
@@ -186,7 +188,7 @@ TEST_F(DryRunTest, TheTimeOfATaskByEpochsGrowsWithThemAndItsPixelsAndNotWithItsB
   plan();
   record("task-organ-0123456789ab", "0123456789abcdef",
          {{"seconds", 2.0}, {"steps", 5}, {"epochs", 1.0}, {"work", {{"samples", 40}, {"megapixels", 2.5}}}});
-  EXPECT_THAT(described(), HasSubstr("trial 2: to do, about 80 s at the measured rate\n"));
+  EXPECT_THAT(described(), HasSubstr("trial 2: to do, about 1 min 20 s at the measured rate\n"));
   experiment_.tasks[0].train.batch_size = 4;
   experiment_.tasks[0].size = 125;
   EXPECT_THAT(described(), HasSubstr("trial 2: to do, about 20 s at the measured rate\n"));
@@ -195,7 +197,8 @@ TEST_F(DryRunTest, TheTimeOfATaskByEpochsGrowsWithThemAndItsPixelsAndNotWithItsB
 TEST_F(DryRunTest, WhereARecordDoesNotSayWhatItsTimeWasForThatIsTold) {
   plan();
   record("task-organ-0123456789ab", "0123456789abcdef", {{"seconds", 80.0}});
-  EXPECT_THAT(described(), HasSubstr("25 megapixels, about 80 s, what one of that name took, whatever its settings\n"));
+  EXPECT_THAT(described(),
+              HasSubstr("25 megapixels, about 1 min 20 s, what one of that name took, whatever its settings\n"));
 }
 
 TEST_F(DryRunTest, EveryPartStandsBelowWhatItBeginsFrom) {
