@@ -321,7 +321,7 @@ TEST_F(Checkpoints, ADiskWithoutRoomForAnotherFileIsSaidToo) {
 TEST_F(Checkpoints, AFolderThatCannotBeWrittenToIsRefusedAtOnce) {
   for (const char* place : {"/proc/ivory/checkpoints", "/proc/self"}) {
     const std::string message = test::bad_request_of([&] { CheckpointStore(place, "one", 1); });
-    EXPECT_THAT(message, HasSubstr(std::string("the run folder ") + place));
+    EXPECT_THAT(message, HasSubstr(std::string("the folder ") + place));
   }
 }
 
