@@ -22,10 +22,9 @@ TEST(ConfigMistakes, UnknownKeysNameTheNearest) {
               ElementsAre("x.toml:26:45: unknown key 'prototype' in stage.slices.objectives.swav; did you mean "
                           "'prototypes'?"));
   EXPECT_THAT(mistakes_with("layout", "layuot"), testing::Contains(HasSubstr("did you mean 'layout'?")));
-  EXPECT_THAT(
-      mistakes_with("seed = 7", "zzz = 7"),
-      ElementsAre("x.toml:4:1: unknown key 'zzz' in experiment; known: name, note, seed, trials, device, threads, "
-                  "output, smoke"));
+  EXPECT_THAT(mistakes_with("seed = 7", "zzz = 7"),
+              ElementsAre("x.toml:4:1: unknown key 'zzz' in experiment; known: name, note, seed, repetitions, trials, "
+                          "device, threads, output, smoke"));
 }
 
 struct Case {
@@ -128,7 +127,8 @@ TEST(ConfigMistakes, NamesThatAreThereTwice) {
 
 TEST(ConfigMistakes, WhatContradictsItself) {
   expect_each({
-      {"steps = 20", "steps = 20\nepochs = 2", "x.toml:43:1: 'stage.volumes' has both 'epochs' and 'steps'"},
+      {"steps = 20", "steps = 20\nepochs = 2",
+       "x.toml:43:1: 'stage.volumes.steps' must be left out where there is 'epochs'"},
       {"labels = [38, 39]", "labels = []", "x.toml:55:61: class 'right' has no labels"},
       {"ch2:0-59", "ch2:59-0", "a range of slices is written \"name:first-last\""},
       {"ch2:0-59", "ch2:a-9", "a range of slices is written \"name:first-last\""},
@@ -138,7 +138,7 @@ TEST(ConfigMistakes, WhatContradictsItself) {
       {"volume_backbone = {name = \"deformable-transformer\", axis = \"slice\"}\n", "",
        "objective 'swav' learns from volumes: [model] needs a volume_backbone"},
       {"[stage.views.slice]", "[stage.views]\noutput = \"bf16\"\n[stage.views.slice]",
-       "'stage.slices.views.output' = \"bf16\" needs precision = \"bf16\""},
+       "'stage.slices.views.output' must be \"fp32\" unless"},
       {"layout = \"list\"", "layout = \"list\"\npath = \"x\"", "'data.head.path' is not used by layout \"list\""},
       {"prototypes = 30", "prototypes = 3, queue = true",
        "x.toml:26:16: stage.slices.objectives.swav: a queue needs at least 10 prototypes"},

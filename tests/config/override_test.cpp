@@ -133,7 +133,7 @@ TEST(ConfigSweep, ItsOwnMistakes) {
       {"parameters = {\"stage.slices.epochs\" = 3}", "'stage.slices.epochs' must be a list of at least one value"},
       {"parameters = {stage.slices.epochs = [3]}", "'stage' is not a path in quotes"},
       {"mode = \"zip\"\nparameters = {\"a.b\" = [1, 2], \"a.c\" = [1]}", "the lists of a zip must be equally long"},
-      {"mode = \"list\"", "x.toml:58:2: 'sweep' needs 'trials'"},
+      {"mode = \"list\"", "x.toml:58:2: 'sweep' needs 'points'"},
       {"", "'sweep' needs 'parameters'"},
       {"mode = \"list\"\ntrials = [{\"stage.slices.epochs\" = 1}]\nparameters = {}", "is not used by mode \"list\""},
       {"parameters = {\"stage.slics.epochs\" = [1]}", "did you mean 'stage.slices.epochs'?"},

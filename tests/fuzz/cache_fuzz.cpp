@@ -59,10 +59,10 @@ void seal_index(json& index, uint64_t slices, std::string& shard) {
   for (size_t at = 0; at < table.size(); at += sizeof(ChunkPlace)) {
     ChunkPlace place;
     std::memcpy(&place, &table[at], sizeof place);
-    place.checksum = base::hash64(part(shard, place.address, place.bytes));
+    place.checksum = ivory::base::hash64(part(shard, place.address, place.bytes));
     std::memcpy(&table[at], &place, sizeof place);
   }
-  index["xxh3_64"] = base::to_hexadecimal(base::hash64(table));
+  index["xxh3_64"] = ivory::base::to_hexadecimal(ivory::base::hash64(table));
 }
 
 void seal(std::string& manifest, std::string& shard) {
@@ -77,7 +77,7 @@ void seal(std::string& manifest, std::string& shard) {
       if (volume.contains("labels_index")) seal_index(volume.at("labels_index"), slices, shard);
     }
     const std::string text = document.at("cache").dump(-1, ' ', false, json::error_handler_t::replace);
-    document["xxh3_128"] = base::hash128(text);
+    document["xxh3_128"] = ivory::base::hash128(text);
     manifest = document.dump(1, ' ', false, json::error_handler_t::replace);
   } catch (const json::exception&) {  // stays as it is
   }

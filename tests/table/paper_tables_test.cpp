@@ -10,6 +10,7 @@
 #include "config/reader.h"
 #include "plan/data_sets.h"
 #include "plugin/registry.h"
+#include "run/run.h"
 #include "support/paths.h"
 #include "table/parameter_table.h"
 #include "table/table_text.h"

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 
-#include "config/sections.h"
+#include "config/keys.h"
+#include "config/read_fields.h"
 
 namespace ivory::config {
 namespace {
@@ -20,24 +21,6 @@ std::optional<ProbeMetric> probe_metric(const std::string& metric) {
   const size_t slash = rest.find('/');
   if (slash == std::string::npos) return ProbeMetric{rest, ""};
   return ProbeMetric{rest.substr(0, slash), rest.substr(slash + 1)};
-}
-
-void read_compared(Section& section, HalvingSpec& spec) {
-  section.read("stage", spec.stage);
-  section.read("task", spec.task);
-  if (section.has("stage") == section.has("task")) {
-    section.error("'" + section.path() + "' compares one of 'stage' and 'task'");
-  }
-  if (section.has("task")) section.require("metric", "a score on the task's validation split, such as \"dice\"");
-  spec.metric = "loss";
-  section.read("metric", spec.metric);
-}
-
-void read_mode(Section& section, HalvingSpec& spec) {
-  const bool score = section.has("task") || spec.metric.starts_with(probes);
-  std::string mode = score ? "max" : "min";
-  section.read_choice("mode", mode, {"min", "max"});
-  spec.greater_is_better = mode == "max";
 }
 
 // What an epoch's line holds is known where the task is evaluated.
@@ -75,16 +58,8 @@ std::optional<Halving> read_halving(Section& sweep) {
   auto section = sweep.section("halving");
   if (!section) return {};
   Halving halving;
-  HalvingSpec& spec = halving.spec;
-  read_compared(*section, spec);
-  read_mode(*section, spec);
-  section->require("rungs", "the epochs after which points are compared");
-  if (section->read("rungs", spec.rungs, at_least(1))) {
-    const bool ascend = std::ranges::adjacent_find(spec.rungs, std::ranges::greater_equal()) == spec.rungs.end();
-    if (spec.rungs.empty() || !ascend) section->must_be("rungs", "a list of ascending epochs");
-  }
-  section->read("keep", spec.keep, {.minimum = 0, .maximum = 1, .above = true, .below = true});
-  section->finish();
+  halving.spec.metric = "loss";
+  Reader(*section).read(halving.spec);
   halving.what = section->place(section->has("stage") ? "stage" : "task");
   halving.metric = section->place("metric");
   halving.rungs = section->place("rungs");

@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "config/experiment.h"
+#include "config/keys.h"
 #include "config/layouts.h"
 
 namespace ivory::config {
@@ -19,97 +19,99 @@ json canonical(const PluginUse& use) {
   return {{"name", use.name}, {"cache_version", use.cache_version}, {"options", options}};
 }
 
-json canonical(const OptimiserSpec& spec) {
-  return {{"name", spec.name},
-          {"lr", spec.lr},
-          {"scale_lr", spec.scale_lr},
-          {"momentum", spec.momentum},
-          {"weight_decay", spec.weight_decay},
-          {"larc", spec.larc},
-          {"trust", spec.trust},
-          {"betas", spec.betas}};
-}
+// The keys of a table that change its results.
+class Identity : public Fields {
+ public:
+  // `usual`: the same table with every default; null for that one itself.
+  explicit Identity(const Identity* usual = nullptr) : usual_(usual) {}
 
-json canonical(const ScheduleSpec& spec) {
-  return {{"name", spec.name},
-          {"warmup_epochs", spec.warmup_epochs},
-          {"start_lr", spec.start_lr},
-          {"final_factor", spec.final_factor}};
-}
+  const json& kept() const { return kept_; }
 
-// Without workers, prefetch_mib, checkpoint_every and keep_last: they change no result.
-json canonical(const TrainSpec& spec) {
-  return {{"epochs", spec.epochs},
-          {"steps", spec.steps},
-          {"batch_size", spec.batch_size},
-          {"accumulate", spec.accumulate},
-          {"clip_norm", spec.clip_norm},
-          {"precision", spec.precision},
-          {"channels_last", spec.channels_last},
-          {"optimiser", canonical(spec.optimiser)},
-          {"schedule", canonical(spec.schedule)}};
-}
-
-// What came to be after results had been made with its default.
-template <class T>
-void add_changed(json& values, const char* key, const T& value, const T& usual) {
-  if (value != usual) values[key] = value;
-}
-
-json canonical(const SliceViewSpec& spec) {
-  json crops = json::array();
-  for (const auto& crop : spec.crops) {
-    crops.push_back(
-        {{"count", crop.count}, {"size", crop.size}, {"scale_min", crop.scale_min}, {"scale_max", crop.scale_max}});
+  void plugin(const char* key, PluginUse& use, plugin::Kind, Field) override { kept_[key] = canonical(use); }
+  void objectives(const char* key, std::vector<ObjectiveUse>& uses, Field) override {
+    kept_[key] = json::array();
+    for (const auto& use : uses) {
+      kept_[key].push_back({{"plugin", canonical(use.plugin)}, {"weight", use.weight}});
+      if (use.label.empty() || use.label == use.plugin.name)
+        continue;  // it learns from the first of its kinds, as before it could choose
+      kept_[key].back()["on"] = use.on == SampleKind::slice ? "slices" : "volumes";
+    }
   }
-  json views = {{"crops", crops}, {"flip", spec.flip}, {"intensity", spec.intensity}, {"blur", spec.blur}};
-  add_changed(views, "blur_sigma", spec.blur_sigma, SliceViewSpec{}.blur_sigma);
-  return views;
-}
-
-json canonical(const VolumeViewSpec& spec) {
-  json views = {{"count", spec.count},
-                {"flip", spec.flip},
-                {"rotation", spec.rotation},
-                {"scale", spec.scale},
-                {"anisotropy", spec.anisotropy},
-                {"noise", spec.noise},
-                {"blur", spec.blur},
-                {"bias_field", spec.bias_field},
-                {"gamma", spec.gamma}};
-  const VolumeViewSpec usual;
-  if (spec.extent == VolumeViewSpec::Extent::whole) {
-    views["frames"] = spec.size[0];
-    views["size"] = spec.size[1];
-  } else {
-    views["extent"] = "cube";
-    views["size"] = spec.size;
-    views["spacing"] = spec.spacing;
-    views["overlap"] = spec.overlap;
-    views["most_air"] = spec.most_air;
-    views["air_below"] = spec.air_below;
-    views["pad"] = spec.pad;
+  void model(const char*, std::optional<ModelSpec>&, Field) override {}
+  // The plan adds the identities of the data.
+  void weighted(const char*, std::vector<std::string>&, std::vector<double>& weights, Field field) override {
+    if (!weights.empty()) kept_[field.identity_key] = weights;
   }
-  add_changed(views, "anisotropy_factor", spec.anisotropy_factor, usual.anisotropy_factor);
-  add_changed(views, "blur_sigma", spec.blur_sigma, usual.blur_sigma);
-  add_changed(views, "gamma_range", spec.gamma_range, usual.gamma_range);
-  add_changed(views, "noise_deviation", spec.noise_deviation, usual.noise_deviation);
-  add_changed(views, "bias_strength", spec.bias_strength, usual.bias_strength);
-  return views;
-}
+  void one_or_more(const char*, std::vector<std::string>&, Field) override {}
+  void ends(const char* key, double& low, double& high, Field) override {
+    kept_[std::string(key) + "_min"] = low;
+    kept_[std::string(key) + "_max"] = high;
+  }
+  void expect(bool, const char*, const std::string&) override {}
 
-json canonical(const SplitSpec& spec) {
-  if (!spec.train.empty()) return {{"train", spec.train}, {"validation", spec.validation}, {"test", spec.test}};
-  json shares = {{"train_share", spec.train_share}, {"validation_share", spec.validation_share}, {"seed", spec.seed}};
-  if (spec.redraw) shares["redraw"] = true;
-  return shares;
-}
+ protected:
+  void value(const Field& field, Value value) override {
+    json held = std::visit([](const auto* target) { return of(*target); }, value);
+    if (!held.is_null()) keep(field, std::move(held));
+  }
+  void enter(const Field& field, const Visit& inside, const Visit& usual) override {
+    if (field.identity == InIdentity::never) return;
+    Identity defaults;
+    usual(defaults);
+    Identity table(&defaults);
+    inside(table);
+    if (field.flat) {
+      kept_.update(table.kept_);
+    } else {
+      keep(field, table.kept_);
+    }
+  }
+  void enter_group(const Field& field, const Visit& inside, const Visit& usual) override {
+    enter(field, inside, usual);
+  }
+  void each(const Field& field, size_t count, const std::function<void(size_t)>&,
+            const std::function<void(Fields&, size_t)>& inside, const Visit& usual) override {
+    if (field.identity == InIdentity::never) return;
+    Identity defaults;
+    usual(defaults);
+    json items = json::array();
+    for (size_t i = 0; i < count; ++i) {
+      Identity item(&defaults);
+      inside(item, i);
+      items.push_back(item.kept_);
+    }
+    keep(field, std::move(items));
+  }
 
-json canonical(const PartSpec& spec) {
-  if (spec.volumes > 0) return {{"volumes", spec.volumes}, {"seed", spec.seed}};
-  auto parts = spec.parts;
-  std::ranges::sort(parts);
-  return {{"parts", parts}, {"splits", canonical(spec.splits)}};
+ private:
+  template <class T>
+  static json of(const T& value) {
+    return value;
+  }
+  static json of(const std::optional<int64_t>& value) { return value ? json(*value) : json(); }
+
+  void keep(const Field& field, json value) {
+    const std::string& key = field.identity_key.empty() ? field.key : field.identity_key;
+    all_[key] = value;
+    const bool usual = usual_ && usual_->all_.contains(key) && usual_->all_[key] == value;
+    if (field.identity == InIdentity::never || (field.identity == InIdentity::changed && usual)) return;
+    if (field.identity == InIdentity::used && !field.unused.empty()) return;
+    kept_[key] = std::move(value);
+  }
+
+  const Identity* usual_;
+  json all_ = json::object();   // what `changed` is told by
+  json kept_ = json::object();  // the identity
+};
+
+template <class Spec>
+json identity_of(Spec spec) {
+  Spec usual{};
+  Identity defaults;
+  keys(defaults, usual);
+  Identity whole(&defaults);
+  keys(whole, spec);
+  return whole.kept();
 }
 
 // Raised when the same files give other pixels: caches are then built again.
@@ -120,33 +122,14 @@ constexpr int phantom_version = 2;
 }  // namespace
 
 nlohmann::json identity(const DataSpec& spec) {
-  json volumes = json::array();
-  for (const auto& volume : spec.volumes) {
-    volumes.push_back({{"name", volume.name},
-                       {"image", volume.image},
-                       {"label", volume.label},
-                       {"modality", volume.modality},
-                       {"patient", volume.patient}});
-    if (volume.channel) volumes.back()["channel"] = *volume.channel;
-  }
-  json whole = {{"layout", spec.layout},     {"path", spec.path},
-                {"volumes", volumes},        {"modality", spec.modality},
-                {"window", spec.window},     {"spacing", spec.spacing},
-                {"max_size", spec.max_size}, {"ingest_version", ingest_version}};
-  if (!spec.only.whole()) whole["only"] = canonical(spec.only);
-  if (!spec.patients.empty()) whole["patients"] = spec.patients;
+  DataSpec sorted = spec;
+  std::ranges::sort(sorted.only.parts);
+  json whole = identity_of(sorted);
+  whole["ingest_version"] = ingest_version;
   if (const LayoutInfo* layout = find_layout(spec.layout); layout && layout->version > 0) {
     whole["layout_version"] = layout->version;
   }
-  if (spec.layout == "phantom") {
-    whole["phantom"] = {{"volumes", spec.phantom.volumes},
-                        {"size", spec.phantom.size},
-                        {"labels", spec.phantom.labels},
-                        {"seed", spec.phantom.seed},
-                        {"generator", phantom_version}};
-    if (!spec.phantom.classes.empty()) whole["phantom"]["classes"] = spec.phantom.classes;
-    if (spec.phantom.every > 1) whole["phantom"]["every"] = spec.phantom.every;
-  }
+  if (spec.layout == "phantom") whole["phantom"]["generator"] = phantom_version;
   return whole;
 }
 
@@ -169,37 +152,11 @@ nlohmann::json identity(const ModelSpec& spec) {
   return whole;
 }
 
-// Without probes: they change no result. Keys that came later are there only where they say something.
 nlohmann::json identity(const StageSpec& spec) {
-  json objectives = json::array();
-  for (const auto& use : spec.objectives) {
-    objectives.push_back({{"plugin", canonical(use.plugin)}, {"weight", use.weight}});
-    if (use.label != use.plugin.name) objectives.back()["on"] = use.on == SampleKind::slice ? "slices" : "volumes";
-  }
-  json whole = {{"objectives", objectives},
-                {"slice_views", canonical(spec.slice_views)},
-                {"volume_views", canonical(spec.volume_views)},
-                {"volume_batch_size", spec.volume_batch_size},
-                {"train", canonical(spec.train)}};
-  if (!spec.data_weights.empty()) whole["data_weights"] = spec.data_weights;
-  if (spec.shuffle_volumes > 0) whole["shuffle_volumes"] = spec.shuffle_volumes;
-  add_changed(whole, "views_output", spec.views_output, StageSpec{}.views_output);
-  return whole;
+  return identity_of(spec);
 }
-
 nlohmann::json identity(const TaskSpec& spec) {
-  json classes = json::array();
-  for (const auto& item : spec.classes) {
-    classes.push_back({{"name", item.name}, {"labels", item.labels}});
-    if (!item.label_names.empty()) classes.back()["label_names"] = item.label_names;
-  }
-  return {{"plugin", canonical(spec.plugin)},
-          {"classes", classes},
-          {"splits", canonical(spec.splits)},
-          {"size", spec.size},
-          {"evaluate_every", spec.evaluate_every},
-          {"train", canonical(spec.train)},
-          {"augment", spec.augment}};
+  return identity_of(spec);
 }
 
 }  // namespace ivory::config

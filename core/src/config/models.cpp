@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "config/keys.h"
 #include "config/model_tables.h"
+#include "config/read_fields.h"
 
 namespace ivory::config {
 namespace {
@@ -43,9 +45,8 @@ ModelSpec read_model(Section& section, Scope& scope) {
   spec.where = location(section.place());
   spec.composition.name = usual_composition;
   spec.composition.where = location(section.place("name"));
-  section.read("name", spec.composition.name);
-  section.read_path("weights", spec.weights);
-  section.read("min_match", spec.min_match, {.minimum = 0, .maximum = 1});
+  Reader reader(section, &scope);
+  keys(reader, spec);
   const PluginInfo* info = find_plugin(section, Kind::model, spec.composition.name, scope);
   if (!info) return spec;
   for (const auto& role : info->roles) {

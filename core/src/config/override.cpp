@@ -1,6 +1,7 @@
 #include <ivory/error.h>
 
 #include <algorithm>
+#include <map>
 #include <span>
 #include <sstream>
 
@@ -180,8 +181,10 @@ std::string nothing_matches(const Node& document, const std::string& path) {
 }  // namespace
 
 std::string rival_of(const std::string& key) {
-  if (key == "epochs") return "steps";
-  return key == "steps" ? "epochs" : "";
+  static const std::map<std::string, std::string> rivals = {
+      {"epochs", "steps"}, {"steps", "epochs"}, {"repetitions", "trials"}, {"trials", "repetitions"}};
+  const auto found = rivals.find(key);
+  return found == rivals.end() ? "" : found->second;
 }
 
 void assign(Node& document, const std::string& path, const Node& value, const Place& place, bool swept,

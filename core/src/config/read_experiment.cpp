@@ -1,4 +1,5 @@
-#include "config/sections.h"
+#include "config/keys.h"
+#include "config/read_fields.h"
 
 namespace ivory::config {
 namespace {
@@ -31,16 +32,8 @@ void read_experiment(Section& document, Experiment& experiment, Scope& scope) {
   experiment.name = experiment.file.stem().string();
   Place name_place = document.place();
   if (auto section = document.section("experiment")) {
-    section->read_name("name", experiment.name);
     name_place = section->place("name");
-    section->read("note", experiment.note);
-    section->read("seed", experiment.seed);
-    section->read("trials", experiment.trials, at_least(1));
-    section->read_choice("device", experiment.device, {"auto", "cpu", "cuda"});
-    section->read("threads", experiment.threads, at_least(0));
-    section->read("output", experiment.output);
-    section->read("smoke", experiment.smoke);
-    section->finish();
+    Reader(*section).read(experiment);
   }
   if (experiment.name == "store") {
     document.diagnostics().add(name_place,

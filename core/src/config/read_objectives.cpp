@@ -1,4 +1,5 @@
 // `objectives` of a stage.
+#include <algorithm>
 #include <deque>
 
 #include "config/aliases.h"

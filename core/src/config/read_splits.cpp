@@ -2,7 +2,8 @@
 #include <algorithm>
 #include <charconv>
 
-#include "config/sections.h"
+#include "config/keys.h"
+#include "config/read_fields.h"
 
 namespace ivory::config {
 namespace {
@@ -31,35 +32,23 @@ void check_split_entry(const std::string& entry, const std::vector<std::string>&
     expect_known(entry.substr(0, colon), volumes, "volume", place, diagnostics);
 }
 
-void read_split_lists(Section& section, SplitSpec& spec, const DataSpec* data) {
+void check_entries(Section& section, const SplitSpec& spec, const DataSpec* data) {
   std::vector<std::string> volumes;
   if (data) {
     for (const auto& volume : data->volumes) volumes.push_back(volume.name);
   }
-  const auto read = [&](const std::string& key, std::vector<std::string>& entries) {
-    if (!section.require(key, "each of train, validation and test lists volumes") || !section.read(key, entries))
-      return;
-    const List& items = *section.take(key)->node.list();
+  const auto check = [&](const std::string& key, const std::vector<std::string>& entries) {
+    const Member* member = section.take(key);
+    if (!member || !member->node.list()) return;
+    const List& items = *member->node.list();
     if (items.empty()) section.must_be(key, "a list of at least one volume");
-    for (size_t i = 0; i < items.size(); ++i) {
+    for (size_t i = 0; i < entries.size(); ++i) {
       check_split_entry(entries[i], volumes, items[i].place, section.diagnostics());
     }
   };
-  read("train", spec.train);
-  read("validation", spec.validation);
-  read("test", spec.test);
-  section.read("allow_shared_patients", spec.allow_shared_patients);
-}
-
-void read_split_shares(Section& section, SplitSpec& spec) {
-  section.read("train", spec.train_share, {.minimum = 0, .maximum = 1, .above = true, .below = true});
-  section.read("validation", spec.validation_share, {.minimum = 0, .maximum = 1, .above = true, .below = true});
-  section.read("seed", spec.seed);
-  section.read("redraw", spec.redraw);
-  if (spec.train_share + spec.validation_share >= 1) {
-    section.error(section.has("train") ? "train" : "validation",
-                  "'" + section.path() + "': the shares of train and validation leave nothing for the test set");
-  }
+  check("train", spec.train);
+  check("validation", spec.validation);
+  check("test", spec.test);
 }
 
 }  // namespace
@@ -67,17 +56,12 @@ void read_split_shares(Section& section, SplitSpec& spec) {
 void read_splits(Section& owner, SplitSpec& spec, const DataSpec* data) {
   auto section = owner.section("splits");
   if (!section) return;
-  bool lists = false;
-  for (const char* key : {"train", "validation", "test"}) {
-    const Member* member = section->node().find(key);
-    lists = lists || (member && member->node.list());
-  }
-  if (lists) {
-    read_split_lists(*section, spec, data);
-  } else {
-    read_split_shares(*section, spec);
-  }
-  section->finish();
+  Reader reader(*section);
+  reader.read(spec);
+  if (reader.lists({"train", "validation", "test"}, false)) return check_entries(*section, spec, data);
+  if (spec.train_share + spec.validation_share < 1) return;
+  section->error(section->has("train") ? "train" : "validation",
+                 "'" + section->path() + "': the shares of train and validation leave nothing for the test set");
 }
 
 }  // namespace ivory::config

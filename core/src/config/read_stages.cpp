@@ -1,9 +1,10 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "config/keys.h"
 #include "config/layouts.h"
 #include "config/models.h"
-#include "config/sections.h"
+#include "config/read_fields.h"
 
 namespace ivory::config {
 namespace {
@@ -52,28 +53,22 @@ void read_stage_data(Section& section, StageSpec& spec, const std::vector<std::s
   if (!weighted) spec.data_weights.clear();
 }
 
-void read_shuffle_volumes(Section& section, StageSpec& spec) {
-  if (!section.read("shuffle_volumes", spec.shuffle_volumes, at_least(0))) return;
+void check_shuffle_volumes(const Section& section, const StageSpec& spec) {
   const auto of_slices = [](const ObjectiveUse& use) { return use.on == SampleKind::slice; };
-  if (spec.objectives.empty() || std::any_of(spec.objectives.begin(), spec.objectives.end(), of_slices)) return;
+  if (!section.has("shuffle_volumes") || spec.objectives.empty()) return;
+  if (std::ranges::any_of(spec.objectives, of_slices)) return;
   section.error("shuffle_volumes", "'" + section.path("shuffle_volumes") +
                                        "' mixes slices, but every objective of the stage learns from volumes");
 }
 
-void read_probes(Section& section, StageSpec& spec, Scope& scope) {
+void check_probes(Section& section, Scope& scope) {
+  std::vector<std::string> seen;
   for (auto& probe : section.sections("probes")) {
-    ProbeUse use;
-    probe.require("task", "the name of a [[task]] on frozen features");
-    if (probe.read("task", use.task)) {
-      expect_known(use.task, scope.tasks, "task", probe.place("task"), scope.diagnostics);
-      const auto same = [&](const ProbeUse& other) { return other.task == use.task; };
-      if (std::any_of(spec.probes.begin(), spec.probes.end(), same)) {
-        probe.error("task", "task '" + use.task + "' is listed twice");
-      }
-    }
-    probe.read("every", use.every, at_least(1));
-    probe.finish();
-    spec.probes.push_back(std::move(use));
+    std::string task;
+    if (!probe.read("task", task)) continue;
+    expect_known(task, scope.tasks, "task", probe.place("task"), scope.diagnostics);
+    if (std::ranges::count(seen, task) > 0) probe.error("task", "task '" + task + "' is listed twice");
+    seen.push_back(task);
   }
 }
 
@@ -97,28 +92,21 @@ StageSpec read_stage(Section& section, const Experiment& experiment, const Model
   if (model) spec.model = *model;
   const ModelSpec& used = model ? *model : experiment.model;
   spec.where = location(section.place());
-  section.require("name", "a name that `from` and --set can refer to");
-  section.read_name("name", spec.name);
-  if (spec.name == "scratch") section.must_be("name", "another name: \"scratch\" stands for fresh weights");
-  if (spec.name == "weights") section.must_be("name", "another name: \"weights\" stands for those of [model]");
-  if (section.read("from", spec.from)) {
-    expect_known(spec.from, scope.stages, "stage", section.place("from"), scope.diagnostics);
-  }
+  if (const auto frames = frames_of(used)) spec.volume_views.size[0] = *frames;
   std::vector<std::string> data_sets;
   for (const auto& data : experiment.data) data_sets.push_back(data.name);
-  read_stage_data(section, spec, data_sets);
-  read_objectives(section, spec, used, scope);
-  read_shuffle_volumes(section, spec);
-  if (const auto frames = frames_of(used)) spec.volume_views.size[0] = *frames;
-  read_views(section, spec);
-  expect_volumes(section, spec, experiment);
-  section.read("volume_batch_size", spec.volume_batch_size, at_least(0));
-  read_probes(section, spec, scope);
-  read_training(section, spec.train);
-  if (spec.views_output == "bf16" && spec.train.precision != "bf16") {
-    section.error("views", "'" + section.path("views.output") + "' = \"bf16\" needs precision = \"bf16\"");
+  Reader reader(section, &scope);
+  reader.instead("data", [&] { read_stage_data(section, spec, data_sets); });
+  reader.instead("objectives", [&] { read_objectives(section, spec, used, scope); });
+  reader.read(spec);
+  if (spec.name == "scratch") section.must_be("name", "another name: \"scratch\" stands for fresh weights");
+  if (spec.name == "weights") section.must_be("name", "another name: \"weights\" stands for those of [model]");
+  if (!spec.from.empty()) {
+    expect_known(spec.from, scope.stages, "stage", section.place("from"), scope.diagnostics);
   }
-  section.finish();
+  check_shuffle_volumes(section, spec);
+  check_probes(section, scope);
+  expect_volumes(section, spec, experiment);
   return spec;
 }
 

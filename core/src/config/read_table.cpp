@@ -1,7 +1,9 @@
 // Rows, columns and the paper's figures of [table].
 #include <algorithm>
 
+#include "config/keys.h"
 #include "config/models.h"
+#include "config/read_fields.h"
 #include "config/reader.h"
 #include "config/typed.h"
 
@@ -46,20 +48,15 @@ std::vector<std::string> reference_rows(const ReferenceTable& paper) {
 }
 
 // `reference = "NAME"` of a row or column, by default `fallback`; "none": the paper has no such one.
-void read_reference_key(Section& section, std::string& target, const std::string& fallback, const TableSpec& table,
-                        const std::vector<std::string>& known, const std::string& what) {
-  target = fallback;
-  const bool given = section.read("reference", target);
-  if (table.reference.empty()) {
-    if (given)
-      section.error("reference", "'" + section.path("reference") + "' needs table.reference, a file of figures");
-    target.clear();
-  } else if (target == "none") {
+void find_reference(const Section& section, std::string& target, const std::string& fallback, const TableSpec& table,
+                    const std::vector<std::string>& known, const std::string& what) {
+  const bool given = section.has("reference");
+  if (!given) target = fallback;
+  if (table.reference.empty() || target == "none") {
     target.clear();
   } else if (!table.paper.empty()) {
-    const std::string place = given ? "reference" : "label";
     expect_known(target, known, what + " of the reference file (\"none\" where the paper has none)",
-                 section.place(place), section.diagnostics());
+                 section.place(given ? "reference" : "label"), section.diagnostics());
   }
 }
 
@@ -73,27 +70,36 @@ void expect_one_reason(Section& section, bool measured, const std::string& missi
 
 TableColumn read_column(Section& column, const TableSpec& table, Scope& scope) {
   TableColumn made;
-  std::vector<std::string> tasks;
-  if (const Member* task = column.take("task")) {
-    if (task->node.text()) tasks = {*task->node.text()};
-    if (tasks.empty() && (!column.read("task", tasks) || tasks.empty()))
-      column.must_be("task", "a task, or a list of tasks");
-  }
-  column.read("missing", made.missing);
+  Reader(column, &scope).read(made, table);
   expect_one_reason(column, column.has("task"), made.missing, "task");
-  for (const auto& name : tasks) expect_known(name, scope.tasks, "task", column.place("task"), scope.diagnostics);
-  if (!tasks.empty()) {
-    made.task = tasks.front();
-    made.others.assign(tasks.begin() + 1, tasks.end());
+  if (made.task.empty()) column.require("label", "the name of the column");
+  const auto expect_task = [&](const std::string& task) {
+    expect_known(task, scope.tasks, "task", column.place("task"), scope.diagnostics);
+  };
+  if (!made.task.empty()) expect_task(made.task);
+  std::ranges::for_each(made.others, expect_task);
+  if (made.label.empty()) made.label = made.task;
+  find_reference(column, made.reference, made.task.empty() ? made.label : made.task, table,
+                 reference_columns(table.paper), "column");
+  return made;
+}
+
+TableRow read_row(Section& row, const TableSpec& table, const Experiment& experiment, Section& document, Scope& scope) {
+  TableRow made;
+  Reader reader(row, &scope);
+  reader.instead("model", [&] { made.model = read_row_model(row, document, experiment, scope); });
+  reader.read(made, table);
+  if (table.kind == TableKind::parameters) {
+    if (made.model && !made.missing.empty())
+      row.error("missing", "'" + row.path() + "' has both 'model' and 'missing'");
   } else {
-    column.require("label", "the name of the column");
+    const bool measured = row.has("from");
+    if (!made.from.empty()) expect_beginning(made.from, experiment, scope, row.place("from"));
+    expect_one_reason(row, measured, made.missing, "from");
+    if (!measured) row.require("label", "the name of the row");
   }
-  made.label = made.task;
-  column.read("label", made.label);
-  column.read("score", made.score);
-  read_reference_key(column, made.reference, made.task.empty() ? made.label : made.task, table,
-                     reference_columns(table.paper), "column");
-  column.finish();
+  if (made.label.empty()) made.label = made.from;
+  find_reference(row, made.reference, made.label, table, reference_rows(table.paper), "row");
   return made;
 }
 
@@ -120,32 +126,12 @@ void read_reference(Section& section, TableSpec& table) {
   }
 }
 
-TableRow read_row(Section& row, const TableSpec& table, const Experiment& experiment, Section& document, Scope& scope) {
-  TableRow made;
-  const bool parameters = table.kind == TableKind::parameters;
-  row.read("missing", made.missing);
-  if (parameters) {
-    row.require("label", "the name of the model");
-    made.model = read_row_model(row, document, experiment, scope);
-    if (made.model && !made.missing.empty())
-      row.error("missing", "'" + row.path() + "' has both 'model' and 'missing'");
-  } else {
-    const bool measured = row.read("from", made.from);
-    if (measured) expect_beginning(made.from, experiment, scope, row.place("from"));
-    expect_one_reason(row, measured, made.missing, "from");
-    if (!measured) row.require("label", "the name of the row");
-  }
-  made.label = made.from;
-  row.read("label", made.label);
-  row.read("group", made.group);
-  read_reference_key(row, made.reference, made.label, table, reference_rows(table.paper), "row");
-  row.finish();
-  return made;
+void read_rows(Section& section, TableSpec& table, const Experiment& experiment, Section& document, Scope& scope) {
+  for (auto& row : section.sections("rows")) table.rows.push_back(read_row(row, table, experiment, document, scope));
 }
 
 void read_columns(Section& section, TableSpec& table, Scope& scope) {
   if (table.kind == TableKind::parameters) {
-    if (section.take("columns")) section.error("columns", "a table of parameters has one column of its own");
     const bool known = !table.reference.empty();
     table.columns = {{.label = "Parameters", .task = "", .reference = known ? "parameters" : ""}};
     return;

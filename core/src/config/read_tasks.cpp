@@ -1,7 +1,8 @@
 #include <algorithm>
 
 #include "base/text.h"
-#include "config/sections.h"
+#include "config/keys.h"
+#include "config/read_fields.h"
 
 namespace ivory::config {
 namespace {
@@ -31,41 +32,27 @@ std::vector<std::string> beginnings(const Experiment& experiment, const Scope& s
   return known;
 }
 
-void read_from(Section& section, TaskSpec& spec, const Experiment& experiment, Scope& scope) {
-  if (!section.require("from", "a list of stages, or \"scratch\"") || !section.read("from", spec.from)) return;
-  const List& items = *section.take("from")->node.list();
-  if (items.empty()) section.must_be("from", "a list of at least one stage, or \"scratch\"");
-  for (size_t i = 0; i < items.size(); ++i) {
-    expect_beginning(spec.from[i], experiment, scope, items[i].place);
-    if (std::count(spec.from.begin(), spec.from.begin() + static_cast<ptrdiff_t>(i), spec.from[i]) > 0) {
-      scope.diagnostics.add(items[i].place, "'" + spec.from[i] + "' is listed twice");
-    }
+void check_from(Section& section, const TaskSpec& spec, const Experiment& experiment, const Scope& scope) {
+  const Member* member = section.take("from");
+  const List* items = member ? member->node.list() : nullptr;
+  for (size_t i = 0; items && i < spec.from.size(); ++i) {
+    expect_beginning(spec.from[i], experiment, scope, (*items)[i].place);
   }
 }
 
 TaskSpec read_task(Section& section, const Experiment& experiment, Scope& scope) {
   TaskSpec spec;
   spec.where = location(section.place());
-  section.require("name", "a name that tables and --set can refer to");
-  section.read_name("name", spec.name);
-  if (section.require("plugin", "a table such as {name = \"segmentation\"}")) {
-    if (auto use = section.section("plugin")) spec.plugin = read_plugin(*use, plugin::Kind::task, scope);
-  }
-  read_from(section, spec, experiment, scope);
   std::vector<std::string> data_sets;
   for (const auto& data : experiment.data) data_sets.push_back(data.name);
-  if (section.require("data", "the name of a [data.NAME]") && section.read("data", spec.data)) {
+  Reader reader(section, &scope);
+  reader.instead("classes", [&] { read_classes(section, spec, data_named(experiment, spec.data)); });
+  reader.instead("splits", [&] { read_splits(section, spec.splits, data_named(experiment, spec.data)); });
+  reader.read(spec);
+  check_from(section, spec, experiment, scope);
+  if (!spec.data.empty()) {
     expect_known(spec.data, data_sets, "data set", section.place("data"), scope.diagnostics);
   }
-  const DataSpec* data = data_named(experiment, spec.data);
-  read_classes(section, spec, data);
-  read_splits(section, spec.splits, data);
-  section.read("size", spec.size, between(8, 4096));
-  section.read("evaluate_every", spec.evaluate_every, at_least(1));
-  section.read("augment", spec.augment);
-  section.read("trials", spec.trials, at_least(1));
-  read_training(section, spec.train);
-  section.finish();
   return spec;
 }
 
@@ -82,8 +69,9 @@ std::vector<TableRow> default_rows(const std::vector<TaskSpec>& tasks) {
 }
 
 // The row that the others are tested against is one of the table's.
-void read_compare(Section& section, TableSpec& table, const std::vector<TaskSpec>& tasks, Diagnostics& diagnostics) {
-  if (!section.read("compare", table.compare)) return;
+void check_compare(Section& section, const TableSpec& table, const std::vector<TaskSpec>& tasks,
+                   Diagnostics& diagnostics) {
+  if (table.compare.empty()) return;
   std::vector<std::string> there;
   for (const auto& row : table.rows.empty() ? default_rows(tasks) : table.rows) there.push_back(row.from);
   expect_known(table.compare, there, "row", section.place("compare"), diagnostics);
@@ -111,17 +99,12 @@ void read_tasks(Section& document, Experiment& experiment, Scope& scope) {
 void read_table(Section& document, Experiment& experiment, Scope& scope) {
   TableSpec& table = experiment.table;
   if (auto section = document.section("table")) {
-    section->read("caption", table.caption);
-    std::string kind = "scores";
-    section->read_choice("kind", kind, {"scores", "parameters"});
-    if (kind == "parameters") table.kind = TableKind::parameters;
-    read_reference(*section, table);
-    for (auto& row : section->sections("rows")) {
-      table.rows.push_back(read_row(row, table, experiment, document, scope));
-    }
-    read_columns(*section, table, scope);
-    read_compare(*section, table, experiment.tasks, scope.diagnostics);
-    section->finish();
+    Reader reader(*section, &scope);
+    reader.instead("reference", [&] { read_reference(*section, table); });
+    reader.instead("rows", [&] { read_rows(*section, table, experiment, document, scope); });
+    reader.instead("columns", [&] { read_columns(*section, table, scope); });
+    reader.read(table);
+    check_compare(*section, table, experiment.tasks, scope.diagnostics);
   }
   if (table.rows.empty()) table.rows = default_rows(experiment.tasks);
   if (table.columns.empty()) {

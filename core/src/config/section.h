@@ -3,33 +3,14 @@
 // key that nobody asked for.
 
 #include <array>
-#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "config/diagnostics.h"
+#include "config/range.h"
 
 namespace ivory::config {
-
-struct Range {
-  double minimum = -std::numeric_limits<double>::infinity();
-  double maximum = std::numeric_limits<double>::infinity();
-  bool above = false;  // the minimum itself is excluded
-  bool below = false;  // the maximum itself is excluded
-};
-inline Range at_least(double minimum) {
-  return {.minimum = minimum};
-}
-inline Range above(double minimum) {
-  return {.minimum = minimum, .above = true};
-}
-inline Range between(double minimum, double maximum) {
-  return {.minimum = minimum, .maximum = maximum};
-}
-inline Range from_up_to_below(double minimum, double maximum) {
-  return {.minimum = minimum, .maximum = maximum, .below = true};
-}
 
 class Section {
  public:

@@ -31,8 +31,6 @@ const PluginInfo* find_plugin(const Section& section, plugin::Kind kind, const s
 
 void read_experiment(Section& document, Experiment& experiment, Scope& scope);  // [experiment] and plugins
 std::vector<DataSpec> read_data(Section& document);
-void read_training(Section& section, TrainSpec& spec);  // what stages and tasks share
-void read_views(Section& stage, StageSpec& spec);
 void read_objectives(Section& stage, StageSpec& spec, const ModelSpec& model, Scope& scope);
 void read_stages(Section& document, Experiment& experiment, Scope& scope);
 void read_tasks(Section& document, Experiment& experiment, Scope& scope);
@@ -40,7 +38,7 @@ void read_classes(Section& task, TaskSpec& spec, const DataSpec* data);
 void read_splits(Section& owner, SplitSpec& spec, const DataSpec* data);  // `splits` of a task or a data set
 void read_table(Section& document, Experiment& experiment, Scope& scope);
 void read_reference(Section& section, TableSpec& table);  // the file of the paper's figures
-TableRow read_row(Section& row, const TableSpec& table, const Experiment& experiment, Section& document, Scope& scope);
+void read_rows(Section& section, TableSpec& table, const Experiment& experiment, Section& document, Scope& scope);
 void read_columns(Section& section, TableSpec& table, Scope& scope);
 
 // Notes a mistake unless a task, or a row of the table, can begin `from` there.

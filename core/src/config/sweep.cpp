@@ -82,34 +82,36 @@ std::vector<SweepPoint> zip(const std::vector<Axis>& axes, const Section& sweep)
   return points;
 }
 
-std::vector<SweepPoint> list(Section& sweep) {
+// `key`: "points", or "trials" as they were called.
+std::vector<SweepPoint> list(Section& sweep, const std::string& key) {
   std::vector<SweepPoint> points;
-  if (!sweep.require("trials", "mode \"list\" lists its trials")) return std::vector<SweepPoint>(1);
-  for (const auto& trial : sweep.sections("trials")) {
+  if (!sweep.require(key, "mode \"list\" lists its points")) return std::vector<SweepPoint>(1);
+  for (const auto& one : sweep.sections(key)) {
     SweepPoint point;
-    for (const auto& member : *trial.node().table()) {
+    for (const auto& member : *one.node().table()) {
       if (is_path(member.key, member.place, sweep.diagnostics())) {
         point.push_back({member.key, member.place, member.node});
       }
     }
     points.push_back(std::move(point));
   }
-  const Node& node = sweep.take("trials")->node;
-  if (node.list() && node.list()->empty()) sweep.must_be("trials", "a list of at least one trial");
+  const Node& node = sweep.take(key)->node;
+  if (node.list() && node.list()->empty()) sweep.must_be(key, "a list of at least one point");
   return points.empty() ? std::vector<SweepPoint>(1) : points;
 }
 
 Sweep read_sweep(Section& sweep) {
   std::string mode = "grid";
   sweep.read_choice("mode", mode, {"grid", "zip", "list"});
-  for (const std::string key : {"parameters", "trials"}) {
-    if (sweep.take(key) && (key == "trials") != (mode == "list")) {
+  const std::string listed = sweep.has("trials") && !sweep.has("points") ? "trials" : "points";
+  for (const std::string& key : {std::string("parameters"), listed}) {
+    if (sweep.take(key) && (key == listed) != (mode == "list")) {
       sweep.error(key, "'sweep." + key + "' is not used by mode \"" + mode + "\"");
     }
   }
   std::vector<SweepPoint> points;
   if (mode == "list") {
-    points = list(sweep);
+    points = list(sweep, listed);
   } else {
     points = mode == "grid" ? grid(read_axes(sweep), sweep) : zip(read_axes(sweep), sweep);
     if (!sweep.has("seeds")) sweep.require("parameters", "a table of paths with their values");

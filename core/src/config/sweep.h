@@ -1,5 +1,5 @@
 #pragma once
-// [sweep]: the points of a grid, of lists in parallel, or of a list of trials; and which of them are stopped early.
+// [sweep]: the points of a grid, of lists in parallel, or of a list; and which of them are stopped early.
 
 #include <optional>
 #include <string>

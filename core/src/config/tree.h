@@ -25,7 +25,8 @@ enum class Reach { must_match, if_there };
 void assign(Node& document, const std::string& path, const Node& value, const Place& place, bool swept,
             Diagnostics& diagnostics, Reach reach = Reach::must_match);
 
-// The key that a later setting of `key` takes away ("epochs" and "steps" exclude each other), or "".
+// The key that a later setting of `key` takes away ("epochs" and "steps" exclude each other; "trials" is an older name
+// of "repetitions"), or "".
 std::string rival_of(const std::string& key);
 
 // "stage.joint.epochs=3" each.

@@ -45,6 +45,10 @@ VolumePart part_needed(const VolumeInfo& info, const VolumeBox& box, const Volum
     int64_t margin = shrinking[i] > 1 ? 2 * shrinking[i] : 0;  // the filter's reach
     if (i == 0 && transform.thickness > 1) margin += static_cast<int64_t>(std::ceil(transform.thickness));
     cut(low, high, margin, extent[i], part.first[i], part.count[i]);
+    // A multiple of the factor, but where that is more than there is.
+    const int64_t whole = (part.count[i] + shrinking[i] - 1) / shrinking[i] * shrinking[i];
+    part.count[i] = std::min(whole, extent[i]);
+    part.first[i] = std::min(part.first[i], extent[i] - part.count[i]);
   }
   return part;
 }

@@ -15,6 +15,7 @@ constexpr ivory::tools::Command commands[] = {
     {"report", "write the report of a run anew, or serve it while the experiment runs", ivory::tools::run_report},
     {"plugins", "list and describe objectives, backbones and tasks; start a new one", ivory::tools::run_plugins},
     {"weights", "show, compare, import and export weights", ivory::tools::run_weights},
+    {"language", "the keys of experiments, with types, defaults and ranges", ivory::tools::run_language},
     {"features", "features of a cache, volumes, images or tensors", ivory::tools::run_features},
 };
 
