@@ -69,7 +69,7 @@ TEST(ConfigMistakes, ValuesOutOfRange) {
       {"lr = 0.2", "lr = inf", "'stage.slices.optimiser.lr' must be above 0, got real inf"},
       {"[0.9, 0.95]", "[0.9, 1]",
        "'stage.volumes.optimiser.betas' must be a list of numbers, each at least 0 and below 1"},
-      {"scale = [0.2, 1]", "scale = [1, 0.2]", "must be [smallest, largest] share"},
+      {"scale = [0.2, 1]", "scale = [1, 0.2]", "must be [smallest, largest]"},
       {"size = 64\n", "size = 64\ngamma_range = [1.2, 0.8]\n",
        "'stage.volumes.views.volume.gamma_range' must be [smallest, largest]"},
       {"size = 64\n", "size = 64\ngamma_range = [0.4, 1]\n", "each between 0.5 and 2"},

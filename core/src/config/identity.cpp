@@ -3,6 +3,7 @@
 
 #include "config/keys.h"
 #include "config/layouts.h"
+#include "config/model_tables.h"
 
 namespace ivory::config {
 namespace {
@@ -136,7 +137,7 @@ nlohmann::json identity(const DataSpec& spec) {
 // Of "image-volume" as it was written before there were other compositions.
 nlohmann::json identity(const ModelSpec& spec) {
   json whole = {{"weights", spec.weights}};
-  if (spec.composition.name != "image-volume") {
+  if (spec.composition.name != usual_composition) {
     whole["composition"] = canonical(spec.composition);
     whole["backbones"] = json::object();
     for (const auto& [role, use] : spec.backbones) whole["backbones"][role] = canonical(use);

@@ -39,18 +39,22 @@ void keys(Fields& v, PartSpec& s) {
   v.expect(volumes != parts, "", "needs either 'parts' with 'splits', or 'volumes'");
   if (volumes) {
     v("volumes", s.volumes,
-      {.help = "number of volumes, patient after patient in the order of a seeded permutation", .range = at_least(1)});
+      {.help = "number of volumes, patient after patient in the order of a seeded permutation",
+       .range = at_least(1),
+       .fallback = "–"});
     v("seed", s.seed, {.help = ""});
   }
   if (parts) {
     v("parts", s.parts,
       {.help = "of `splits`",
        .choices = {"train", "validation", "test"},
+       .fallback = "–",
        .needs = "a list of \"train\", \"validation\", \"test\"",
        .each = "part"});
-    v.table(
-        "splits", s.splits,
-        {.help = "as of a task, of whole volumes and without `redraw`", .needs = "written as the splits of a task"});
+    v.table("splits", s.splits,
+            {.help = "as of a task, of whole volumes and without `redraw`",
+             .fallback = "–",
+             .needs = "written as the splits of a task"});
   }
 }
 

@@ -17,10 +17,10 @@ void keys(Fields& v, Experiment& s) {
 }
 
 void keys(Fields& v, TableSpec& s) {
-  const bool parameters = s.kind == TableKind::parameters;
   v("caption", s.caption, {.help = "", .written = Written::given});
   v.choice("kind", s.kind, {{"scores", TableKind::scores}, {"parameters", TableKind::parameters}},
            {.help = "of trained tasks, or numbers of parameters of models"});
+  const bool parameters = s.kind == TableKind::parameters;
   v("reference", s.reference,
     {.help = "file of a paper's figures, which stand beside the measured values with the difference",
      .fallback = "none",

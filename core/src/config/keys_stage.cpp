@@ -5,7 +5,8 @@ namespace ivory::config {
 
 void keys(Fields& v, ModelSpec& s) {
   v("name", s.composition.name,
-    {.help = "the composition, a plugin of kind model: its options and its roles for backbones are further keys"});
+    {.help = "the composition, a plugin of kind model: its options and its roles for backbones are further keys",
+     .fallback = "`\"image-volume\"`"});
   v("weights", s.weights,
     {.help = "file that stages without `from`, and tasks from `\"weights\"`, begin with ([weights.md](weights.md))",
      .text = Text::path,

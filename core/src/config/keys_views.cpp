@@ -90,7 +90,10 @@ void keys(Fields& v, VolumeViewSpec& s) {
        .needs = "the voxels of a cube, [D, H, W] or one number for all",
        .per_axis = true});
   } else {
-    v("size", s.size[1], {.help = "side in the plane", .range = side, .unit = "pixels"});
+    v("size", s.size[1],
+      {.help = "side in the plane; of a cube the voxels along D, H, W, or one number for all (required, 1 … 4096)",
+       .range = side,
+       .unit = "pixels"});
     s.size[2] = s.size[1];
   }
   v("spacing", s.spacing,

@@ -44,7 +44,7 @@ struct TypeName {
   const Field& field;
   std::string operator()(const bool*) const { return "boolean"; }
   std::string operator()(const int64_t*) const { return "integer"; }
-  std::string operator()(const uint64_t*) const { return "integer ≥ 0"; }
+  std::string operator()(const uint64_t*) const { return "integer"; }
   std::string operator()(const std::optional<int64_t>*) const { return "integer"; }
   std::string operator()(const double*) const { return "number"; }
   std::string operator()(const std::string*) const {
@@ -68,13 +68,14 @@ std::string numbers(const Range& range) {
   return high ? (range.below ? "< " : "≤ ") + most : "";
 }
 
-std::string allowed(const Field& field) {
+std::string allowed(const Field& field, bool natural) {
   constexpr size_t most_choices = 6;
   std::vector<std::string> parts;
   if (field.choices.size() <= most_choices) {
     for (const auto& choice : field.choices) parts.push_back(code(written(choice)));
   }
   if (const std::string range = numbers(field.range); !range.empty()) parts.push_back(range);
+  if (natural) parts.emplace_back("≥ 0");
   if (field.ascending) parts.emplace_back("ascending");
   if (!field.unit.empty()) parts.push_back(field.unit);
   return base::joined(parts);
@@ -106,7 +107,8 @@ class Reference : public Fields {
  protected:
   void value(const Field& field, Value value) override {
     const std::string type = std::visit(TypeName{field}, value);
-    row(field, type, std::visit([](const auto* target) { return text_of(*target); }, value));
+    const bool natural = std::holds_alternative<uint64_t*>(value);
+    row(field, type, std::visit([](const auto* target) { return text_of(*target); }, value), natural);
   }
   void enter(const Field& field, const Visit&, const Visit& usual) override {
     if (!field.block) row(field, "table", "–");
@@ -126,11 +128,11 @@ class Reference : public Fields {
     field.key = key;
     row(field, type, "–");
   }
-  void row(const Field& field, const std::string& type, const std::string& usual) {
+  void row(const Field& field, const std::string& type, const std::string& usual, bool natural = false) {
     if (!keys_.insert(field.key).second) return;
     const std::string fallback = !field.fallback.empty() ? field.fallback : field.needs.empty() ? usual : "required";
-    rows_ +=
-        "| " + code(field.key) + " | " + type + " | " + fallback + " | " + allowed(field) + " | " + field.help + " |\n";
+    rows_ += "| " + code(field.key) + " | " + type + " | " + fallback + " | " + allowed(field, natural) + " | " +
+             field.help + " |\n";
   }
 
   Tables& tables_;

@@ -13,6 +13,7 @@ bool Reader::replaced(const Field& field) {
   const auto found = instead_.find(field.key);
   if (found == instead_.end()) return false;
   section_.take(field.key);
+  if (!field.unused.empty()) wanted(field);
   found->second();
   return true;
 }
@@ -52,20 +53,11 @@ bool Reader::lists(std::initializer_list<const char*> names, bool) const {
 }
 
 void Reader::expect(bool holds, const char* key, const std::string& what) {
-  if (holds) return;
+  if (holds || wrong_.contains(key)) return;
   if (*key) {
     section_.must_be(key, what);
   } else {
     section_.error("'" + section_.path() + "' " + what);
-  }
-}
-
-template <class T>
-bool Reader::read_as(const Field& field, const std::string& key, T& target) {
-  if constexpr (requires { section_.read(key, target, field.range); }) {
-    return section_.read(key, target, field.range);
-  } else {
-    return section_.read(key, target);
   }
 }
 
@@ -82,44 +74,63 @@ void Reader::expect_once(const Field& field, const std::string& key, const std::
   }
 }
 
+bool Reader::read_text(const Field& field, const std::string& key, std::string& target) {
+  if (!field.choices.empty()) return section_.read_choice(key, target, field.choices);
+  if (field.text == Text::path) return section_.read_path(key, target);
+  if (field.text == Text::name) return section_.read_name(key, target);
+  return section_.read(key, target);
+}
+
+bool Reader::read_pair(const Field& field, const std::string& key, std::array<double, 2>& target) {
+  auto read = target;
+  if (!section_.read(key, read, field.range)) return false;
+  if (field.ascending && read[0] > read[1]) {
+    section_.must_be(key, "[smallest, largest]");
+    return false;
+  }
+  target = read;
+  return true;
+}
+
+// A number for all three axes, or one each.
+template <class T>
+bool Reader::read_axes(const Field& field, const std::string& key, std::array<T, 3>& target) {
+  if (!field.per_axis || section_.take(key)->node.list()) return section_.read(key, target, field.range);
+  T all{};
+  if (!section_.read(key, all, field.range)) return false;
+  target.fill(all);
+  return true;
+}
+
+template <class T>
+bool Reader::read_value(const Field& field, const std::string& key, T& target) {
+  if constexpr (std::is_same_v<T, std::string>) {
+    return read_text(field, key, target);
+  } else if constexpr (std::is_same_v<T, std::array<double, 2>>) {
+    return read_pair(field, key, target);
+  } else if constexpr (requires { read_axes(field, key, target); }) {
+    return read_axes(field, key, target);
+  } else if constexpr (std::is_same_v<T, std::optional<int64_t>>) {
+    int64_t number = 0;
+    const bool well = section_.read(key, number, field.range);
+    if (well) target = number;
+    return well;
+  } else if constexpr (std::is_same_v<T, std::vector<std::string>>) {
+    const bool well = section_.read(key, target);
+    if (well && !field.each.empty()) expect_once(field, key, target);
+    return well;
+  } else if constexpr (requires { section_.read(key, target, field.range); }) {
+    return section_.read(key, target, field.range);
+  } else {
+    return section_.read(key, target);
+  }
+}
+
 void Reader::value(const Field& field, Value value) {
   if (replaced(field) || !wanted(field)) return;
   const std::string key = spelled(field);
-  if (auto** text = std::get_if<std::string*>(&value)) {
-    if (!field.choices.empty()) {
-      section_.read_choice(key, **text, field.choices);
-    } else if (field.text == Text::path) {
-      section_.read_path(key, **text);
-    } else if (field.text == Text::name) {
-      section_.read_name(key, **text);
-    } else {
-      section_.read(key, **text);
-    }
-  } else if (auto** texts = std::get_if<std::vector<std::string>*>(&value)) {
-    if (section_.read(key, **texts) && !field.each.empty()) expect_once(field, key, **texts);
-  } else if (auto** pair = std::get_if<std::array<double, 2>*>(&value); pair && field.ascending) {
-    auto read = **pair;
-    const bool well = section_.read(key, read, field.range);
-    if (well && read[0] > read[1]) section_.must_be(key, "[smallest, largest]");
-    if (well && read[0] <= read[1]) **pair = read;
-  } else if (auto** optional = std::get_if<std::optional<int64_t>*>(&value)) {
-    if (int64_t read = 0; section_.read(key, read, field.range)) **optional = read;
-  } else {
-    std::visit(
-        [&]<class T>(T* target) {
-          if constexpr (!std::is_same_v<T, std::optional<int64_t>>) {
-            const bool all = field.per_axis && !section_.take(key)->node.list();
-            if constexpr (requires { target->fill((*target)[0]); }) {
-              if (auto one = (*target)[0]; all) {
-                if (read_as(field, key, one)) target->fill(one);
-                return;
-              }
-            }
-            read_as(field, key, *target);
-          }
-        },
-        value);
-  }
+  const bool well = std::visit([&](auto* target) { return read_value(field, key, *target); }, value);
+  if (!well) wrong_.insert(field.key);
 }
 
 void Reader::plugin(const char* key, PluginUse& use, plugin::Kind kind, Field field) {

@@ -51,12 +51,18 @@ class Reader : public Fields {
   std::string spelled(const Field& field);
   void expect_once(const Field& field, const std::string& key, const std::vector<std::string>& values);
 
+  // Each returns whether the key's value was well.
   template <class T>
-  bool read_as(const Field& field, const std::string& key, T& target);
+  bool read_value(const Field& field, const std::string& key, T& target);
+  bool read_text(const Field& field, const std::string& key, std::string& target);
+  bool read_pair(const Field& field, const std::string& key, std::array<double, 2>& target);
+  template <class T>
+  bool read_axes(const Field& field, const std::string& key, std::array<T, 3>& target);
 
   Section& section_;
   Scope* scope_;
   std::map<std::string, std::function<void()>> instead_;
+  std::set<std::string> wrong_;  // keys whose values are mistakes already
 };
 
 }  // namespace ivory::config
