@@ -113,7 +113,7 @@ TEST_F(TaskCubes, HalfOfBalancedCubesHaveTheirCentreInATarget) {
 TEST_F(TaskCubes, EvaluationGivesWholeVolumesAtTheCubesSpacing) {
   LabelledSamples whole = samples();
   whole.whole = true;
-  const LoaderOptions options{.batch_size = 1, .shuffle = false, .drop_last = false};
+  const LoaderOptions options{.batch_size = 4, .shuffle = false, .drop_last = false};  // one a batch nevertheless
   const auto loader = make_task_loader(data_, whole, options);
   EXPECT_EQ(loader->batches(), 2);
   for (int64_t i = 0; i < 2; ++i) {
@@ -144,13 +144,10 @@ TEST_F(TaskCubes, VolumesMayHaveAClassInsteadOfMasks) {
 }
 
 TEST_F(TaskCubes, WhatCannotBeLoadedIsRefused) {
-  const auto refused = [&](const LabelledSamples& asked, const LoaderOptions& options = {.batch_size = 1}) {
-    const Failure failure = failure_of([&] { make_task_loader(data_, asked, options); });
+  const auto refused = [&](const LabelledSamples& asked) {
+    const Failure failure = failure_of([&] { make_task_loader(data_, asked, {.batch_size = 1}); });
     return failure.code == ExitCode::bad_request ? failure.message : "";
   };
-  LabelledSamples whole = samples();
-  whole.whole = true;
-  EXPECT_THAT(refused(whole, {.batch_size = 2}), HasSubstr("one a batch"));
   LabelledSamples none = samples();
   none.volumes.clear();
   EXPECT_THAT(refused(none), HasSubstr("no volumes"));

@@ -19,8 +19,6 @@ class LabelledCubeRecipe : public Recipe<TaskBatch> {
         views_(*samples.cubes),
         cubes_(std::move(data), as_cubes(views_, samples), samples.volumes) {
     check_volume_samples(*data_, samples_);
-    IVORY_CHECK(!samples_.whole || options_.batch_size == 1, "whole volumes of their own sizes in batches of ",
-                options_.batch_size, ", expected one a batch");
     if (!samples_.classes.empty()) classes_.emplace(samples_.classes);
     if (samples_.balanced && !samples_.whole) find_targets();
   }

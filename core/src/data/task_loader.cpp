@@ -105,7 +105,10 @@ void check_volume_samples(const DataSet& data, const LabelledSamples& samples) {
 }
 
 std::unique_ptr<BatchSource<TaskBatch>> make_task_loader(std::shared_ptr<const DataSet> data,
-                                                         const LabelledSamples& samples, const LoaderOptions& options) {
+                                                         const LabelledSamples& samples, const LoaderOptions& asked) {
+  LoaderOptions options = asked;
+  if (samples.unit == SampleKind::volume && samples.cubes && samples.whole)
+    options.batch_size = 1;  // of their own sizes
   const auto make = samples.unit == SampleKind::slice ? make_labelled_slices
                     : samples.cubes                   ? make_labelled_cubes
                                                       : make_labelled_volumes;
