@@ -83,7 +83,7 @@ class Rotation3d : public ivory::Objective {
   Tensor hits_, symmetric_;  // of the last forward
 };
 
-// A flip turns a cube by 180° for all that a network can see: it tells apart four classes of ten then.
+// Flips along two axes are a turn by 180°: with flips a network can tell four classes apart, not ten.
 std::vector<std::string> advise(const ivory::Options&, const ivory::StageFacts& facts) {
   if (facts.flip == 0) return {};
   return {"rotation-3d cannot tell a turn by 180 degrees from flips: set [stage.views.volume] flip = 0"};
