@@ -49,18 +49,23 @@ TEST(SegmentationOfCubes, LearnsABallAndFindsItInAWholeVolume) {
   const auto task = task_on(model("encoder"));
   torch::optim::Adam optimiser(task->parameters(), 0.01);
   task->train();
-  const auto whole = ball(9, 20, 17);
-  for (int step = 0; step < 60; ++step) {
-    TaskBatch cube;
-    const int64_t z = step % 6, y = 1 + 5 * (step % 3), x = 1 + 4 * (step % 3);
-    const auto part = [&](const torch::Tensor& of) {
-      const int64_t last = of.dim() - 1;
-      return of.narrow(last - 2, z, 4).narrow(last - 1, y, 8).narrow(last, x, 8);
-    };
-    cube.images.pixels = part(whole.images.pixels);
-    cube.masks = part(whole.masks);
+  const auto whole = ball(9, 21, 17);  // odd sides: one slice has the most of the ball
+  for (int step = 0; step < 100; ++step) {
+    std::vector<torch::Tensor> images, masks;  // eight cubes, whose batch statistics are like the volume's
+    for (int64_t i = 0; i < 8; ++i) {
+      const int64_t draw = 8 * step + i, z = draw % 6, y = 5 * draw % 14, x = 3 * draw % 10;
+      const auto part = [&](const torch::Tensor& of) {
+        const int64_t last = of.dim() - 1;
+        return of.narrow(last - 2, z, 4).narrow(last - 1, y, 8).narrow(last, x, 8);
+      };
+      images.push_back(part(whole.images.pixels));
+      masks.push_back(part(whole.masks));
+    }
+    TaskBatch cubes;
+    cubes.images.pixels = torch::cat(images);
+    cubes.masks = torch::cat(masks);
     optimiser.zero_grad();
-    task->loss(cube).backward();
+    task->loss(cubes).backward();
     optimiser.step();
   }
   task->evaluate(whole);
@@ -73,7 +78,7 @@ TEST(SegmentationOfCubes, LearnsABallAndFindsItInAWholeVolume) {
 
   const auto pictures = task->pictures(whole, 3);
   ASSERT_EQ(pictures.size(), 1U);
-  EXPECT_EQ(pictures[0].image.sizes(), torch::IntArrayRef({3, 20, 3 * 17 + 8}));
+  EXPECT_EQ(pictures[0].image.sizes(), torch::IntArrayRef({3, 21, 3 * 17 + 8}));
   EXPECT_THAT(pictures[0].title, testing::HasSubstr("a, slice 4")) << "the slice through the middle";
 }
 

@@ -118,9 +118,8 @@ TEST_F(DryRunTest, EveryPartSaysHowFarItIsAndWhatIsLeftOfItsTime) {
   EXPECT_THAT(said, HasSubstr("  task organ, from scratch, trial 1: done\n"));
   EXPECT_THAT(said, HasSubstr("  task organ, from scratch, trial 2: failed (diverged)" + cost));
   // 60 s and three times 80.
-  EXPECT_THAT(said,
-              HasSubstr("  1 of 5 parts done, 1 running, 1 failed, 1 interrupted, 1 to do; about 5 min left, one "
-                        "after the other, at the measured rate\n"));
+  EXPECT_THAT(said, HasSubstr("  1 of 5 parts done, 1 running, 1 failed, 1 interrupted, 1 to do; about 5 min left, one "
+                              "after the other, at the measured rate\n"));
 }
 
 // 80 s for four epochs: one is saved of what was interrupted, three of what failed.

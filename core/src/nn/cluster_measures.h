@@ -27,8 +27,9 @@ inline Measure rank_measure(double value) {
           .value = value,
           .unit = "dimensions",
           .low = 2,
-          .if_low = "the features lie on a line, that is, they have collapsed; a lower learning rate or a longer warm-up "
-                    "may prevent it"};
+          .if_low =
+              "the features lie on a line, that is, they have collapsed; a lower learning rate or a longer warm-up "
+              "may prevent it"};
 }
 
 }  // namespace ivory::nn
