@@ -309,7 +309,7 @@ TEST_F(FeaturesProgram, SaysWhatIsWrong) {
   EXPECT_THAT(refused("a.nii out.h5 --backbone resnet --kind tokens"),
               HasSubstr("--kind tokens needs --volume-backbone NAME beside --backbone, or --experiment FILE"));
   EXPECT_THAT(refused("a.nii out.h5 --backbone resnet --frames 4"), HasSubstr("--frames belongs to --volume-backbone"));
-  EXPECT_THAT(refused("a.nii out.h5 --backbone deformable-transformer"), HasSubstr("works on tokens, not on images"));
+  EXPECT_THAT(refused("a.nii out.h5 --backbone deformable-transformer"), HasSubstr("does not work on images"));
   EXPECT_THAT(refused("a.nii out.h5 --backbone resnet --volume-backbone deformable-transformer --volume-option heds=2"),
               HasSubstr("backbone 'deformable-transformer' has no option 'heds'; did you mean 'heads'?"));
   EXPECT_THAT(refused(model + "--kind token"), HasSubstr("levels, pooled, maps, tokens or holistic, got 'token'"));
