@@ -11,26 +11,17 @@ if(IVORY_CCACHE)
 endif()
 find_program(IVORY_MOLD mold)
 
-# ivory_precompile(TARGET HEADER…): the target's precompiled header, for itself and for REUSE_FROM. Clang gets all files by
-# options whose paths ccache makes relative, so that another checkout or build folder finds the same objects. Beside the
-# precompiled header lies a short text that stands for its contents in ccache's hash (CCACHE_PCH_EXTSUM): hashing 150 MB
-# for every object would take longer than compiling some. The list of headers is a file of our own: given CMake's,
-# clang would take the old precompiled header beside it for its contents.
+# ivory_precompile(TARGET HEADER…): the target's precompiled header, for itself and for REUSE_FROM. Clang gets the file by
+# one option whose path ccache makes relative, so that another checkout or build folder finds the same objects. The
+# precompiled header itself is each checkout's own: it names its headers by their absolute paths. Beside it lies a short
+# text that stands for its contents in ccache's hash (CCACHE_PCH_EXTSUM).
 if(CMAKE_CXX_COMPILER_ID STREQUAL Clang)
-  set(CMAKE_CXX_COMPILE_OPTIONS_CREATE_PCH -Xclang -emit-pch -x c++-header)
   set(CMAKE_CXX_COMPILE_OPTIONS_USE_PCH -include-pch <PCH_FILE>)
 endif()
 function(ivory_precompile target)
   target_precompile_headers(${target} PRIVATE ${ARGN})
   get_property(folder TARGET ${target} PROPERTY BINARY_DIR)
-  set(folder ${folder}/CMakeFiles/${target}.dir)
-  list(TRANSFORM ARGN PREPEND "#include " OUTPUT_VARIABLE lines)
-  list(JOIN lines "\n" lines)
-  file(CONFIGURE OUTPUT ${folder}/headers.h CONTENT "${lines}\n")
-  if(CMAKE_CXX_COMPILER_ID STREQUAL Clang)
-    target_compile_options(${target} PRIVATE "SHELL:-include ${folder}/headers.h")
-  endif()
-  file(CONFIGURE OUTPUT ${folder}/cmake_pch.hxx.pch.sum
+  file(CONFIGURE OUTPUT ${folder}/CMakeFiles/${target}.dir/cmake_pch.hxx.pch.sum
     CONTENT "${ARGN} torch ${LIBTORCH_VERSION} ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}\n")
 endfunction()
 
