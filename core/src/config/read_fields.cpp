@@ -76,9 +76,12 @@ void Reader::expect_once(const Field& field, const std::string& key, const std::
 
 bool Reader::read_text(const Field& field, const std::string& key, std::string& target) {
   if (!field.choices.empty()) return section_.read_choice(key, target, field.choices);
-  if (field.text == Text::path) return section_.read_path(key, target);
-  if (field.text == Text::name) return section_.read_name(key, target);
-  return section_.read(key, target);
+  const bool well = field.text == Text::path   ? section_.read_path(key, target)
+                    : field.text == Text::name ? section_.read_name(key, target)
+                                               : section_.read(key, target);
+  if (!well || field.needs.empty() || !target.empty()) return well;
+  section_.must_be(key, field.needs);
+  return false;
 }
 
 bool Reader::read_pair(const Field& field, const std::string& key, std::array<double, 2>& target) {
