@@ -370,6 +370,12 @@ Observation Stage::observation(const Part& part, const Position& at, const std::
 EpochEnd Stage::after_epoch(const Position& at, const std::map<std::string, double>& means, bool last) {
   EpochEnd end;
   if (node_.processes().rank() > 0) return end;  // probes and warnings are the first process's
+  if (at.epoch == 0) {                           // padded volumes, cubes full of air
+    for (const Source& source : sources_) {
+      for (const std::string& remark : source.loader->remarks())
+        end.warnings.push_back(name_of(source.kind) + (": " + remark));
+    }
+  }
   if (auto scores = probes_.after_epoch(*model_, at.epoch, last); !scores.empty()) {
     end.metrics = {{"probes", std::move(scores)}};
   }
