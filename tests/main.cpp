@@ -1,6 +1,6 @@
 // One main for every test executable: one thread for torch, so that results do not depend on the machine's cores.
 #include <gmock/gmock.h>
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 int main(int argc, char** argv) {
   testing::InitGoogleMock(&argc, argv);

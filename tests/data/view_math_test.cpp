@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <ivory/random.h>
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 #include <limits>
 

@@ -1,7 +1,7 @@
 #pragma once
 // A CT slice as a DICOM file (explicit little-endian) whose elements can be changed one by one.
 
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 #include <cstdint>
 #include <map>

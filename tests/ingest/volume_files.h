@@ -2,7 +2,7 @@
 // Writers of small NIfTI, MetaImage and NRRD files, and of their mistakes. Voxels are [k, j, i] in the file's own axes,
 // or [channel, k, j, i]; geometry is in the RAS frame (ingest/scan.h).
 
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 #include <cstring>
 #include <fstream>

@@ -1,7 +1,7 @@
 #pragma once
 // Values of tests/reference/*.json, and the numbers that both the generators and the tests fill tensors with.
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 #include <cmath>
 #include <fstream>

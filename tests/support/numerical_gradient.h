@@ -1,6 +1,6 @@
 #pragma once
 // Autograd against central differences, in double.
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 #include <algorithm>
 #include <cmath>

@@ -2,7 +2,7 @@
 // Networks that turn images, or the tokens of a volume, into features.
 
 #include <ivory/views.h>
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 #include <array>
 #include <cstdint>

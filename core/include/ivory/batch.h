@@ -2,7 +2,7 @@
 // The batches that objectives get: views of slices or volumes, each knowing where it lies.
 
 #include <ivory/views.h>
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 #include <vector>
 

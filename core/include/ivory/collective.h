@@ -1,7 +1,7 @@
 #pragma once
 // What objectives need of the other processes of a data-parallel stage. One process: everything is the identity.
 
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 namespace ivory {
 

@@ -1,7 +1,7 @@
 #pragma once
 // Pictures of slices for a task's report: grey values, classes over them, several side by side.
 
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 #include <string>
 #include <vector>

@@ -1,7 +1,7 @@
 #pragma once
 // Features as data sets of one HDF5 file, for h5py and h5dump.
 
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 #include <filesystem>
 #include <string>

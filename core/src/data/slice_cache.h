@@ -3,7 +3,7 @@
 // (docs/slice_cache_format.md). Written once through HDF5; read chunk by chunk from the places that each shard's index
 // names, without the HDF5 library: no lock, no file locking, no parser of foreign metadata.
 
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 #include <array>
 #include <cstdint>

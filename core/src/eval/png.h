@@ -1,7 +1,7 @@
 #pragma once
 // Pictures of tasks on disk.
 
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 #include <filesystem>
 

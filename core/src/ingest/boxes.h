@@ -1,7 +1,7 @@
 #pragma once
 // Boxes of findings on an image, and the label map that holds them.
 
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 #include <array>
 #include <cstdint>

@@ -1,7 +1,7 @@
 #pragma once
 // The first picture of a GIF, as grey values: ITK has no reader for it, and the masks of SCR are GIFs.
 
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 #include <filesystem>
 

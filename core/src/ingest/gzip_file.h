@@ -1,7 +1,7 @@
 #pragma once
 // A whole gzip file at once, with libdeflate: two to three times as fast as a stream.
 
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 #include <filesystem>
 #include <optional>

@@ -1,7 +1,7 @@
 #pragma once
 // Outlines of structures on a slice.
 
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 #include <array>
 #include <vector>

@@ -1,7 +1,7 @@
 #pragma once
 // A volume as its file holds it, before anything is changed.
 
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 #include <array>
 #include <filesystem>

@@ -2,7 +2,7 @@
 // Values of a scan, whatever their type.
 
 #include <ivory/error.h>
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 #include <array>
 #include <filesystem>

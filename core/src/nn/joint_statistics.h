@@ -2,7 +2,7 @@
 // Synchronised batch normalisation: statistics over the batches of all processes.
 
 #include <ivory/collective.h>
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 namespace ivory::nn {
 

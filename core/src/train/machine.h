@@ -1,7 +1,7 @@
 #pragma once
 // What training asks of the process and of the torch runtime.
 
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 #include <cstdint>
 

@@ -1,7 +1,7 @@
 #pragma once
 // NumPy's .npy files: one array, little-endian.
 
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 #include <filesystem>
 

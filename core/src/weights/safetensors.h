@@ -1,7 +1,7 @@
 #pragma once
 // safetensors: u64 little-endian header length, JSON header (≤ 100 MB), then a buffer without holes.
 
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 #include <filesystem>
 #include <map>

@@ -1,7 +1,7 @@
 #pragma once
 // What `ivory features` computes features of.
 
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 #include <cstdint>
 #include <filesystem>

@@ -2,7 +2,7 @@
 // Batch normalisation, residual addition and ReLU in one pass over memory: on the CPU, in training, a residual network
 // spends a sixth of a step (a third in bf16) in these memory-bound operations.
 
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 namespace ivory::nn {
 

@@ -2,7 +2,7 @@
 // What clustering objectives on slices and on volumes share (Eq. 1–5, 11–12).
 
 #include <ivory/collective.h>
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 #include <vector>
 

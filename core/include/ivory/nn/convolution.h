@@ -1,7 +1,7 @@
 #pragma once
 // Convolutions whose gradients, or whose every pass, have a faster form on the CPU than torch's operator.
 
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 namespace ivory::nn {
 

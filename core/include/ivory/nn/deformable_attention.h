@@ -1,7 +1,7 @@
 #pragma once
 // 1-D deformable attention over the slices or over the embedding entries of a volume's tokens (Eq. 6–9, method.md §3).
 
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 #include <string>
 

@@ -2,7 +2,7 @@
 // A second network that follows the trained one: θ̄ ← m θ̄ + (1 − m) θ (mean teachers, MoCo, BYOL).
 
 #include <ivory/options.h>
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 #include <memory>
 #include <string>

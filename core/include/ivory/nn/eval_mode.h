@@ -1,7 +1,7 @@
 #pragma once
 // Evaluation mode of a module for as long as the guard lives.
 
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 #include <memory>
 #include <utility>

@@ -1,7 +1,7 @@
 #pragma once
 // Embeddings of earlier batches.
 
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 #include <vector>
 

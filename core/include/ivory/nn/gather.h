@@ -7,7 +7,7 @@
 // them.
 
 #include <ivory/collective.h>
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 namespace ivory::nn {
 

@@ -2,7 +2,7 @@
 // Spherical k-means over rows that several processes hold together.
 
 #include <ivory/collective.h>
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 namespace ivory::nn {
 

@@ -2,7 +2,7 @@
 // Dense outputs of whole volumes from a network that takes cubes: windows that overlap, blended. The same windows,
 // weights and padding as MONAI's sliding_window_inference (networks_tasks.md §1.9).
 
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 #include <array>
 #include <cstdint>

@@ -2,7 +2,7 @@
 // The loops of batch_norm.cpp over rows of a channels-last tensor [rows, channels]; written so that the compiler
 // vectorises the inner loop over channels, in versions for the machine at hand.
 
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 #include <cstdint>
 

@@ -3,7 +3,7 @@
 // 2016) for 3×3 convolutions with stride 1 and padding 1: 16 multiplications instead of 36 for four outputs.
 // Tensors are float32 on the CPU and channels-last; results are channels-last too.
 
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 namespace ivory::nn {
 
