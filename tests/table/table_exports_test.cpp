@@ -18,7 +18,7 @@ Table sample() {
 
 TEST(TableExports, CsvHasALinePerCellWithQuotedTexts) {
   EXPECT_EQ(to_csv(sample()),
-            "row,column,mean,deviation,trials,reason,difference,p,group,paper,paper deviation,rank,kind,"
+            "row,column,mean,deviation,repetitions,reason,difference,p,group,paper,paper deviation,rank,kind,"
             "difference from paper\n"
             "\"the \"\"best\"\"\",\"IoU\",0.625,0.17677669529663689,2,,,,,,,,measured,\n"
             "\"none\",\"IoU\",,,0,\"not finished\",,,,,,,measured,\n");
@@ -83,12 +83,12 @@ TEST(TableExports, ReasonsOfEmptyCellsAreToldOnce) {
   EXPECT_THAT(to_console(table), HasSubstr("– none, IoU; last, IoU: not finished\n"));
 }
 
-TEST(TableExports, ACellThatLacksATrialSaysWhy) {
+TEST(TableExports, ACellThatLacksARepetitionSaysWhy) {
   Table table = sample();
-  table.cells[0][0].reason = "the score of trial 3 is not a number";
+  table.cells[0][0].reason = "the score of repetition 3 is not a number";
   EXPECT_THAT(to_markdown(table), HasSubstr("| 62.50 ± 17.68 (2) |"));
-  EXPECT_THAT(to_markdown(table), HasSubstr("– the \"best\", IoU: the score of trial 3 is not a number\n"));
-  EXPECT_THAT(to_csv(table), HasSubstr(",0.17677669529663689,2,\"the score of trial 3 is not a number\","));
+  EXPECT_THAT(to_markdown(table), HasSubstr("– the \"best\", IoU: the score of repetition 3 is not a number\n"));
+  EXPECT_THAT(to_csv(table), HasSubstr(",0.17677669529663689,2,\"the score of repetition 3 is not a number\","));
 }
 
 TEST(TableExports, EveryLineOfASmokeRunsCsvSaysSo) {

@@ -20,7 +20,7 @@
 #include "plan/identity.h"
 #include "plugin/library.h"
 #include "train/progress.h"
-#include "train/trainer.h"
+#include "train/stop.h"
 
 namespace ivory::experiment {
 namespace fs = std::filesystem;

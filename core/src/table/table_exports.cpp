@@ -63,12 +63,12 @@ std::string stored(double figure, Unit unit) {
 
 std::string csv_line(const Table& table, size_t row, size_t column) {
   const Cell& cell = table.cells[row][column];
-  const bool measured = !cell.trials.empty();
+  const bool measured = !cell.repetitions.empty();
   const auto paper = cell.paper ? stored(cell.paper->mean, table.unit) : "";
   const auto spread = cell.paper && cell.paper->deviation ? stored(*cell.paper->deviation, table.unit) : "";
   const auto less = difference(cell, table.unit);
   return c10::str(quoted(table.rows[row]), ",", quoted(table.columns[column]), ",", measured ? exact(cell.mean()) : "",
-                  ",", cell.trials.size() > 1 ? exact(cell.deviation()) : "", ",", cell.trials.size(), ",",
+                  ",", cell.repetitions.size() > 1 ? exact(cell.deviation()) : "", ",", cell.repetitions.size(), ",",
                   measured && cell.reason.empty() ? "" : quoted(cell.reason), ",",
                   cell.against ? exact(cell.against->difference) : "", ",", cell.against ? exact(cell.against->p) : "",
                   ",", table.groups.empty() ? "" : quoted(table.groups[row]), ",", paper, ",", spread, ",",
@@ -86,7 +86,7 @@ std::string latex_field(const Field& field) {
 
 std::string to_csv(const Table& table) {
   std::string out =
-      "row,column,mean,deviation,trials,reason,difference,p,group,paper,paper deviation,rank,kind,"
+      "row,column,mean,deviation,repetitions,reason,difference,p,group,paper,paper deviation,rank,kind,"
       "difference from paper\n";
   for (size_t row = 0; row < table.rows.size(); ++row) {
     for (size_t column = 0; column < table.columns.size(); ++column) out += csv_line(table, row, column);

@@ -25,7 +25,7 @@ double shown(double value, Unit unit) {
 }
 
 std::optional<double> difference(const Cell& cell, Unit unit) {
-  if (cell.trials.empty() || !cell.paper) return {};
+  if (cell.repetitions.empty() || !cell.paper) return {};
   return shown(cell.mean(), unit) - cell.paper->mean;
 }
 

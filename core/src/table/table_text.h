@@ -24,7 +24,7 @@ struct TableText {
 };
 
 TableText text_of(const Table& table);
-// Notes, and the reasons of empty cells and of those that lack a trial, each once.
+// Notes, and the reasons of empty cells and of those that lack a repetition, each once.
 std::vector<std::string> footnotes(const Table& table);
 
 bool has_paper(const Table& table, size_t column);

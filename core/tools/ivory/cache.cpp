@@ -10,10 +10,11 @@
 #include "cache_preview.h"
 #include "commands.h"
 #include "config/experiment.h"
+#include "data/slice_cache.h"
 #include "plan/cache_store.h"
 #include "plugin/registry.h"
 #include "run/log.h"
-#include "train/trainer.h"
+#include "train/stop.h"
 
 namespace ivory::tools {
 namespace {

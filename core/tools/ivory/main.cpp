@@ -2,9 +2,9 @@
 #include <iostream>
 
 #include "commands.h"
+#include "guarded.h"
 #include "ivory/options.h"
 #include "plan/version.h"
-#include "run/guarded.h"
 
 namespace {
 

@@ -1,4 +1,4 @@
-#include "run/guarded.h"
+#include "guarded.h"
 
 #include <ivory/error.h>
 

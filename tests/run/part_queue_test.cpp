@@ -1,5 +1,5 @@
-// Which jobs can run, and how long the rest takes.
-#include "run/job_queue.h"
+// Which entries can run, and how long the rest takes.
+#include "run/part_queue.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -12,7 +12,7 @@ using testing::IsEmpty;
 
 // Two points share their first stage: a → b (of each point), a → c.
 struct Shared : testing::Test {
-  JobQueue queue;
+  PartQueue queue;
   const size_t a = queue.add("a", {.kind = "stage a"});
   const size_t b = queue.add("b", {.kind = "task b", .inputs = {a}});
   const size_t again = queue.add("a", {.point = 1, .kind = "stage a"});
@@ -36,9 +36,9 @@ TEST_F(Shared, InputsComeFirst) {
 TEST_F(Shared, WhatNeedsAFailedOneIsLeftToo) {
   const size_t d = queue.add("d", {.kind = "task d", .inputs = {b}});
   queue.finish(a, 1);
-  queue.end(b, JobState::failed, "crashed");
+  queue.end(b, QueueState::failed, "crashed");
   EXPECT_THAT(queue.ready(), ElementsAre(c)) << "the others go on";
-  EXPECT_EQ(queue[d].state, JobState::left);
+  EXPECT_EQ(queue[d].state, QueueState::left);
   EXPECT_EQ(queue[d].reason, "task b is not done");
 }
 
