@@ -43,7 +43,7 @@ struct VolumeData {
   torch::Tensor labels;
 };
 
-enum class Filter { none, deflate, lz4, zstd, bitshuffle };
+enum class Filter { lz4, bitshuffle };  // lz4 is read only: caches of November 2026
 
 // Writes shards to temporary names, fsyncs, verifies and renames them; the manifest comes last. One writer per folder
 // at a time, over all processes; its shards may be written by several threads at once. What a cache holds does not
@@ -52,7 +52,7 @@ class SliceCacheWriter {
  public:
   // Removes what a killed build left half-written. `identity` says what is ingested, and how: complete shards of the
   // same identity are used again, a finished cache of another one is taken apart.
-  SliceCacheWriter(std::filesystem::path folder, std::string identity, Filter filter = Filter::bitshuffle);
+  SliceCacheWriter(std::filesystem::path folder, std::string identity);
   ~SliceCacheWriter();
   // Volumes already complete from an earlier, killed build.
   bool has(const std::string& volume) const;
