@@ -19,7 +19,7 @@ struct PartView {
   bool done = false;
   bool begun = false;                          // it has a folder of checkpoints
   std::optional<std::string> failure = {};     // why it failed when it was run last
-  std::optional<std::string> early_stop = {};  // why halving stopped it
+  std::optional<std::string> early_stop = {};  // why a sweep stopped it
   std::optional<base::LockOwner> owner = {};   // the process that runs it now
   std::set<std::string> jobs = {};             // of Slurm that run it or will; only a submission asks for them
   std::string barred = {};                     // why nobody who asks could run it or wait for it; "": nothing bars

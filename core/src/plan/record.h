@@ -122,7 +122,7 @@ struct Failure {
   bool smoke = false;
 };
 
-// stopped.json of a part that halving stopped before its end.
+// stopped.json of a part that a sweep stopped before its end.
 struct EarlyStop {
   std::string identity = {}, label = {}, reason = {}, finished = {};
   bool smoke = false;

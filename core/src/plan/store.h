@@ -1,7 +1,7 @@
 #pragma once
 // Where results live: <output>/store/<part>, shared by all experiments of an output folder. A part is done when its
 // terminal record, written last, is there; everything else in its folder is work in progress. A part that failed has a
-// record of that, until it is run again, and so has one that halving stopped. No time of a clock decides anything.
+// record of that, until it is run again, and so has one that a sweep stopped. No time of a clock decides anything.
 
 #include <filesystem>
 #include <functional>
@@ -31,7 +31,7 @@ class Store {
   // Of a part that failed when it was run last.
   std::optional<Failure> failure(const Part& part) const;
   void write_failure(const Part& part, const std::string& reason, ExitCode code) const;
-  // Of a part that halving stopped before its end.
+  // Of a part that a sweep stopped before its end.
   std::optional<EarlyStop> early_stop(const Part& part) const;
   void write_early_stop(const Part& part, const std::string& reason) const;
   // Removes both: the part is run again.

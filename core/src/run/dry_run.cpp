@@ -14,6 +14,7 @@
 #include "plan/seen_patients.h"
 #include "plugin/registry.h"
 #include "run/lint.h"
+#include "run/sweep_policy.h"
 #include "train/model_weights.h"
 
 namespace ivory::experiment {
@@ -154,16 +155,6 @@ Plan provisional_plan(const config::Experiment& experiment, const OpenData& data
   return make_plan(experiment, content);
 }
 
-std::string describe_halving(const config::HalvingSpec& halving) {
-  const std::string epochs = base::joined(halving.rungs, ", ", [](int64_t rung) { return std::to_string(rung); });
-  char keep[32];
-  std::snprintf(keep, sizeof keep, "%g", 100 * halving.keep);
-  return "  halving: after epochs " + epochs + " of " +
-         (halving.task.empty() ? "stage " + halving.stage : "task " + halving.task) + " the " + keep + " % of the " +
-         "points with the " + (halving.greater_is_better ? "greatest " : "least ") + halving.metric +
-         " go on; times below are those without it\n";
-}
-
 // What each begins from is above it, and stands further left.
 std::vector<std::pair<size_t, size_t>> in_tree(const Plan& plan) {
   std::vector<std::vector<size_t>> below(plan.parts.size());
@@ -300,7 +291,7 @@ std::string describe_plans(const std::vector<config::Experiment>& experiments, c
   std::string text;
   bool told = false;
   for (const auto& experiment : experiments) {
-    if (experiment.halving && !std::exchange(told, true)) text += describe_halving(*experiment.halving);
+    if (!std::exchange(told, true)) text += describe_policy(experiment);
     text += dry_run.describe(experiment) + "\n";
   }
   return experiments.size() > 1 ? text + dry_run.together() : text;

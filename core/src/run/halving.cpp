@@ -12,6 +12,7 @@
 #include "base/json_text.h"
 #include "base/text.h"
 #include "plan/record.h"
+#include "plan/store.h"
 
 namespace ivory::experiment {
 namespace fs = std::filesystem;
@@ -236,6 +237,35 @@ std::string Halving::summary() const {
   const auto lost = static_cast<size_t>(std::ranges::count(states_, State::lost));
   if (lost > 0) text += std::to_string(lost) + " failed or had no data, ";
   return text + std::to_string(on - lost) + " went on";
+}
+
+std::unique_ptr<Halving> make_halving(const std::vector<SweepPoint>& points, PartQueue& queue) {
+  const auto& spec = *points.front().experiment.halving;
+  std::vector<HalvingPoint> compared;
+  std::map<size_t, fs::path> folders;
+  for (const SweepPoint& point : points) {
+    HalvingPoint one{.name = point.experiment.sweep_point, .compared = {}, .entries = point.entries};
+    const Store store(point.experiment.output);
+    for (size_t i = 0; i < point.entries.size(); ++i) {
+      const Part& part = point.plan.parts[i];
+      folders.emplace(point.entries[i], store.folder(part));
+      if (part.name == (part.kind == PartKind::stage ? spec.stage : spec.task))
+        one.compared.push_back(point.entries[i]);
+    }
+    compared.push_back(std::move(one));
+  }
+  return std::make_unique<Halving>(spec, queue, std::move(compared),
+                                   [folders](size_t entry) { return folders.at(entry); });
+}
+
+std::string describe(const config::HalvingSpec& halving) {
+  const std::string epochs = base::joined(halving.rungs, ", ", [](int64_t rung) { return std::to_string(rung); });
+  char keep[32];
+  std::snprintf(keep, sizeof keep, "%g", 100 * halving.keep);
+  return "  halving: after epochs " + epochs + " of " +
+         (halving.task.empty() ? "stage " + halving.stage : "task " + halving.task) + " the " + keep + " % of the " +
+         "points with the " + (halving.greater_is_better ? "greatest " : "least ") + halving.metric +
+         " go on; times below are those without it\n";
 }
 
 }  // namespace ivory::experiment

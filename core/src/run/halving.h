@@ -11,8 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "config/experiment.h"
-#include "run/part_queue.h"
+#include "run/sweep_policy.h"
 
 namespace ivory::experiment {
 
@@ -28,30 +27,27 @@ struct HalvingPoint {
   std::vector<size_t> compared, entries;  // of the queue; entries: all
 };
 
-struct StoppedPart {
-  size_t entry;
-  std::string reason;  // "stopped early at epoch 2: loss 3.21 is 3rd of 4, 2 go on"
-};
-
 // The rungs of a sweep, from the first to the last. Until the last is decided only what the comparison needs is run.
-class Halving {
+class Halving : public SweepPolicy {
  public:
   // `folder`: of an entry's part. The queue must outlive this.
   Halving(const config::HalvingSpec& spec, PartQueue& queue, std::vector<HalvingPoint> points,
           std::function<std::filesystem::path(size_t)> folder);
 
-  bool may_start(size_t entry) const { return over() || needed_.contains(entry); }
-  int64_t until_epoch(size_t entry) const;  // 0: to its end
-  // Whether it is compared and has come to the rung; it then waits for the others.
-  bool pause_if_there(size_t entry);
+  bool may_start(size_t entry) const override { return over() || needed_.contains(entry); }
+  int64_t until_epoch(size_t entry) const override;
+  // Whether it is compared and has come to the rung.
+  bool pause_if_there(size_t entry) override;
   // When all have come to the rung, or have failed and so count no more, ends the entries that only stopped points have
   // and lets the others go on. Returns whether anything was decided.
-  bool decide();
+  bool decide() override;
 
-  std::vector<StoppedPart> take_stopped() { return std::exchange(stopped_now_, {}); }
+  std::vector<StoppedPart> take_stopped() override { return std::exchange(stopped_now_, {}); }
+  bool stops_parts() const override { return true; }
   // "halving: of 8 points 4 were stopped at epoch 10, 2 at epoch 20, 2 went on"
-  std::string summary() const;
-  const nlohmann::json& record() const { return record_; }  // of all decisions
+  std::string summary() const override;
+  std::string record_name() const override { return "halving.json"; }
+  nlohmann::json record() const override { return record_; }
 
  private:
   enum class State { in, lost, stopped };
@@ -76,5 +72,9 @@ class Halving {
   size_t rung_ = 0;
   nlohmann::json record_;
 };
+
+std::unique_ptr<Halving> make_halving(const std::vector<SweepPoint>& points, PartQueue& queue);
+// "  halving: after epochs 10, 20 of stage slices the 50 % of the points with the least loss go on"
+std::string describe(const config::HalvingSpec& spec);
 
 }  // namespace ivory::experiment

@@ -9,7 +9,7 @@
 
 namespace ivory::experiment {
 
-// paused: saved, until others have come as far. left: cannot run, or is not to. stopped: early, by halving.
+// paused: saved, until others have come as far. left: cannot run, or is not to. stopped: early, by a sweep.
 enum class QueueState { waiting, running, paused, done, failed, left, stopped };
 
 struct QueuedPart {

@@ -276,7 +276,7 @@ ExitCode run_along(const config::Experiment& experiment, const plugin::Registry&
 
 ExitCode run(const config::Experiment& experiment, const plugin::Registry& registry, const std::string& command,
              const Conclude& conclude, const Processes& processes, const RunOptions& options) {
-  const Collective& group = processes.group ? *processes.group : train::alone();
+  const Collective& group = processes.group ? *processes.group : Collective::alone();
   const torch::Device device = choose_device(experiment.device, processes.local_rank);
   const Provenance origin = provenance(command, device_name(device), experiment.smoke);
   if (group.rank() > 0) return run_along(experiment, registry, device, origin, group, options);
@@ -325,7 +325,7 @@ ExitCode run_part(const config::Experiment& experiment, const plugin::Registry& 
   const torch::Device device = choose_device(experiment.device);
   set_up_process(experiment);
   const Provenance origin = provenance(command, device_name(device), experiment.smoke);
-  return Runner(experiment, registry, device, origin, train::alone(), options).run_only(folder);
+  return Runner(experiment, registry, device, origin, Collective::alone(), options).run_only(folder);
 }
 
 }  // namespace ivory::experiment

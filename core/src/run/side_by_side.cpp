@@ -20,11 +20,11 @@
 #include "plan/verdict.h"
 #include "run/child.h"
 #include "run/gpus.h"
-#include "run/halving.h"
 #include "run/job_end.h"
 #include "run/log.h"
 #include "run/part_queue.h"
 #include "run/prepare.h"
+#include "run/sweep_policy.h"
 
 namespace ivory::experiment {
 namespace fs = std::filesystem;
@@ -75,11 +75,11 @@ class SideBySide {
     spdlog::info("{}: {} parts, {} side by side with {} threads each; the log of each is log.txt in its folder of {}",
                  points_.front().experiment.name, queue_.size(), options_.jobs, threads(points_.front().experiment),
                  store_folder(points_.front().experiment.output).string());
-    prepare_halving();
+    choose_policy();
     run_parts();
     if (const size_t left = queue_.count(QueueState::left)) spdlog::warn("{} parts were not run", left);
     for (Point& point : points_) conclude(point);
-    if (halving_) spdlog::info("{}", halving_->summary());
+    if (const std::string text = policy_->summary(); !text.empty()) spdlog::info("{}", text);
     if (broken_) std::rethrow_exception(broken_);
     if (train::stop_requested()) {
       throw train::Interrupted("interrupted: " + std::to_string(queue_.count(QueueState::done)) + " of " +
@@ -142,27 +142,17 @@ class SideBySide {
     }
   }
 
-  void prepare_halving() {
-    const auto& spec = points_.front().experiment.halving;
-    if (!spec) return;
-    std::vector<HalvingPoint> points;
-    for (const Point& point : points_) {
-      points.push_back({.name = point.experiment.sweep_point, .compared = {}, .entries = point.entries});
-      for (size_t i = 0; i < point.entries.size(); ++i) {
-        const Part& part = point.plan.parts[i];
-        const bool stage = part.kind == PartKind::stage;
-        if (part.name == (stage ? spec->stage : spec->task)) points.back().compared.push_back(point.entries[i]);
-      }
-    }
-    halving_.emplace(*spec, queue_, std::move(points),
-                     [this](size_t entry) { return Store(experiment_of(entry).output).folder(part_of(entry)); });
+  void choose_policy() {
+    std::vector<SweepPoint> points;
+    for (const Point& point : points_) points.push_back({point.experiment, point.plan, point.entries});
+    policy_ = make_sweep_policy(points, queue_);
   }
 
   // Points whose repetitions have all come to the rung.
   void decide() {
-    if (!halving_ || !halving_->decide()) return;
+    if (!policy_->decide()) return;
     changed_ = true;
-    for (const auto& [entry, reason] : halving_->take_stopped()) {
+    for (const auto& [entry, reason] : policy_->take_stopped()) {
       spdlog::info("{}{} {}", progress(), name_of(entry), reason);
       const Store store(experiment_of(entry).output);
       const auto known = store.early_stop(part_of(entry));
@@ -172,9 +162,9 @@ class SideBySide {
         spdlog::warn("{}: {}", name_of(entry), error.what());
       }
     }
-    nlohmann::json record = halving_->record();
+    nlohmann::json record = policy_->record();
     if (points_.front().experiment.smoke) record["smoke"] = true;
-    base::write_durable(base_ / "halving.json", base::dump(record, 1) + "\n");
+    base::write_durable(base_ / policy_->record_name(), base::dump(record, 1) + "\n");
   }
 
   // False when nothing runs any more and nothing can.
@@ -202,11 +192,11 @@ class SideBySide {
   void start_what_can() {
     for (const size_t entry : queue_.ready()) {
       if (stopping_ || free_slots_.empty()) return;
-      if (halving_ && !halving_->may_start(entry)) continue;
+      if (!policy_->may_start(entry)) continue;
       const Store store(experiment_of(entry).output);
       if (store.done(part_of(entry))) {
         finished(entry, 0, " by another process");
-      } else if (!halving_ || !halving_->pause_if_there(entry)) {
+      } else if (!policy_->pause_if_there(entry)) {
         start_or_wait(entry, store);
       }
     }
@@ -243,7 +233,7 @@ class SideBySide {
         "--set",           "experiment.threads=" + std::to_string(threads(experiment)),
         "--part",          part.folder_name(),
         "--parent",        std::to_string(getpid())};
-    const int64_t until = halving_ ? halving_->until_epoch(entry) : 0;
+    const int64_t until = policy_->until_epoch(entry);
     forget_end(part, store);
     std::error_code ignored;
     fs::create_directories(store.folder(part) / "checkpoints", ignored);  // begun, whatever becomes of it
@@ -279,9 +269,9 @@ class SideBySide {
   }
 
   void paused(size_t entry) {
-    const int64_t epoch = halving_->until_epoch(entry);
+    const int64_t epoch = policy_->until_epoch(entry);
     queue_.resume(entry);
-    if (halving_->pause_if_there(entry)) {
+    if (policy_->pause_if_there(entry)) {
       spdlog::info("{}{} has come to epoch {}", progress(), name_of(entry), epoch);
     } else {
       failed(entry, "it says that it has come to epoch " + std::to_string(epoch) + ", and its metrics do not");
@@ -303,7 +293,7 @@ class SideBySide {
     std::string line = progress() + name_of(entry) + " done" + how;
     if (seconds > 0) line += " in " + base::duration_text(seconds);
     const auto left = queue_.seconds_left(static_cast<size_t>(options_.jobs));
-    if (left && *left > 0 && !halving_) line += "; about " + base::duration_text(*left) + " left";
+    if (left && *left > 0 && !policy_->stops_parts()) line += "; about " + base::duration_text(*left) + " left";
     spdlog::info("{}", line);
   }
 
@@ -376,7 +366,7 @@ class SideBySide {
   Provenance origin_;
   std::vector<Point> points_;
   PartQueue queue_;
-  std::optional<Halving> halving_;
+  std::unique_ptr<SweepPolicy> policy_;
   std::vector<std::string> gpus_;  // of every slot; empty: none
   std::set<size_t> free_slots_, told_waiting_;
   std::set<std::string> checked_;

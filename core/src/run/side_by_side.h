@@ -17,7 +17,7 @@ struct JobOptions {
 // what needs them, a part that several points share once. What goes wrong in one process is told at once and leaves the
 // others alone. Every child is `run-experiment <run folder>/experiment.toml --part FOLDER`, logs to log.txt of its part
 // and gets a share of the processor's threads (where the experiment sets none) and one GPU. Exit codes as of run().
-// With sweep.halving points are stopped early (run/halving.h).
+// The experiment's policy may stop points early (run/sweep_policy.h).
 // Throws train::Interrupted, with how to continue, after the children have saved.
 ExitCode run_side_by_side(const std::vector<config::Experiment>& points, const plugin::Registry& registry,
                           const std::string& command, const Conclude& conclude, const JobOptions& options);

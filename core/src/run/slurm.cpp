@@ -20,6 +20,7 @@
 #include "run/prepare.h"
 #include "run/queued.h"
 #include "run/shell.h"
+#include "run/sweep_policy.h"
 
 namespace ivory::experiment {
 namespace fs = std::filesystem;
@@ -263,7 +264,7 @@ class Submission {
 
 ExitCode submit_to_slurm(const std::vector<config::Experiment>& experiments, const plugin::Registry& registry,
                          const std::string& command, const SlurmOptions& options) {
-  IVORY_CHECK(std::ranges::none_of(experiments, [](const auto& one) { return one.halving.has_value(); }),
+  IVORY_CHECK(std::ranges::none_of(experiments, compares_points),
               "--launcher slurm: sweep.halving compares points while they run, which array jobs cannot; run the sweep "
               "with --jobs in one job, or without halving");
   output_of("sbatch --version");

@@ -71,11 +71,10 @@ Cell empty_cell(const config::TableRow& row, const config::TableColumn& column, 
   return cell;
 }
 
-// Of a point of a sweep that halving stopped.
-std::string stopped_early(const config::Experiment& experiment, const Plan& plan, const Store& store) {
+// Of a point that its sweep's policy stopped.
+std::string stopped_early(const Plan& plan, const Store& store) {
   for (const auto& part : plan.parts) {
-    const auto stopped = experiment.halving ? store.early_stop(part) : std::nullopt;
-    if (stopped) return stopped->reason.empty() ? "stopped early" : stopped->reason;
+    if (const auto stopped = store.early_stop(part)) return stopped->reason.empty() ? "stopped early" : stopped->reason;
   }
   return "";
 }
@@ -171,7 +170,7 @@ Table empty_table(const config::Experiment& experiment) {
 Table make_table(const config::Experiment& experiment, const Plan& plan, const Store& store) {
   const config::TableSpec& spec = experiment.table;
   Table table = empty_table(experiment);
-  const std::string stopped = stopped_early(experiment, plan, store);
+  const std::string stopped = stopped_early(plan, store);
   if (!stopped.empty()) table.notes.push_back("This point of the sweep was " + stopped + ".");
   for (size_t row = 0; row < table.rows.size(); ++row) {
     for (size_t column = 0; column < table.columns.size(); ++column) {

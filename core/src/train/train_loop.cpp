@@ -78,7 +78,7 @@ std::string terms_text(const std::map<std::string, double>& values) {
 }  // namespace
 
 const Collective& NodeContext::processes() const {
-  return group ? *group : alone();
+  return group ? *group : Collective::alone();
 }
 
 void Means::add(const std::string& name, double value) {

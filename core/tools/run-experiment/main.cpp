@@ -25,6 +25,7 @@
 #include "run/side_by_side.h"
 #include "run/slurm.h"
 #include "run/status.h"
+#include "run/sweep_policy.h"
 #include "train/process_group.h"
 #include "train/stop.h"
 
@@ -170,7 +171,7 @@ ExitCode run_all(const std::vector<config::Experiment>& experiments, const plugi
   }
   if (launch) experiment::choose_device("auto", launch->local_rank);  // before NCCL is looked for
   const auto group = launch ? train::join(*launch) : nullptr;
-  const bool halving = std::ranges::any_of(experiments, [](const auto& one) { return one.halving.has_value(); });
+  const bool halving = std::ranges::any_of(experiments, experiment::compares_points);
   if (request.jobs.jobs > 0 || halving) {
     IVORY_CHECK(!halving || request.jobs.run.retry != experiment::Retry::only,
                 "run-experiment: --retry-failed leaves out what sweep.halving compares a point with; without it, what "
