@@ -71,7 +71,7 @@ TEST_F(StoreTest, TableHoldsMeasuredRepetitionsAndSaysWhyACellIsEmpty) {
 // Task parts: repetitions 1 and 2 from volumes, then from scratch.
 TEST_F(StoreTest, ComparedRowsAreTestedOverTheRepetitionsThatBothHave) {
   auto experiment = experiment_;
-  experiment.trials = 4;
+  experiment.repetitions = 4;
   experiment.table.compare = "scratch";
   const Plan plan = make_plan(experiment, {{"scans", "abc"}});
   const Store store(folder_);

@@ -56,7 +56,7 @@ class Planner {
     for (const auto& stage : experiment_.stages) add_stage(stage);
     for (const auto& task : experiment_.tasks) {
       for (const auto& from : task.from) {
-        const int64_t repetitions = task.trials > 0 ? task.trials : experiment_.trials;
+        const int64_t repetitions = task.repetitions > 0 ? task.repetitions : experiment_.repetitions;
         for (int64_t repetition = 0; repetition < repetitions; ++repetition) add_task(task, from, repetition);
       }
     }
