@@ -14,8 +14,7 @@ Tensor rows(const std::vector<std::vector<double>>& values) {
 }
 
 double loss(const Tensor& query, const Tensor& key, const Tensor& queue, double temperature = 0.2) {
-  Given given("moco-v2", {{"queue_length", queue.size(0)}, {"temperature", temperature}}, query.size(1),
-              {"head"});
+  Given given("moco-v2", {{"queue_length", queue.size(0)}, {"temperature", temperature}}, query.size(1), {"head"});
   const torch::NoGradGuard no_grad;
   given.objective->named_buffers()["queue.store"].copy_(queue.unsqueeze(0));
   return given.loss({query, key});

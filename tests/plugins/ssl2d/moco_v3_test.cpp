@@ -9,8 +9,7 @@ using torch::Tensor;
 
 // q1 = k1 = first, q2 = k2 = second.
 double loss(const Tensor& first, const Tensor& second, double temperature) {
-  Given given("moco-v3", {{"temperature", temperature}}, first.size(1),
-              {"projector", "predictor"});
+  Given given("moco-v3", {{"temperature", temperature}}, first.size(1), {"projector", "predictor"});
   return given.loss({first, second});
 }
 

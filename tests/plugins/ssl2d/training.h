@@ -15,7 +15,8 @@ namespace ivory::test {
 
 constexpr int64_t small_width = 6;
 
-// A convolution with batch norm: images [N, 1, H, W] → level [N, 6, H / 2, W / 2] → pooled [N, 6].
+// A convolution with batch norm: images [N, 1, H, W] → level [N, 6, H / 2, W / 2] → pooled [N, 6]. Of a volume it sees
+// twice the mean of its slices; it decodes by repeating.
 class SmallModel : public Model {
  public:
   SmallModel() {
@@ -25,11 +26,16 @@ class SmallModel : public Model {
     norm_ = encoder_->register_module("norm", torch::nn::BatchNorm2d(small_width));
     to(torch::kDouble);
   }
-  int64_t width(SampleKind kind) const override { return kind == SampleKind::slice ? small_width : 0; }
-  Features embed(const torch::Tensor& images) override {
+  int64_t width(SampleKind) const override { return small_width; }
+  Features embed(const torch::Tensor& samples) override {
+    const auto images = samples.dim() == 4 ? samples : 2 * samples.mean(2);
     const auto level = torch::gelu(norm_->forward(conv_->forward(images)));
     return {.levels = {level}, .pooled = level.mean({2, 3})};
   }
+  torch::Tensor decode(const Features& features) override {
+    return features.levels.back().repeat_interleave(2, 2).repeat_interleave(2, 3);
+  }
+  int64_t dense_width() const override { return small_width; }
   std::shared_ptr<Backbone> encoder(SampleKind) const override { return nullptr; }
 
  private:
@@ -206,13 +212,14 @@ inline void expect_all(const std::map<std::string, torch::Tensor>& found, const 
 }
 
 // Five steps: losses, first gradients, trained tensors and the twins' of the golden file.
-inline void expect_training(Training& training, const std::string& golden_name, const std::vector<int64_t>& sizes,
+inline void expect_training(Training& training, const std::string& golden_name,
+                            const std::function<Batch(int64_t step)>& batch_of,
                             const std::map<std::string, std::string>& twins = {}) {
   const auto expected = golden("ssl2d_" + golden_name);
   training.objective->before_training(*training.model, stage(0, 1000, 8));
   for (int64_t step = 0; step < 5; ++step) {
     const auto at = stage(step, 1000, 8);
-    const double loss = training.step(Training::batch(step, sizes), at);
+    const double loss = training.step(batch_of(step), at);
     EXPECT_NEAR(loss, expected["losses"][step].get<double>(), 1e-10) << "step " << step;
     if (step == 0) {
       const auto all = training.trained();
@@ -226,11 +233,17 @@ inline void expect_training(Training& training, const std::string& golden_name, 
   if (!twins.empty()) expect_all(twin_tensors(*training.objective, twins), expected["twin"]);
 }
 
+inline void expect_training(Training& training, const std::string& golden_name, const std::vector<int64_t>& sizes,
+                            const std::map<std::string, std::string>& twins = {}) {
+  expect_training(
+      training, golden_name, [&](int64_t step) { return Training::batch(step, sizes); }, twins);
+}
+
 // The loss and, averaged over the processes, the gradient of every trained tensor with the batch dealt out to
 // `processes`.
 inline std::map<std::string, torch::Tensor> gradients_of(
     int64_t processes, const std::function<std::unique_ptr<Training>()>& make_training,
-    const std::vector<int64_t>& sizes) {
+    const std::function<Batch(int64_t first, int64_t count)>& batch_of) {
   std::vector<std::map<std::string, torch::Tensor>> found(static_cast<size_t>(processes));
   std::vector<std::unique_ptr<Training>> trainings;
   for (int64_t i = 0; i < processes; ++i) trainings.push_back(make_training());
@@ -241,8 +254,7 @@ inline std::map<std::string, torch::Tensor> gradients_of(
     const nn::JointStatistics joint(group);
     mine.objective->before_training(*mine.model, at);
     const int64_t n = 8 / processes;
-    torch::Tensor loss =
-        torch::full({1}, mine.step(Training::batch(0, sizes, n * group.rank(), n), at), torch::kDouble);
+    torch::Tensor loss = torch::full({1}, mine.step(batch_of(n * group.rank(), n), at), torch::kDouble);
     auto& all = found[static_cast<size_t>(group.rank())];
     for (auto& [name, p] : mine.trained()) {
       if (!p.grad().defined()) continue;
@@ -257,10 +269,10 @@ inline std::map<std::string, torch::Tensor> gradients_of(
 }
 
 inline void expect_same_gradients(const std::function<std::unique_ptr<Training>()>& make_training,
-                                  const std::vector<int64_t>& sizes) {
-  const auto alone = gradients_of(1, make_training, sizes);
+                                  const std::function<Batch(int64_t first, int64_t count)>& batch_of) {
+  const auto alone = gradients_of(1, make_training, batch_of);
   for (const int64_t processes : {2, 4}) {
-    const auto together = gradients_of(processes, make_training, sizes);
+    const auto together = gradients_of(processes, make_training, batch_of);
     ASSERT_EQ(together.size(), alone.size());
     for (const auto& [name, gradient] : alone) {
       const double scale = std::max(1e-3, gradient.abs().max().item<double>());
@@ -268,6 +280,12 @@ inline void expect_same_gradients(const std::function<std::unique_ptr<Training>(
           << name << " of " << processes << " processes";
     }
   }
+}
+
+inline void expect_same_gradients(const std::function<std::unique_ptr<Training>()>& make_training,
+                                  const std::vector<int64_t>& sizes) {
+  expect_same_gradients(make_training,
+                        [&](int64_t first, int64_t count) { return Training::batch(0, sizes, first, count); });
 }
 
 // Autograd against difference quotients for every trained tensor.
