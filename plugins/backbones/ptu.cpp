@@ -69,8 +69,9 @@ class ConvNormImpl : public torch::nn::Module {
     const std::vector<int64_t> padding(static_cast<size_t>(dims_), padding_);
     const Tensor y =
         dims_ == 2 ? at::conv2d(x, weight, {}, stride_, padding) : at::conv3d(x, weight, {}, stride_, padding);
-    return at::leaky_relu(at::instance_norm(y, scale_, shift_, {}, {}, /*use_input_stats=*/true, 0, 1e-5, false),
-                          slope);
+    // Instance normalisation as one group per channel: torch's own is a batch norm in disguise, which would be joined
+    // over processes.
+    return at::leaky_relu(at::group_norm(y, y.size(1), scale_, shift_, 1e-5), slope);
   }
 
  private:
@@ -178,7 +179,8 @@ class Ptu : public ivory::Backbone {
     const std::array<int64_t, 3> depth_up = small ? std::array<int64_t, 3>{3, 4, 3} : std::array<int64_t, 3>{1, 1, 1};
     const int64_t image = options.get<int64_t>("image_size");
     const auto volume = options.get<std::vector<int64_t>>("volume_size");
-    size_ = {{}, {}, {image, image}, volume};
+    size_[2] = {image, image};
+    size_[3] = volume;
 
     encoder_ = register_module("transformer", std::make_shared<torch::nn::Module>());
     for (const int64_t dims : ranks_) {

@@ -77,6 +77,7 @@ DistillationSpec distillation_spec(const std::string& method, const Options& opt
 
 DistillationHeadImpl::DistillationHeadImpl(int64_t width, const DistillationSpec& spec) {
   const std::vector<int64_t> widths = {width, spec.hidden, spec.hidden, spec.bottleneck};
+  mlp_ = torch::nn::Sequential();
   for (size_t l = 0; l + 1 < widths.size(); ++l) {
     torch::nn::Linear linear(widths[l], widths[l + 1]);
     initialise(linear);

@@ -6,7 +6,6 @@
 #include <numbers>
 #include <set>
 
-#include "base/text.h"
 
 namespace ivory::train {
 namespace {
