@@ -72,12 +72,18 @@ class Objective : public torch::nn::Module {
     // A further model of the experiment's architecture with parameters of its own, e.g. for an EMA target. Only valid
     // while the objective is created.
     std::function<std::shared_ptr<Model>()> fresh_model = nullptr;
+    // The stage's objectives that were created before this one: one that is there twice, on slices and on volumes, may
+    // share what it trains.
+    std::vector<std::shared_ptr<Objective>> beside = {};
   };
 
   // The parts of the model that the objective's gradient may reach; the stage trains the union over its objectives and
   // keeps the others in evaluation mode. Empty: Model::parts_for() the objective's kind.
   virtual std::vector<std::string> trains() const { return {}; }
   virtual LossTerms forward(Model& model, const Batch& batch) = 0;
+  // Whether it has a loss in this step; the same in all processes. Where none of a kind of samples has one, no batch of
+  // it is loaded.
+  virtual bool takes_part(const StageContext&) const { return true; }
 
   virtual void before_training(Model&, const StageContext&) {}
   virtual void before_epoch(Model&, const StageContext&) {}  // e.g. clustering

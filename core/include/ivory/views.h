@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,8 @@ struct CropSpec {
   int64_t size = 224;  // pixels
   double scale_min = 0.14;
   double scale_max = 1.0;
+  std::optional<double> blur = {};  // probability; without one SliceViewSpec's
+  double solarise = 0;              // probability that grey values of at least half the window are inverted
 };
 
 // Views of a slice. Defaults: SwAV's recipe for grey images (method.md §2).
@@ -27,6 +30,7 @@ struct SliceViewSpec {
   std::vector<CropSpec> crops = {{2, 224, 0.14, 1.0}, {6, 96, 0.05, 0.14}};
   double flip = 0.5;                              // probability of a horizontal flip
   double intensity = 1.0;                         // strength of brightness and contrast jitter; 0 switches it off
+  double gamma = 0.3;                             // its exponent: log gamma within ± gamma · intensity
   double blur = 0.5;                              // probability of a Gaussian blur
   std::array<double, 2> blur_sigma = {0.1, 2.0};  // pixels of the view, uniform
 };

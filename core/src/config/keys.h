@@ -16,6 +16,8 @@ void keys(Fields& v, StageSpec& s);
 void keys(Fields& v, ProbeUse& s);
 void keys(Fields& v, TrainSpec& s);
 void keys(Fields& v, OptimiserSpec& s);
+void keys(Fields& v, GroupSpec& s);
+void keys(Fields& v, FrozenSpec& s);
 void keys(Fields& v, ScheduleSpec& s);
 void keys(Fields& v, SliceViewSpec& s);
 void keys(Fields& v, CropSpec& s);

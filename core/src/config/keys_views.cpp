@@ -49,6 +49,17 @@ void keys(Fields& v, CropSpec& s) {
   v("size", s.size, {.help = "side of a crop", .range = side, .unit = "pixels"});
   v.ends("scale", s.scale_min, s.scale_max,
          {.help = "smallest and largest share of the slice's area", .range = above_up_to(0, 1)});
+  v("blur", s.blur,
+    {.help = "probability of a Gaussian blur of these crops",
+     .range = probability,
+     .fallback = "the slice views'",
+     .identity = changed,
+     .written = Written::given});
+  v("solarise", s.solarise,
+    {.help = "probability that grey values from half the window on are inverted, x to 1 − x",
+     .range = probability,
+     .identity = changed,
+     .written = Written::given});
 }
 
 void keys(Fields& v, SliceViewSpec& s) {
@@ -57,8 +68,12 @@ void keys(Fields& v, SliceViewSpec& s) {
   v("flip", s.flip, {.help = "probability of a horizontal flip", .range = probability});
   v("intensity", s.intensity,
     {.help = "strength s of a change of tone with probability 0.8: brightness and contrast × (1 ± 0.8 s), exponent "
-             "e^(± 0.3 s); 0 switches it off",
+             "e^(± `gamma` s); 0 switches it off",
      .range = at_least(0)});
+  v("gamma", s.gamma,
+    {.help = "of the change of tone; 0: brightness and contrast alone, as in recipes of natural images",
+     .range = between(0, 1),
+     .identity = changed});
   v("blur", s.blur, {.help = "probability of a Gaussian blur", .range = probability});
   v("blur_sigma", s.blur_sigma,
     {.help = "uniform between them",

@@ -26,13 +26,16 @@ struct Source {
   int64_t batch_size;
   std::unique_ptr<data::BatchSource<Batch>> loader;
   int64_t epoch = 0;  // of this loader: the smaller of two data sets goes round more often
-  Batch batch;        // of this step, on the device
+  int64_t step = -1;  // whose batch is the next one
+  Batch batch;        // of this step, on the device; undefined where no objective takes part
 
-  void seek(int64_t step) {
+  void seek(int64_t to) {
+    step = to;
     epoch = step / loader->batches();
     loader->start(epoch, step % loader->batches());
   }
   Batch next() {
+    ++step;
     auto batch_read = loader->next();
     if (!batch_read) {
       loader->start(++epoch, 0);
@@ -120,11 +123,10 @@ class Stage : public Trainee {
   int64_t images_per_step() const override;
 
   void seek(int64_t step) override {
+    step_ = step;
     for (Source& source : sources_) source.seek(step);
   }
-  void load() override {
-    for (Source& source : sources_) source.batch = to_device(source.next());
-  }
+  void load() override;
   size_t parts() const override { return parts_.size(); }
   double weight(size_t part) const override { return parts_[part].use->weight; }
   LossTerms loss(size_t part, int64_t micro, int64_t count) override;
@@ -149,6 +151,7 @@ class Stage : public Trainee {
   Batch to_device(Batch batch) const;
   Observation observation(const Part& part, const Position& at, const std::map<std::string, double>& means) const;
   Source& source(SampleKind kind);
+  bool takes_part(Part& part, int64_t step) const;
   // Names of several objectives could be the same: theirs are told apart by the objective's.
   std::string logged_name(const Part& part, const std::string& name) const {
     return parts_.size() > 1 ? part.use->label + "/" + name : name;
@@ -171,11 +174,13 @@ class Stage : public Trainee {
   OnlineProbes probes_;
   std::vector<Part> parts_;
   std::vector<Source> sources_;
+  int64_t step_ = 0;  // whose batches load() reads
   Findings findings_;
 };
 
 void Stage::create_objectives() {
   torch::manual_seed(mix(node_.seed, objective_seed));
+  std::vector<std::shared_ptr<Objective>> beside;
   for (const config::ObjectiveUse& use : spec_.objectives) {
     const int64_t width = model_->width(use.on);
     IVORY_CHECK(width > 0, node_.label, ": objective '", use.label, "' learns from ", name_of(use.on),
@@ -187,9 +192,11 @@ void Stage::create_objectives() {
                                      .samples = data_->samples(use.on),
                                      .batch_size = batch_size(use.on),
                                      .model = model_.get(),
-                                     .fresh_model = [this] { return fresh_model(model_spec_, registry_); }};
+                                     .fresh_model = [this] { return fresh_model(model_spec_, registry_); },
+                                     .beside = beside};
     auto objective = registry_.find<Objective>(use.plugin.name).create(use.plugin.options, context);
     objective->train();
+    beside.push_back(objective);
     parts_.push_back({.use = &use, .objective = std::move(objective), .context = {}, .terms = {}});
   }
 }
@@ -283,6 +290,24 @@ Source& Stage::source(SampleKind kind) {
   return *std::find_if(sources_.begin(), sources_.end(), [&](const Source& known) { return known.kind == kind; });
 }
 
+bool Stage::takes_part(Part& part, int64_t step) const {
+  part.context.step = step;
+  part.context.epoch = step / part.context.steps_per_epoch;
+  return part.objective->takes_part(part.context);
+}
+
+void Stage::load() {
+  for (Source& source : sources_) {
+    const bool wanted = std::any_of(parts_.begin(), parts_.end(),
+                                    [&](Part& part) { return part.use->on == source.kind && takes_part(part, step_); });
+    source.batch = {};
+    if (!wanted) continue;
+    if (source.step != step_) source.seek(step_);
+    source.batch = to_device(source.next());
+  }
+  ++step_;
+}
+
 NamedTensors Stage::extra_state() const {
   NamedTensors state;
   for (const Part& part : parts_) {
@@ -323,6 +348,7 @@ int64_t Stage::images_per_step() const {
 
 LossTerms Stage::loss(size_t index, int64_t micro, int64_t count) {
   Part& part = parts_[index];
+  if (!takes_part(part, step_ - 1)) return {};
   const Batch batch = micro_batch(source(part.use->on).batch, micro, count);
   const nn::JointStatistics joint(node_.processes());
   LossTerms terms = part.objective->forward(*model_, batch);

@@ -113,6 +113,10 @@ TrainLoop::TrainLoop(Trainee& trainee, const config::TrainSpec& spec, const Node
       schedule_(spec.schedule, peak_learning_rate(spec.optimiser, spec.batch_size), per_epoch_, total_),
       progress_(context.label, total_) {
   IVORY_CHECK(!optimiser_->parameters().empty(), context.label, ": nothing is trainable");
+  for (const config::FrozenSpec& frozen : spec.frozen) {
+    frozen_.emplace_back(frozen.epochs > 0 ? frozen.epochs : std::numeric_limits<int64_t>::max(),
+                         named_by(frozen.names, optimiser_->parameters(), context.label + ": frozen"));
+  }
   IVORY_CHECK(spec.accumulate >= 1 && spec.batch_size % spec.accumulate == 0, context.label,
               ": accumulate = ", spec.accumulate, " must divide batch_size = ", spec.batch_size);
   IVORY_CHECK(spec.precision == "fp32" || spec.precision == "bf16", context.label, ": precision '", spec.precision,
@@ -243,21 +247,30 @@ void TrainLoop::train_step() {
   trainee_.before_step(position());
   const double loss = forward_backward();
   trainee_.after_backward(position());
+  drop_frozen();
   double gradient_norm = 0;
   if (spec_.clip_norm > 0) {
-    gradient_norm = clip_gradients(optimiser_->parameters(), spec_.clip_norm);
+    const auto clip = spec_.clip_each ? clip_each_gradient : clip_gradients;
+    gradient_norm = clip(optimiser_->parameters(), spec_.clip_norm);
     if (!std::isfinite(gradient_norm)) {
       throw JointFailure(c10::str(context_.label, ": the gradient's norm is ", not_finite(gradient_norm), " at step ",
                                   step_ + 1, "; the last good checkpoint: ", last_good()));
     }
   }
   const double lr = schedule_.at(step_);
-  optimiser_->step(lr);
+  optimiser_->step(lr, weight_decay_at(spec_.optimiser, step_, total_));
   optimiser_->zero_grad();
   const Position trained = position();
   ++step_;
   trainee_.after_step({.step = step_, .epoch = trained.epoch});
   if (metrics_) log_step(loss, lr, gradient_norm);
+}
+
+void TrainLoop::drop_frozen() {
+  for (const auto& [until, indices] : frozen_) {
+    if (position().epoch >= until) continue;
+    for (const size_t i : indices) optimiser_->parameters()[i].second.mutable_grad().reset();
+  }
 }
 
 // Sums the gradients of every part over the micro-batches, graph by graph, and leaves the mean terms in terms_. Of
