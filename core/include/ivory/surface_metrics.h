@@ -3,7 +3,7 @@
 // lies within a tolerance of the other. Published tools disagree on what a surface is and on which quantile is meant,
 // so that both are named here; networks_tasks.md §3 compares them.
 
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 #include <array>
 #include <vector>

@@ -1,7 +1,7 @@
 #pragma once
 // The heads of Faster R-CNN.
 
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 #include <memory>
 #include <utility>

@@ -1,7 +1,7 @@
 #pragma once
 // Anchors of a detector, and which of them a box of the truth belongs to (networks_tasks.md §2).
 
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 #include <vector>
 

@@ -2,7 +2,7 @@
 // Boxes in images: overlap, regression targets, suppression, fusion. A box is x_min, y_min, x_max, y_max in pixels,
 // without "+ 1": (0, 0, 10, 10) is 10 pixels wide (networks_tasks.md §2).
 
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 #include <array>
 #include <cmath>

@@ -1,7 +1,7 @@
 #pragma once
 // RoIAlign (He et al., Mask R-CNN, ICCV 2017): the features under a box, at a fixed size.
 
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 #include <vector>
 

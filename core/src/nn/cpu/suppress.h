@@ -1,7 +1,7 @@
 #pragma once
 // Non-maximum suppression of one class on the CPU.
 
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 namespace ivory::nn::cpu {
 
