@@ -19,7 +19,7 @@ class LabelledCubeRecipe : public Recipe<TaskBatch> {
         views_(*samples.cubes),
         cubes_(std::move(data), as_cubes(views_, samples), samples.volumes) {
     check_volume_samples(*data_, samples_);
-    if (!samples_.classes.empty()) classes_.emplace(samples_.classes);
+    if (!samples_.classes.empty()) classes_.emplace(samples_.classes, samples_.overlapping);
     if (samples_.balanced && !samples_.whole) find_targets();
   }
 

@@ -97,6 +97,10 @@ struct LabelledSamples {
   std::array<int64_t, 3> size = {64, 224, 224};  // voxels of a sample that is no cube: D (of volumes), H, W
   std::optional<VolumeViewSpec> cubes = {};      // units of volumes
   bool whole = false;                            // with `cubes`: evaluation, whole volumes
+  bool boxes = false;                            // units of slices: with the boxes of their findings instead of masks
+  double repeat_below = 0;                       // training with boxes: TaskNeeds'
+  bool overlapping = false;                      // masks of classes that share label ids: TaskNeeds'
+  double negatives = 0;                          // training with labels: TaskNeeds'
 };
 std::unique_ptr<BatchSource<TaskBatch>> make_task_loader(std::shared_ptr<const DataSet> data,
                                                          const LabelledSamples& samples, const LoaderOptions& options);

@@ -74,6 +74,29 @@ void write_attribute(hid_t object, const char* name, std::span<const double> num
   checked(H5Awrite(attribute, H5T_NATIVE_DOUBLE, numbers.data()), "write an attribute");
 }
 
+// Of a data set without the times of writing that HDF5 keeps by default: the same volumes are the same bytes.
+hid_t dataset_properties() {
+  const hid_t properties = checked(H5Pcreate(H5P_DATASET_CREATE), "create a property list");
+  checked(H5Pset_obj_track_times(properties, false), "leave out the times");
+  return properties;
+}
+
+void write_boxes(hid_t object, const std::vector<MarkedBox>& boxes) {
+  const std::array<hsize_t, 2> shape = {boxes.size(), 6};
+  std::vector<double> numbers;
+  for (const auto& [slice, label, corners] : boxes) {
+    numbers.push_back(static_cast<double>(slice));
+    numbers.push_back(static_cast<double>(label));
+    numbers.insert(numbers.end(), corners.begin(), corners.end());
+  }
+  const Handle space(H5Screate_simple(2, shape.data(), nullptr), H5Sclose, "create a data space");
+  const Handle properties(dataset_properties(), H5Pclose, "create a property list");
+  const Handle dataset(H5Dcreate2(object, "boxes", H5T_IEEE_F64LE, space, H5P_DEFAULT, properties, H5P_DEFAULT),
+                       H5Dclose, "create a data set");
+  if (!numbers.empty())
+    checked(H5Dwrite(dataset, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, numbers.data()), "write boxes");
+}
+
 void write_attributes(hid_t group, const VolumeInfo& info) {
   write_attribute(group, "name", info.name);
   write_attribute(group, "patient", info.patient);
@@ -101,13 +124,6 @@ hid_t stored_type(PixelType type) {
       return H5T_IEEE_F32LE;
   }
   return H5I_INVALID_HID;
-}
-
-// Of a data set without the times of writing that HDF5 keeps by default: the same volumes are the same bytes.
-hid_t dataset_properties() {
-  const hid_t properties = checked(H5Pcreate(H5P_DATASET_CREATE), "create a property list");
-  checked(H5Pset_obj_track_times(properties, false), "leave out the times");
-  return properties;
 }
 
 // HDF5 itself does not know Bitshuffle; an optional filter may be declared all the same, and the chunks come encoded.
@@ -201,6 +217,7 @@ void ShardBuilder::add(const std::string& group_name, StoredVolume& volume, std:
   const Handle group(H5Gcreate2(state_->volumes, group_name.c_str(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Gclose,
                      "create a volume's group");
   write_attributes(group, volume.info);
+  if (volume.info.boxes) write_boxes(group, *volume.info.boxes);
   const PixelType type = pixel_type(volume.info.dtype);
   const auto places = write_slices(group, "image", volume.info, type, pixels, lock);
   volume.image_index = write_index(group, "image_index", places);

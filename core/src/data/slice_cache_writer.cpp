@@ -57,6 +57,7 @@ void check(const VolumeData& volume) {
               volume.pixels.scalar_type(), ", expected ", info.dtype);
   IVORY_CHECK(std::isfinite(info.window[0]) && std::isfinite(info.window[1]) && info.window[0] < info.window[1],
               "volume ", info.name, ": the window ", info.window[0], " to ", info.window[1], " is empty");
+  check_boxes(info);
   if (!volume.labels.defined()) return;
   IVORY_CHECK(volume.labels.sizes().equals(shape), "volume ", info.name, ": labels ", volume.labels.sizes(),
               ", expected ", c10::IntArrayRef(shape));

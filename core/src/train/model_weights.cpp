@@ -100,11 +100,19 @@ void load_task_parts(Task& task, const Model& model, const LoadedWeights& weight
   const bool alike = weights.prefix.ends_with(encoder);
   const std::string outer = alike ? weights.prefix.substr(0, weights.prefix.size() - encoder.size()) : "";
   const NamedTensors beside = alike ? weights.tensors : NamedTensors();
-  for (const auto& part : task.named_children()) {
-    const std::string name = part.key() + ".";
-    if (encoder.starts_with(name)) continue;
-    load_part(*part.value(), beside, outer + name, /*min_match=*/0, weights.from + " into " + part.key());
-  }
+  const std::function<void(const torch::nn::Module&, const std::string&)> load_below =
+      [&](const torch::nn::Module& module, const std::string& place) {
+        for (const auto& part : module.named_children()) {
+          const std::string name = place + part.key();
+          if (encoder == name + ".") continue;
+          if (encoder.starts_with(name + ".")) {
+            load_below(*part.value(), name + ".");
+          } else {
+            load_part(*part.value(), beside, outer + name + ".", /*min_match=*/0, weights.from + " into " + name);
+          }
+        }
+      };
+  load_below(task, "");
 }
 
 base::HashedFile export_weights(const torch::nn::Module& module, const fs::path& folder, const std::string& identity) {

@@ -144,7 +144,14 @@ TaskTraining::TaskTraining(const config::TaskSpec& spec, std::shared_ptr<Model> 
   std::vector<data::VolumeInfo> volumes;
   for (size_t v = 0; v < data_->volumes.size(); ++v) {
     volumes.push_back(data_->info(static_cast<int64_t>(v)));
-    context.volume_names.push_back(volumes.back().name);
+    const data::VolumeInfo& info = volumes.back();
+    context.volume_names.push_back(info.name);
+    context.patients.push_back(info.patient.empty() ? info.name : info.patient);
+    const auto pixel = [&](double spacing, int64_t pixels) {
+      return spacing * static_cast<double>(pixels) / static_cast<double>(spec.size);
+    };
+    context.spacings.push_back(
+        {info.spacing[0], pixel(info.spacing[1], info.rows), pixel(info.spacing[2], info.columns)});
   }
   torch::manual_seed(mix(node.seed, task_seed));
   task_ = registry.find<Task>(spec.plugin.name).create(spec.plugin.options, context);
@@ -196,7 +203,11 @@ data::LabelledSamples TaskTraining::samples(const Split& split, bool training) c
                                 .whole = !training};
   if (needs.unit == SampleKind::slice) samples.slices = split.slices;
   if (needs.unit == SampleKind::volume) samples.volumes = split.volumes;
-  if (needs.target == Target::masks) samples.classes = label_ids_;
+  if (needs.target != Target::label) samples.classes = label_ids_;
+  samples.boxes = needs.target == Target::boxes;
+  samples.repeat_below = training ? needs.repeat_below : 0;
+  samples.overlapping = needs.overlapping;
+  samples.negatives = training ? needs.negatives : 0;
   if (needs.target == Target::label) {
     for (const int32_t volume : samples.volumes) samples.volume_labels.push_back(classes_.at(volume));
   }
