@@ -24,7 +24,7 @@ class Registrar {
 };
 
 inline constexpr uint32_t abi_magic = 0x59525649;  // "IVRY"
-inline constexpr uint32_t plugin_api_version = 2;  // raised with every incompatible change below core/include/ivory
+inline constexpr uint32_t plugin_api_version = 3;  // raised with every incompatible change below core/include/ivory
 
 // Plain data in .rodata, found through .dynsym as `ivory_abi_tag`.
 struct AbiTag {
