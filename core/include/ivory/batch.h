@@ -23,6 +23,8 @@ struct Batch {
   SampleKind kind = SampleKind::slice;
   std::vector<View> views;
   torch::Tensor index;  // [B] int64: id of the sample in the whole data set
+  // What the objective's prepare() made of each sample, in its order: [B, …] each.
+  std::vector<torch::Tensor> prepared = {};
   int64_t size() const { return index.defined() ? index.size(0) : 0; }
 };
 

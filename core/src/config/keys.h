@@ -21,6 +21,7 @@ void keys(Fields& v, FrozenSpec& s);
 void keys(Fields& v, ScheduleSpec& s);
 void keys(Fields& v, SliceViewSpec& s);
 void keys(Fields& v, CropSpec& s);
+void keys(Fields& v, CubeSource& s);
 void keys(Fields& v, VolumeViewSpec& s);
 void keys(Fields& v, TaskSpec& s);
 void keys(Fields& v, ClassSpec& s);

@@ -141,7 +141,49 @@ void keys(Fields& v, VolumeViewSpec& s) {
     {.help = "a volume smaller than the cube is padded and counted; else it is refused",
      .unused = of_cube,
      .identity = used});
+  v("iou", s.iou,
+    {.help = "least intersection over union of the first cube of a sample and each further one",
+     .range = from_up_to_below(0, 1),
+     .unused = of_cube,
+     .identity = changed});
+  v.expect(s.iou == 0 || s.count > 1, "iou", "0 where a sample has one cube: it is between cubes");
+  v("most_tissue", s.most_tissue,
+    {.help = "a cube with a larger share of dense voxels is drawn again; those before a dense slice count half (Models "
+             "Genesis: 0.15)",
+     .range = above_up_to(0, 1),
+     .unused = of_cube,
+     .identity = changed});
+  v("tissue_from", s.tissue_from,
+    {.help = "a voxel from this value on is dense",
+     .range = between(0, 1),
+     .unit = "of the window",
+     .unused = of_cube,
+     .identity = changed});
+  v("border", s.border,
+    {.help = "what cubes keep off on either side of a volume, along D, H, W; less where a volume is too small",
+     .range = between(0, 4096),
+     .unit = "voxels of the volume",
+     .unused = of_cube,
+     .per_axis = true,
+     .identity = changed});
+  v.tables("sources", s.sources,
+           {.help = "sizes as one of which each cube is cut, then resized to `size`; see below",
+            .fallback = "none: as `size`",
+            .unused = of_cube,
+            .identity = changed,
+            .written = Written::given});
+  v.expect(s.overlap == 0 || s.sources.empty(), "sources",
+           "left out with overlap, which is between cubes of one size: use iou");
   transformation(v, s);
+}
+
+void keys(Fields& v, CubeSource& s) {
+  v("size", s.size,
+    {.help = "voxels along D, H, W at the cubes' spacing",
+     .range = between(1, 4096),
+     .unit = "voxels",
+     .needs = "the voxels of a cube, [D, H, W] or one number for all",
+     .per_axis = true});
 }
 
 }  // namespace ivory::config

@@ -2,6 +2,7 @@
 // Batches of views or of labelled samples from slice caches: worker threads, bounded prefetch, counter-based
 // randomness. The same batches whatever the number of workers.
 
+#include <ivory/sample.h>
 #include <ivory/task.h>
 #include <ivory/views.h>
 
@@ -52,6 +53,9 @@ struct LoaderOptions {
   // device next() renders, on the caller's current stream, what the workers read.
   torch::Device device = torch::kCPU;
   torch::ScalarType type = torch::kFloat32;
+  // Of slice and volume loaders that render on the CPU: called by the workers for each sample, several at once; its
+  // tensors become Batch::prepared. Their shapes and types are those of every sample.
+  std::function<std::vector<torch::Tensor>(const Sample&)> prepare = nullptr;
 };
 
 // How crops of a slice are drawn and resampled.

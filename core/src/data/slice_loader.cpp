@@ -17,7 +17,7 @@ class SliceRecipe : public ViewRecipe<Batch, SampleKind::slice> {
   int64_t bytes(int64_t samples) const override {
     int64_t pixels = 0;
     for (const CropSpec& crop : views_.crops) pixels += crop.count * crop.size * crop.size;
-    return samples * pixels * static_cast<int64_t>(c10::elementSize(options_.type));
+    return samples * (pixels * static_cast<int64_t>(c10::elementSize(options_.type)) + prepared_bytes());
   }
 
   Batch allocate(std::span<const Draw> draws) const override {
@@ -42,6 +42,7 @@ class SliceRecipe : public ViewRecipe<Batch, SampleKind::slice> {
         write_place(drawn, crop.size, batch.views[view].place.data_ptr<double>() + 6 * position);
       }
     }
+    prepare(batch, position, draw, epoch);
   }
 
  private:
