@@ -2,10 +2,11 @@
 //   medicalnet  Chen et al., "Med3D: Transfer Learning for 3D Medical Image Analysis", 2019. Layers 3 and 4 keep the
 //               stride of layer 2 and have dilations 2 and 4, so that features of 1/8 of the size see as much.
 //   monai       MONAI's ResNetFeatures: MedicalNet's parameters, but layers 3 and 4 halve the size and have no
-//   dilation. r3d         Tran et al., "A Closer Look at Spatiotemporal Convolutions", CVPR 2018: torchvision's r3d_18.
-//   The stem
+//               dilation.
+//   r3d         Tran et al., "A Closer Look at Spatiotemporal Convolutions", CVPR 2018: torchvision's r3d_18. The stem
 //               has 3 × 7 × 7 voxels and keeps the slices; there is no pooling before layer 1.
 // Where a block changes the shape its shortcut is subsampled and padded with zero channels (A), or convolved (B).
+#include <ivory/nn/batch_norm.h>
 #include <ivory/plugin.h>
 
 #include <array>
@@ -40,7 +41,10 @@ struct ConvNorm {
   Conv3d conv{nullptr};
   BatchNorm3d norm{nullptr};
 
-  Tensor forward(const Tensor& x) { return norm(conv(x)); }
+  // relu?(norm(conv(x)) + added?)
+  Tensor forward(const Tensor& x, bool relu, const Tensor& added = {}) {
+    return ivory::nn::batch_norm_act(*norm, conv(x), added, relu);
+  }
 };
 
 ConvNorm conv_norm(const Conv3dOptions& options) {
@@ -89,13 +93,13 @@ class Block : public torch::nn::Module {
 
   Tensor forward(const Tensor& x) {  // [N, in, D, H, W] → [N, out, D / stride, H / stride, W / stride]
     Tensor h = x;
-    for (size_t i = 0; i + 1 < convolutions_.size(); ++i) h = convolutions_[i].forward(h).relu_();
-    return convolutions_.back().forward(h).add_(beside(x)).relu_();
+    for (size_t i = 0; i + 1 < convolutions_.size(); ++i) h = convolutions_[i].forward(h, /*relu=*/true);
+    return convolutions_.back().forward(h, /*relu=*/true, beside(x));
   }
 
  private:
   Tensor beside(const Tensor& x) {
-    if (!shortcut_.conv.is_empty()) return shortcut_.forward(x);
+    if (!shortcut_.conv.is_empty()) return shortcut_.forward(x, /*relu=*/false);
     if (spec_.stride == 1 && spec_.in == spec_.out) return x;
     const auto whole = c10::nullopt;
     const int64_t step = spec_.stride;
@@ -168,7 +172,7 @@ class ResNet3d : public ivory::Backbone {
 
   ivory::Features forward(const Tensor& volumes) override {  // [N, 1 or in_channels, D, H, W]
     ivory::Features features;
-    Tensor h = stem_.norm(stem(volumes)).relu_();
+    Tensor h = ivory::nn::batch_norm_act(*stem_.norm, stem(volumes), {}, /*relu=*/true);
     features.levels.push_back(h);
     if (variant_.pooled) h = torch::max_pool3d(h, 3, 2, 1);
     for (auto& layer : layers_) features.levels.push_back(h = layer->forward(h));

@@ -1,5 +1,6 @@
-// Segmentation by a U-Net on the model's encoder, or by the model's own decoder, merged to volumes for the score
-// (method.md §7): of slices, in 2D, where the model takes slices, else of cubes, in 3D.
+// Segmentation by a U-Net on the model's encoder, or by the model's own decoder (and head, where the network brings
+// both), merged to volumes for the score (method.md §7): of slices, in 2D, where the model takes slices, else of cubes,
+// in 3D.
 //
 //   L = dice_weight · (1 − mean_c (2 Σ p_c t_c + s) / (Σ p_c + Σ t_c + s)) + ce_weight · CE
 //
@@ -16,6 +17,7 @@
 
 #include <ivory/metrics.h>
 #include <ivory/nn/eval_mode.h>
+#include <ivory/nn/own_decoder.h>
 #include <ivory/nn/sliding_window.h>
 #include <ivory/nn/unet.h>
 #include <ivory/panels.h>
@@ -150,10 +152,18 @@ class Segmentation : public Task {
 
   void continue_decoder(std::shared_ptr<Model> model) {
     for (const auto& part : model->parts()) register_module(part, model->part(part));
-    auto head = register_module(
-        "segmentation_head", nn::segmentation_head(model->dense_width(), output_count(), kind_ == SampleKind::volume));
     const auto encoder = model->encoder(kind_);
     const std::array<int64_t, 3> stride = encoder ? encoder->info().levels.back().stride : Level{}.stride;
+    if (const auto whole = std::dynamic_pointer_cast<nn::OwnDecoder>(model)) {
+      const auto own = register_module(whole->head_name(), whole->head(output_count()));
+      network_ = [whole, own, stride](const torch::Tensor& input) {
+        return nn::within_stride(input, stride,
+                                 [&](const torch::Tensor& x) { return whole->logits(whole->embed(x), *own); });
+      };
+      return;
+    }
+    auto head = register_module("segmentation_head", nn::segmentation_head(model->dense_width(), class_count() + 1,
+                                                                           kind_ == SampleKind::volume));
     network_ = [model, head, stride](const torch::Tensor& input) mutable {
       return nn::within_stride(input, stride,
                                [&](const torch::Tensor& x) { return head->forward(model->decode(model->embed(x))); });

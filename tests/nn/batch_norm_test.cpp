@@ -10,6 +10,7 @@ using torch::Tensor;
 struct Case {
   bool residual, relu;
   torch::ScalarType type;
+  std::vector<int64_t> shape = {5, 24, 7, 6};
 };
 
 struct Result {
@@ -17,22 +18,25 @@ struct Result {
 };
 
 Tensor channels_last(const Tensor& x) {
-  return x.contiguous(torch::MemoryFormat::ChannelsLast);
+  return x.contiguous(x.dim() == 5 ? torch::MemoryFormat::ChannelsLast3d : torch::MemoryFormat::ChannelsLast);
 }
 
 // Runs the fused path on channels-last input, or the composed one of torch in double precision.
+template <class Norm>
 Result run(const Case& c, bool reference) {
   torch::manual_seed(3);
-  torch::nn::BatchNorm2d norm(24);
+  Norm norm(24);
   {
     torch::NoGradGuard no_grad;
     norm->weight.uniform_(0.5, 1.5);
     norm->bias.uniform_(-0.5, 0.5);
   }
   // Rounded to the tested type first, so that both sides see the same numbers; a mean far from 0 tests cancellation.
-  Tensor x = (torch::randn({5, 24, 7, 6}) * 2 + 30 * torch::randn({1, 24, 1, 1})).to(c.type);
-  Tensor r = torch::randn({5, 24, 7, 6}).to(c.type);
-  const Tensor g = torch::randn({5, 24, 7, 6}).to(c.type);
+  std::vector<int64_t> per_channel(c.shape.size(), 1);
+  per_channel[1] = 24;
+  Tensor x = (torch::randn(c.shape) * 2 + 30 * torch::randn(per_channel)).to(c.type);
+  Tensor r = torch::randn(c.shape).to(c.type);
+  const Tensor g = torch::randn(c.shape).to(c.type);
   if (reference) {
     norm->to(torch::kDouble);
     x = x.to(torch::kDouble);
@@ -54,6 +58,10 @@ Result run(const Case& c, bool reference) {
   y.backward(g.to(y.scalar_type()));
   const Tensor grad_r = c.residual ? r.grad() : torch::zeros({1});
   return {y.detach(), x.grad(), grad_r, norm->weight.grad(), norm->bias.grad(), norm->running_mean, norm->running_var};
+}
+
+Result run(const Case& c, bool reference) {
+  return c.shape.size() == 5 ? run<torch::nn::BatchNorm3d>(c, reference) : run<torch::nn::BatchNorm2d>(c, reference);
 }
 
 double distance(const Tensor& a, const Tensor& b) {
@@ -79,7 +87,9 @@ TEST_P(FusedBatchNorm, EqualsTheComposedOperators) {
 INSTANTIATE_TEST_SUITE_P(All, FusedBatchNorm,
                          testing::Values(Case{false, false, torch::kFloat}, Case{false, true, torch::kFloat},
                                          Case{true, false, torch::kFloat}, Case{true, true, torch::kFloat},
-                                         Case{false, true, torch::kBFloat16}, Case{true, true, torch::kBFloat16}));
+                                         Case{false, true, torch::kBFloat16}, Case{true, true, torch::kBFloat16},
+                                         Case{false, true, torch::kFloat, {5, 24, 7, 2, 3}},
+                                         Case{true, true, torch::kFloat, {5, 24, 7, 2, 3}}));
 
 TEST(FusedBatchNormTest, DoesNotDependOnTheNumberOfThreads) {
   const Case c{true, true, torch::kFloat};

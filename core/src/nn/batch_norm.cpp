@@ -98,6 +98,11 @@ variable_list apply_backward(const Tensor& grad, const Tensor& grad2, const Tens
   return {grad_x, grad_weight, grad_bias, behind};
 }
 
+// Channels-last, of images or of volumes.
+torch::MemoryFormat format_of(const Tensor& x) {
+  return x.dim() == 5 ? torch::MemoryFormat::ChannelsLast3d : torch::MemoryFormat::ChannelsLast;
+}
+
 class FusedBatchNorm : public torch::autograd::Function<FusedBatchNorm> {
  public:
   // The output twice: see batch_norm_relu_twice.
@@ -121,7 +126,7 @@ class FusedBatchNorm : public torch::autograd::Function<FusedBatchNorm> {
     const Tensor &x = saved[0], &y = saved[5];
     const bool relu = context->saved_data["relu"].toBool(), residual = context->saved_data["residual"].toBool();
     const auto as_input = [&x](const Tensor& g) {
-      return g.defined() ? g.to(x.scalar_type()).contiguous(torch::MemoryFormat::ChannelsLast) : g;
+      return g.defined() ? g.to(x.scalar_type()).contiguous(format_of(x)) : g;
     };
     Tensor grad = as_input(grads[0]), grad2 = as_input(grads[1]);
     if (!grad.defined()) std::swap(grad, grad2);
@@ -138,8 +143,8 @@ class FusedBatchNorm : public torch::autograd::Function<FusedBatchNorm> {
 };
 
 // Mean and inverse standard deviation over the batch; updates the running statistics as BatchNorm2d does.
-template <class T>
-std::pair<Tensor, Tensor> batch_statistics(torch::nn::BatchNorm2dImpl& norm, const Tensor& x) {
+template <class T, class Norm>
+std::pair<Tensor, Tensor> batch_statistics(Norm& norm, const Tensor& x) {
   const int64_t channels = x.size(1), rows = x.numel() / channels;
   const T* in = reinterpret_cast<const T*>(x.data_ptr());
   // Deviations from the first row: no cancellation when the mean is far from 0.
@@ -164,15 +169,17 @@ std::pair<Tensor, Tensor> batch_statistics(torch::nn::BatchNorm2dImpl& norm, con
   return {mean.to(torch::kFloat), (variance + norm.options.eps()).rsqrt().to(torch::kFloat)};
 }
 
-bool can_fuse(const torch::nn::BatchNorm2dImpl& norm, const Tensor& x, const Tensor& residual) {
+template <class Norm>
+bool can_fuse(const Norm& norm, const Tensor& x, const Tensor& residual) {
   const auto type = x.scalar_type();
-  const auto format = torch::MemoryFormat::ChannelsLast;
+  const auto format = format_of(x);
   return norm.is_training() && norm.options.affine() && x.is_cpu() && x.is_contiguous(format) && x.numel() > 0 &&
          (type == torch::kFloat || type == torch::kBFloat16) && norm.weight.scalar_type() == torch::kFloat &&
          (!residual.defined() || (residual.is_contiguous(format) && residual.scalar_type() == type));
 }
 
-variable_list apply_twice(torch::nn::BatchNorm2dImpl& norm, const Tensor& x, const Tensor& residual, bool relu) {
+template <class Norm>
+variable_list apply_twice(Norm& norm, const Tensor& x, const Tensor& residual, bool relu) {
   if (!can_fuse(norm, x, residual)) {
     Tensor y = norm.forward(x);
     if (residual.defined()) y = y + residual;
@@ -192,6 +199,10 @@ variable_list apply_twice(torch::nn::BatchNorm2dImpl& norm, const Tensor& x, con
 }  // namespace
 
 Tensor batch_norm_act(torch::nn::BatchNorm2dImpl& norm, const Tensor& x, const Tensor& residual, bool relu) {
+  return apply_twice(norm, x, residual, relu)[0];
+}
+
+Tensor batch_norm_act(torch::nn::BatchNorm3dImpl& norm, const Tensor& x, const Tensor& residual, bool relu) {
   return apply_twice(norm, x, residual, relu)[0];
 }
 

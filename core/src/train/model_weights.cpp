@@ -1,6 +1,7 @@
 #include "train/model_weights.h"
 
 #include <ivory/error.h>
+#include <ivory/nn/own_decoder.h>
 #include <ivory/random.h>
 #include <spdlog/spdlog.h>
 
@@ -60,6 +61,18 @@ std::string main_part(const Model& model) {
   return "";
 }
 
+// The prefix of a part's names in a file of a network with its own decoder, whose reference does not tell encoder and
+// decoder apart: `name` of the part ("", or "out_tr." of a head) beside the encoder's names or above them ("swinViT.").
+// Nothing where the file lacks the part, and for other models.
+std::optional<std::string> beside_encoder(const Model& model, const torch::nn::Module& part, const std::string& name,
+                                          const LoadedWeights& weights) {
+  if (!dynamic_cast<const nn::OwnDecoder*>(&model)) return std::nullopt;
+  const NameMapping found = find_prefix(part, weights.tensors);
+  if (found.matched == 0 || !found.prefix.ends_with(name)) return std::nullopt;
+  const std::string above = found.prefix.substr(0, found.prefix.size() - name.size());
+  return weights.prefix.starts_with(above) ? std::optional(found.prefix) : std::nullopt;
+}
+
 // "f_intra" in the paper's words.
 std::string title_of(const std::string& part) {
   return part == "intra" ? "f_intra" : part == "inter" ? "f_inter" : part == "" ? "the model" : "the " + part;
@@ -81,10 +94,11 @@ LoadedWeights load_weights(Model& model, const fs::path& file, const std::string
   if (main.empty()) return weights;
   const bool own = prefix.ends_with(main + ".");  // else an encoder alone, whatever lies beside it
   const std::string outer = own ? prefix.substr(0, prefix.size() - main.size() - 1) : "";
-  const NamedTensors beside = own ? tensors : NamedTensors();
   for (const std::string& part : model.parts()) {
-    if (part != main)
-      load_part(*model.part(part), beside, outer + part + ".", min_match, from + " into " + title_of(part));
+    if (part == main) continue;
+    const auto flat = own ? std::nullopt : beside_encoder(model, *model.part(part), "", weights);
+    load_part(*model.part(part), own || flat ? tensors : NamedTensors(), flat.value_or(outer + part + "."), min_match,
+              from + " into " + title_of(part));
   }
   return weights;
 }
@@ -103,13 +117,17 @@ void load_task_parts(Task& task, const Model& model, const LoadedWeights& weight
   const std::function<void(const torch::nn::Module&, const std::string&)> load_below =
       [&](const torch::nn::Module& module, const std::string& place) {
         for (const auto& part : module.named_children()) {
-          const std::string name = place + part.key();
-          if (encoder == name + ".") continue;
-          if (encoder.starts_with(name + ".")) {
-            load_below(*part.value(), name + ".");
-          } else {
-            load_part(*part.value(), beside, outer + name + ".", /*min_match=*/0, weights.from + " into " + name);
+          const std::string name = place + part.key() + ".";
+          if (encoder == name) continue;
+          if (encoder.starts_with(name)) {
+            load_below(*part.value(), name);
+            continue;
           }
+          const bool of_model = place.empty() && std::ranges::count(model.parts(), part.key()) > 0;
+          if (!alike && of_model) continue;  // load_weights has seen to it
+          const auto flat = alike ? std::nullopt : beside_encoder(model, *part.value(), name, weights);
+          load_part(*part.value(), flat ? weights.tensors : beside, flat.value_or(outer + name), /*min_match=*/0,
+                    weights.from + " into " + place + part.key());
         }
       };
   load_below(task, "");

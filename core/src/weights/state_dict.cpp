@@ -21,9 +21,10 @@ std::string example(const char* what, const std::vector<std::string>& names) {
   return c10::str(", ", names.size(), " ", what, " (e.g. ", names.front(), ")");
 }
 
-// RGB weights in a network for grey images: conv1 [C, 3, k, k] is summed over RGB (method.md §1).
+// RGB weights in a network for grey images or volumes: conv1 [C, 3, k, k] is summed over RGB (method.md §1).
 torch::Tensor fit(const torch::Tensor& source, const torch::Tensor& target) {
-  const bool grey = source.dim() == 4 && target.dim() == 4 && source.size(1) == 3 && target.size(1) == 1;
+  const bool kernels = source.dim() >= 4 && target.dim() == source.dim();
+  const bool grey = kernels && source.size(1) == 3 && target.size(1) == 1;
   return grey ? source.sum(1, /*keepdim=*/true) : source;
 }
 

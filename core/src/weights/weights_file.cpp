@@ -1,6 +1,7 @@
 #include "weights/weights_file.h"
 
 #include <ivory/error.h>
+#include <ivory/nn/foreign_weights.h>
 
 #include <cstring>
 #include <fstream>
@@ -20,7 +21,7 @@ struct Score {
 // Shapes that state_dict.cpp's load_into takes: the same, or RGB for grey.
 bool fits(const torch::Tensor& source, const torch::Tensor& target) {
   if (source.sizes() == target.sizes()) return true;
-  return source.dim() == 4 && target.dim() == 4 && source.size(1) == 3 && target.size(1) == 1 &&
+  return source.dim() >= 4 && target.dim() == source.dim() && source.size(1) == 3 && target.size(1) == 1 &&
          source.size(0) == target.size(0) && source.sizes().slice(2) == target.sizes().slice(2);
 }
 
@@ -131,8 +132,10 @@ void require_finite(const NamedTensors& tensors) {
   }
 }
 
-MappedReport load_mapped(torch::nn::Module& module, const NamedTensors& tensors, double min_match,
+MappedReport load_mapped(torch::nn::Module& module, const NamedTensors& file, double min_match,
                          const std::optional<std::string>& prefix) {
+  const auto* foreign = dynamic_cast<const nn::ForeignWeights*>(&module);
+  const NamedTensors tensors = foreign ? foreign->own_names(file) : file;
   MappedReport mapped;
   if (prefix) {
     mapped.mapping.prefix = *prefix;

@@ -29,8 +29,9 @@ struct NameMapping {
 // The prefix below which most of the module's parameters are found; the first in the file among equals.
 NameMapping find_prefix(const torch::nn::Module& module, const NamedTensors& tensors);
 
-// Finds the prefix (unless it is given) and loads what is below. Throws bad_request, naming what was found, when less
-// than `min_match` of the parameters match or one of the tensors holds NaN or an infinite value.
+// Finds the prefix (unless it is given) and loads what is below, by the module's own names (nn::ForeignWeights). Throws
+// bad_request, naming what was found, when less than `min_match` of the parameters match or one of the tensors holds
+// NaN or an infinite value.
 struct MappedReport {
   NameMapping mapping;
   LoadReport report;

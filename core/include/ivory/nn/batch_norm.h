@@ -13,6 +13,10 @@ namespace ivory::nn {
 torch::Tensor batch_norm_act(torch::nn::BatchNorm2dImpl& norm, const torch::Tensor& x, const torch::Tensor& residual,
                              bool relu);
 
+// The same of volumes [N, C, D, H, W], channels-last-3d.
+torch::Tensor batch_norm_act(torch::nn::BatchNorm3dImpl& norm, const torch::Tensor& x, const torch::Tensor& residual,
+                             bool relu);
+
 // relu(batch_norm(x) + residual?), handed out twice for a residual junction: two tensors of one storage, neither to be
 // modified. On the fused path the backward pass adds both gradients in the loop that reads them.
 std::pair<torch::Tensor, torch::Tensor> batch_norm_relu_twice(torch::nn::BatchNorm2dImpl& norm, const torch::Tensor& x,
