@@ -44,9 +44,24 @@ bool next_record(const std::string& text, size_t& at, int64_t& line, std::vector
   return true;
 }
 
+thread_local OpenedTables* opened = nullptr;
+
 }  // namespace
 
+OpenedTables::OpenedTables() {
+  opened = this;
+}
+
+OpenedTables::~OpenedTables() {
+  opened = nullptr;
+}
+
+void OpenedTables::add(const std::filesystem::path& file) {
+  if (opened && std::ranges::find(opened->files, file) == opened->files.end()) opened->files.push_back(file);
+}
+
 Csv::Csv(const std::filesystem::path& file) : file_(file.string()) {
+  OpenedTables::add(file);
   std::ifstream in(file, std::ios::binary);
   if (!in) throw missing_data(file_, ": cannot be read");
   std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());

@@ -8,6 +8,7 @@
 
 #include "base/files.h"
 #include "base/json_text.h"
+#include "ingest/csv.h"
 #include "ingest/format.h"
 #include "ingest/layouts.h"
 
@@ -23,6 +24,7 @@ json read_description(const config::DataSpec& spec) {
     throw missing_data("data set '", spec.name, "': ", file.string(), " is missing, which layout \"", spec.layout,
                        "\" needs", spec.hint.empty() ? "" : "; " + spec.hint);
   }
+  OpenedTables::add(file);
   json description;
   try {
     description = base::parse_json(base::read_text(file));

@@ -65,6 +65,7 @@ Scan read_radiograph(const fs::path& file) {
             .geometry = {.spacing = {millimetres, millimetres, 1}},
             .modality = "xray",
             .files = {file},
+            .also_read = {},
             .notes = {"inverted over 12 bits"},
             .warnings = {}};
   auto* out = scan.voxels.data_ptr<int16_t>();
@@ -82,6 +83,7 @@ Scan read_masks(const fs::path& folder, const std::string& name, const Scan& ima
              .geometry = image.geometry,
              .modality = "",
              .files = {},
+             .also_read = {},
              .notes = {},
              .warnings = {}};
   for (const auto& [organ, id] : organs) {

@@ -41,6 +41,13 @@ std::string latex(const std::string& text) {
   return result;
 }
 
+// A cell ends at a bar and at the end of the line.
+std::string markdown(const std::string& text) {
+  std::string result;
+  for (const char c : text) result += c == '|' ? "\\|" : c == '\n' ? " " : std::string(1, c);
+  return result;
+}
+
 // Code points, not bytes: "±" takes one column.
 size_t display_width(const std::string& text) {
   return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
@@ -120,7 +127,7 @@ std::string to_latex(const Table& table) {
 std::string to_markdown(const Table& table) {
   const TableText text = text_of(table);
   std::string out = "**" + table.caption + "**\n\n";
-  for (const auto& name : text.head) out += "| " + name + " ";
+  for (const auto& name : text.head) out += "| " + markdown(name) + " ";
   out += "|\n|---";
   for (size_t i = 1; i < text.head.size(); ++i) out += "|---:";
   out += "|\n";
@@ -128,11 +135,11 @@ std::string to_markdown(const Table& table) {
   for (const auto& line : text.lines) {
     if (line.group != group) {
       group = line.group;
-      out += "| *" + group + "* ";
+      out += "| *" + markdown(group) + "* ";
       for (size_t i = 1; i < text.head.size(); ++i) out += "| ";
       out += "|\n";
     }
-    for (const auto& field : line.fields) out += "| " + marked(field, "**", "*") + " ";
+    for (const auto& field : line.fields) out += "| " + markdown(marked(field, "**", "*")) + " ";
     out += "|\n";
   }
   out += "\n" + legend(table, "in bold", "in italics") + ".\n";
