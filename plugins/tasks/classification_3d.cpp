@@ -38,7 +38,9 @@ class Classification3d : public Task {
     head_ = register_module("head", head);
   }
 
-  TaskNeeds needs() const override { return {.unit = SampleKind::volume, .target = Target::label}; }
+  TaskNeeds needs() const override {
+    return {.unit = SampleKind::volume, .target = Target::label, .ranks_from = 1, .ranks_every_class = true};
+  }
 
   torch::Tensor loss(const TaskBatch& batch) override {
     return torch::nn::functional::cross_entropy(logits(batch.images.pixels), batch.labels);

@@ -5,6 +5,7 @@
 
 #include "ingest/dicom_files.h"
 #include "ingest/layout_fixture.h"
+#include "ingest/stored_files.h"
 #include "ingest/volume.h"
 
 namespace ivory::ingest {
@@ -167,6 +168,30 @@ TEST_F(Folders, FilesThatAreSomethingElseAreNamedAsThat) {
       EXPECT_THAT(failure.message, AllOf(HasSubstr(name), HasSubstr(keyword)));
     }
   }
+}
+
+// Also where a file is opened for another one.
+TEST_F(Folders, WhatAnotherFileNamesIsLookedAtToo) {
+  const std::string pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n";
+  const auto says = [&](auto&& body) { EXPECT_THAT(failure_of(body).message, HasSubstr("Git LFS")); };
+  const torch::Tensor voxels = counted({4, 6, 5});
+  for (const auto& file : every_form(voxels)) {  // detached voxels
+    if (file.data[0].first.empty()) continue;
+    file.write(in_set("detached"));
+    write_bytes(in_set("detached") / file.data[0].first, pointer);
+    says([&] { read_scan(in_set("detached") / file.name); });
+  }
+  for (int i = 0; i < 3; ++i)  // a slice of a series
+    write_bytes(in_set(fmt::format("series/{}.dcm", i)), dicom_file(ct_slice(counted({4, 5}) + i, i)));
+  write_bytes(in_set("series/1.dcm"), pointer);
+  says([&] { read_scan(in_set("series")); });
+  add("a.nii");
+  text("whose.csv", pointer);
+  spec_.patients = in_set("whose.csv").string();
+  says([&] { list("folder"); });
+  spec_.patients = "";
+  text("dataset.json", pointer);
+  says([&] { list("msd"); });
 }
 
 TEST_F(Folders, AMaskThatWasTakenForAnImageIsReported) {

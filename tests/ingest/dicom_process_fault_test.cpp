@@ -88,7 +88,7 @@ TEST_F(FakeReader, OneVolumeIsSkippedAndTheBuildGoesOn) {
   const char* dir = std::getenv("IVORY_DICOM");
   ASSERT_EQ(dir, nullptr);
   const std::atomic<bool> never = false;
-  // The fake dies of every file in folder b, and hands everything else to the real one.
+  // The fake dies of every DICOM file; the others are read.
   const config::DataSpec spec = {.name = "set", .path = (folder_.path() / "set").string(), .modality = "ct"};
   ::setenv("IVORY_DICOM", program("kill -ABRT $$").c_str(), 1);
   write_nifti(folder_.path() / "set/n.nii", counted({3, 4, 5}));

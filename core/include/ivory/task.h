@@ -22,6 +22,10 @@ struct TaskNeeds {
   bool balanced = false;  // slices with and without target drawn 1:1 (method.md §7)
   // Volumes only: training samples are such cubes, evaluation gives whole volumes at the cubes' spacing, one a batch.
   std::optional<VolumeViewSpec> cubes = {};
+  // Scores rank samples by whether they have a class (AUC): of masks, at least so many pixels of it; of labels, any
+  // number above 0. Splits that define no such score are refused before training. 0: scores do not rank.
+  int64_t ranks_from = 0;
+  bool ranks_every_class = false;  // without one of the classes there is no score
 };
 
 struct Boxes {

@@ -6,12 +6,10 @@
 namespace ivory::base {
 namespace {
 
-// The first bytes without a byte order mark and blanks, in small letters.
-std::string beginning(const std::filesystem::path& file) {
-  std::string text(512, '\0');
-  std::ifstream in(file, std::ios::binary);
-  in.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<size_t>(in.gcount()));
+constexpr size_t enough = 512;
+
+// Without a byte order mark and blanks, in small letters.
+std::string plain(std::string text) {
   if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
   text.erase(0, std::min(text.size(), text.find_first_not_of(" \t\r\n")));
   std::ranges::transform(text, text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
@@ -29,8 +27,8 @@ bool is_json(const std::string& text) {
 
 }  // namespace
 
-std::string mistaken_file(const std::filesystem::path& file) {
-  const std::string text = beginning(file);
+std::string mistaken_text(std::string_view whole) {
+  const std::string text = plain(std::string(whole.substr(0, enough)));
   const auto begins = [&](std::string_view with) { return text.starts_with(with); };
   if (begins("version https://git-lfs") || begins("version http://git-media"))
     return "a pointer of Git LFS, not the file itself (git lfs pull fetches it)";
@@ -43,6 +41,14 @@ std::string mistaken_file(const std::filesystem::path& file) {
   if (begins("%pdf-")) return "a PDF document";
   if (begins("rar!\x1a") || begins("7z\xbc\xaf")) return "an archive; unpack it first";
   return "";
+}
+
+std::string mistaken_file(const std::filesystem::path& file) {
+  std::string text(enough, '\0');
+  std::ifstream in(file, std::ios::binary);
+  in.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<size_t>(in.gcount()));
+  return mistaken_text(text);
 }
 
 }  // namespace ivory::base

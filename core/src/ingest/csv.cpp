@@ -6,6 +6,7 @@
 #include <charconv>
 #include <fstream>
 
+#include "base/file_kind.h"
 #include "base/text.h"
 
 namespace ivory::ingest {
@@ -64,6 +65,8 @@ Csv::Csv(const std::filesystem::path& file) : file_(file.string()) {
   OpenedTables::add(file);
   std::ifstream in(file, std::ios::binary);
   if (!in) throw missing_data(file_, ": cannot be read");
+  const std::string mistaken = base::mistaken_file(file);
+  IVORY_CHECK(mistaken.empty(), file_, ": is ", mistaken);
   std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
   if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
   size_t at = 0;

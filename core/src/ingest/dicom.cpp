@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/file_kind.h"
 #include "ingest/dicom_classes.h"
 #include "ingest/dicom_process.h"
 #include "ingest/dicom_stack.h"
@@ -42,6 +43,8 @@ Files images_in(const fs::path& folder) {
   std::map<std::string, int64_t> series;
   for (const auto& file : entries(folder)) {
     if (format_of(file) != Format::dicom || !no_image_of_class(class_in_first_group(file)).empty()) continue;
+    const std::string mistaken = base::mistaken_file(file);
+    IVORY_CHECK(mistaken.empty(), file.string(), ": is ", mistaken);
     DicomSource source{file, dicom_process().header(file)};
     if (!source.header.has_pixels || !no_image_of_class(source.header.sop_class).empty()) continue;
     check_image(source);

@@ -6,6 +6,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "base/file_kind.h"
 #include "base/files.h"
 #include "base/json_text.h"
 #include "ingest/csv.h"
@@ -29,7 +30,9 @@ json read_description(const config::DataSpec& spec) {
   try {
     description = base::parse_json(base::read_text(file));
   } catch (const Error& error) {
-    throw Error(error.code(), file.string() + ": is no JSON object: " + error.what());
+    const std::string mistaken = base::mistaken_file(file);
+    throw Error(error.code(),
+                file.string() + ": is " + (mistaken.empty() ? "no JSON object: " : mistaken + "; ") + error.what());
   }
   IVORY_CHECK(description.is_object(), file.string(), ": is no JSON object");
   return description;

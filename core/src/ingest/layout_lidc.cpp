@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 
+#include "base/file_kind.h"
 #include "ingest/dicom.h"
 #include "ingest/format.h"
 #include "ingest/layouts.h"
@@ -113,7 +114,9 @@ torch::Tensor readers_of(const fs::path& file, const Series& series) {
       if (name == "readingSession") readers += reading_of(session, series, file);
     }
   } catch (const boost::property_tree::ptree_error& error) {
-    throw bad_request(file.string(), ": is no reading of LIDC: ", error.what());
+    const std::string mistaken = base::mistaken_file(file);
+    const bool is_xml = mistaken.empty() || mistaken.find("XML") != std::string::npos;
+    throw bad_request(file.string(), ": is ", is_xml ? "no reading of LIDC: " + std::string(error.what()) : mistaken);
   }
   return readers;
 }

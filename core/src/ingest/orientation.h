@@ -1,7 +1,7 @@
 #pragma once
 // Which way up a picture is to be seen: the tag "Orientation" of EXIF and TIFF, 1 … 8.
 
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 #include <cstdint>
 #include <span>

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <numeric>
 
+#include "base/file_kind.h"
 #include "ingest/unpack.h"
 #include "ingest/voxels.h"
 
@@ -44,8 +45,9 @@ class Reader {
     IVORY_CHECK(files > 0 && count % files == 0, header_, ": names ", files, " data files, which cannot share ", count,
                 " voxels equally");
     share_ = count / files * static_cast<int64_t>(width);
-    if (stored_.form == Form::raw) {
-      for (const auto& file : stored_.files) raw_begin(file);  // before memory is taken
+    for (const auto& file : stored_.files) {  // before memory is taken
+      check_kind(file);
+      if (stored_.form == Form::raw) raw_begin(file);
     }
     torch::Tensor all = torch::empty(std::vector<int64_t>(stored_.size.rbegin(), stored_.size.rend()), stored_.type);
     auto* to = static_cast<uint8_t*>(all.mutable_data_ptr());
@@ -66,6 +68,14 @@ class Reader {
   // "HEADER: " or, of voxels that lie elsewhere, "HEADER: its data file X: ".
   std::string start(const fs::path& file) const {
     return file.string() == header_ ? header_ + ": " : fmt::format("{}: its data file {}: ", header_, file.string());
+  }
+
+  // A pointer of Git LFS or a web page in place of voxels; raw ones of the right number may look like anything.
+  void check_kind(const fs::path& file) const {
+    if (file.string() == header_) return;
+    if (stored_.form == Form::raw && static_cast<int64_t>(fs::file_size(file)) == share_) return;
+    const std::string mistaken = base::mistaken_file(file);
+    IVORY_CHECK(mistaken.empty(), start(file), "is ", mistaken);
   }
 
   int64_t raw_begin(const fs::path& file) {

@@ -1,7 +1,7 @@
 #pragma once
 // Voxels as a text header (MetaImage, NRRD) says that they are stored, in the header's own file or in others.
 
-#include <torch/torch.h>
+#include <ivory/torch.h>
 
 #include <optional>
 #include <string>
