@@ -21,7 +21,7 @@ install(FILES ${PROJECT_BINARY_DIR}/IvoryConfig.cmake ${PROJECT_BINARY_DIR}/Ivor
   cmake/FindLibTorch.cmake cmake/IvoryPlugin.cmake DESTINATION ${ivory_package_dir} COMPONENT sdk)
 
 install(TARGETS ivory_data ivory_ingest LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT tools)
-install(TARGETS run-experiment ivory RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT tools)
+install(TARGETS run-experiment ivory ivory-dicom RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT tools)
 if(TARGET ivory_cuda)
   install(TARGETS ivory_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT tools)
 endif()

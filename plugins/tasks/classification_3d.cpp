@@ -49,7 +49,11 @@ class Classification3d : public Task {
   }
 
   TaskNeeds needs() const override {
-    return {.unit = SampleKind::volume, .target = Target::label, .negatives = negatives_};
+    return {.unit = SampleKind::volume,
+            .target = Target::label,
+            .negatives = negatives_,
+            .ranks_from = 1,
+            .ranks_every_class = true};
   }
 
   torch::Tensor loss(const TaskBatch& batch) override {

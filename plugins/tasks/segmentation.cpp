@@ -162,8 +162,8 @@ class Segmentation : public Task {
       };
       return;
     }
-    auto head = register_module("segmentation_head", nn::segmentation_head(model->dense_width(), class_count() + 1,
-                                                                           kind_ == SampleKind::volume));
+    auto head = register_module(
+        "segmentation_head", nn::segmentation_head(model->dense_width(), output_count(), kind_ == SampleKind::volume));
     network_ = [model, head, stride](const torch::Tensor& input) mutable {
       return nn::within_stride(input, stride,
                                [&](const torch::Tensor& x) { return head->forward(model->decode(model->embed(x))); });

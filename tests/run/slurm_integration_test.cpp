@@ -69,6 +69,18 @@ TEST_F(SlurmRun, SubmitsArraysThatDependOnEachOtherAndCollectsTheTable) {
   EXPECT_THAT(this->asked(), AllOf(HasSubstr("slurm/2/collect.sh"), Not(HasSubstr("--array"))));
 }
 
+TEST_F(SlurmRun, ArraysAreAsLargeAsTheClusterAllows) {
+  program("scontrol", "echo 'MaxArraySize            = 2'");
+  write(
+      "[table]\nrows = [{ label = \"Scratch\", from = \"scratch\" }]\ncolumns = [{ label = \"IoU\", task = "
+      "\"organ\" }]\n");
+  const Answer submitted = run("--set experiment.trials=3 --set 'task.organ.from=[\"scratch\"]' --launcher slurm");
+  ASSERT_EQ(submitted.code, 0) << submitted.text;
+  EXPECT_THAT(asked(),
+              AllOf(ContainsRegex("--array=0-1 [^\n]*/0-0.sh\n"), ContainsRegex("--array=0-[01] [^\n]*/0-1.sh\n")));
+  EXPECT_THAT(collected(), ContainsRegex("Scratch +[0-9.]+ ± [0-9.]+ \\(3\\)"));
+}
+
 // A login node without the caches, or with other settings, knows what plan.json says, and guesses nothing.
 TEST_F(SlurmRun, TablesAreCollectedWhereTheDataAreNotSeen) {
   write(

@@ -102,6 +102,41 @@ TEST(TableExports, EveryLineOfASmokeRunsCsvSaysSo) {
   EXPECT_THAT(to_latex(table), testing::StartsWith("% SMOKE RUN, no result\n"));
 }
 
+// Each format's own special characters, wherever a text of the experiment's author comes in.
+TEST(TableExports, TextsStayTexts) {
+  struct Case {
+    const char *text, *markdown, *latex, *console;
+  };
+  const Case cases[] = {{"a|b", "a\\|b", "a|b", "a|b"},
+                        {"a*b*c", "a\\*b\\*c", "a*b*c", "a*b*c"},
+                        {"swav_3d", "swav_3d", "swav\\_3d", "swav_3d"},
+                        {"_a_", "\\_a\\_", "\\_a\\_", "_a_"},
+                        {"a`b`", "a\\`b\\`", "a`b`", "a`b`"},
+                        {"<b>x</b>", "\\<b>x\\</b>", "$<$b$>$x$<$/b$>$", "<b>x</b>"},
+                        {"p < 1", "p < 1", "p $<$ 1", "p < 1"},
+                        {"[x](y)", "\\[x\\](y)", "[x](y)", "[x](y)"},
+                        {"~~x~~", "\\~\\~x\\~\\~", "\\~{}\\~{}x\\~{}\\~{}", "~~x~~"},
+                        {"a\\b", "a\\\\b", "a\\textbackslash{}b", "a\\b"},
+                        {"&lt; & 5 %", "\\&lt; & 5 %", "\\&lt; \\& 5 \\%", "&lt; & 5 %"},
+                        {"#1 $x$ {y}^2", "\\#1 $x$ {y}^2", "\\#1 \\$x\\$ \\{y\\}\\^{}2", "#1 $x$ {y}^2"},
+                        {"two\nlines\tand\rmore", "two lines and more", "two lines and more", "two lines and more"}};
+  for (const Case& one : cases) {
+    Table table = sample();
+    table.rows[0] = table.columns[0] = table.caption = one.text;
+    table.groups = {one.text, one.text};
+    table.notes = {one.text};
+    const std::string markdown = to_markdown(table), latex = to_latex(table), console = to_console(table);
+    EXPECT_THAT(markdown, HasSubstr("**" + std::string(one.markdown) + "**\n\n|  | " + one.markdown + " |\n"));
+    EXPECT_THAT(markdown, HasSubstr("\n| *" + std::string(one.markdown) + "* | |\n| " + one.markdown + " | 62.50"));
+    EXPECT_THAT(markdown, HasSubstr("\n\n" + std::string(one.markdown) + "\n"));
+    EXPECT_THAT(latex, HasSubstr("\\caption{" + std::string(one.latex) + ". "));
+    EXPECT_THAT(latex, HasSubstr("\n & " + std::string(one.latex) + " \\\\\n\\midrule\n"));
+    EXPECT_THAT(latex, HasSubstr("{l}{\\emph{" + std::string(one.latex) + "}} \\\\\n" + one.latex + " & 62.50"));
+    EXPECT_THAT(latex, testing::EndsWith("\n% " + std::string(one.console) + "\n"));
+    EXPECT_THAT(console, HasSubstr("\n    " + std::string(one.console) + "  62.50"));
+  }
+}
+
 TEST(TableExports, LatexUsesBooktabsAndEscapes) {
   const std::string text = to_latex(sample());
   EXPECT_THAT(text, HasSubstr("\\caption{A \\& B, 100 \\%. Percent"));

@@ -29,6 +29,10 @@ struct TaskNeeds {
   // Boxes only: an epoch has an image with a class of which fewer than this share of images have a box several times,
   // ⌈√(share asked for / its share)⌉; 0: every image once.
   double repeat_below = 0;
+  // Scores rank samples by whether they have a class (AUC): of masks, at least so many pixels of it; of labels, any
+  // number above 0. Splits that define no such score are refused before training. 0: scores do not rank.
+  int64_t ranks_from = 0;
+  bool ranks_every_class = false;  // without one of the classes there is no score
 };
 
 struct Boxes {

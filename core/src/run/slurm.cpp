@@ -20,13 +20,12 @@
 #include "run/prepare.h"
 #include "run/queued.h"
 #include "run/shell.h"
+#include "run/slurm_limits.h"
 #include "run/sweep_policy.h"
 
 namespace ivory::experiment {
 namespace fs = std::filesystem;
 namespace {
-
-constexpr size_t largest_array = 1000;  // Slurm's own default limit is 1001
 
 struct Point {
   const config::Experiment& experiment;
@@ -59,6 +58,16 @@ fs::path new_folder(const fs::path& base) {
   do ++last;
   while (!fs::create_directory(base / std::to_string(last)));
   return base / std::to_string(last);
+}
+
+// Without scontrol, what it is by default.
+size_t largest_array_here() {
+  std::string configuration;
+  try {
+    configuration = output_of("scontrol show config");
+  } catch (const Error&) {
+  }
+  return largest_array(configuration);
 }
 
 // Of what sbatch --parsable says: "123" or "123;cluster", beside lines of warnings.
@@ -113,14 +122,15 @@ class Submission {
   std::vector<std::string> submit() {
     folder_ = new_folder(base_);
     write_points();
+    const size_t most = levels_.empty() ? 1 : largest_array_here();
     std::vector<std::string> all, before;
     for (size_t depth = 0; depth < levels_.size(); ++depth) {
       const auto& [parts, after] = levels_[depth];
       before.insert(before.end(), after.begin(), after.end());
       std::vector<std::string> these;
-      for (size_t first = 0; first < parts.size(); first += largest_array) {
-        const size_t last = std::min(parts.size(), first + largest_array);
-        const std::string label = std::to_string(depth) + "-" + std::to_string(first / largest_array);
+      for (size_t first = 0; first < parts.size(); first += most) {
+        const size_t last = std::min(parts.size(), first + most);
+        const std::string label = std::to_string(depth) + "-" + std::to_string(first / most);
         these.push_back(submit_array(
             label, {parts.begin() + static_cast<ptrdiff_t>(first), parts.begin() + static_cast<ptrdiff_t>(last)},
             before));

@@ -13,6 +13,7 @@
 #include "train/machine.h"
 #include "train/model_weights.h"
 #include "train/online_probes.h"
+#include "train/ranked_split.h"
 #include "train/splits.h"
 #include "train/train_loop.h"
 
@@ -105,6 +106,8 @@ class TaskTraining : public Trainee {
   // What a task without parameters to train has instead: one look at the training split. Throws Interrupted when a stop
   // was requested.
   void fit();
+  // Throws bad_request where no prediction would give a split a score.
+  void check_scores() const;
   bool has_validation() const { return !splits_.validation.volumes.empty(); }
   Scores validate() { return validated_ = evaluate(splits_.validation, nullptr); }
   const Scores& validated() const { return validated_; }  // the last time
@@ -179,6 +182,23 @@ TaskTraining::TaskTraining(const config::TaskSpec& spec, std::shared_ptr<Model> 
 void TaskTraining::warn() const {
   for (const std::string& warning : splits_.warnings) spdlog::warn("{}: {}", node_.label, warning);
   if (!has_validation()) spdlog::warn("{}: no validation split, so the last epoch's weights are tested", node_.label);
+}
+
+void TaskTraining::check_scores() const {
+  const auto check = [&](const Split& split, const std::string& name) {
+    const std::string why = unranked(task_->needs(), *data_, samples(split, false), spec_.classes);
+    IVORY_CHECK(why.empty(), node_.label, ": ", name, why);
+  };
+  if (spec_.splits.redraw) {  // each trial has splits of its own
+    Split all;
+    for (const Split* split : {&splits_.train, &splits_.validation, &splits_.test}) {
+      all.volumes.insert(all.volumes.end(), split->volumes.begin(), split->volumes.end());
+      all.slices.insert(all.slices.end(), split->slices.begin(), split->slices.end());
+    }
+    return check(all, "the data: ");
+  }
+  if (has_validation()) check(splits_.validation, "split 'validation': ");
+  check(splits_.test, "split 'test': ");
 }
 
 NamedTensors TaskTraining::parameters() const {
@@ -300,6 +320,7 @@ void check_task(const config::TaskSpec& spec, const config::ModelSpec& model_spe
   const NodeContext nowhere{.label = "task " + spec.name};
   const TaskTraining training(spec, build_model(model_spec, registry, nowhere.seed), std::move(data), registry,
                               nowhere);
+  training.check_scores();
 }
 
 Scores probe_task(const config::TaskSpec& spec, const std::shared_ptr<Model>& model,
@@ -314,7 +335,10 @@ Scores probe_task(const config::TaskSpec& spec, const std::shared_ptr<Model>& mo
   }
   IVORY_CHECK(training.has_validation(), context.label,
               ": the task has no validation split, on which a probe is scored");
-  if (check_only) return {};
+  if (check_only) {
+    training.check_scores();
+    return {};
+  }
   if (training.parameters().empty()) {
     training.fit();
     return training.validate();

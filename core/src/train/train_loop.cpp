@@ -334,11 +334,22 @@ double TrainLoop::average_terms(double loss) {
   return sums[0].item<double>();
 }
 
+// Nothing that is done already.
+std::string TrainLoop::what_may_help() const {
+  std::vector<std::string> advice = {"a lower learning rate",
+                                     spec_.schedule.warmup_epochs > 0 ? "a longer warm-up" : "a warm-up"};
+  if (spec_.clip_norm == 0) advice.emplace_back("clip_norm");
+  if (spec_.precision != "fp32") advice.emplace_back("precision = \"fp32\"");
+  const std::string last = advice.back();
+  advice.pop_back();
+  return base::joined(advice, ", ") + " or " + last + " may help";
+}
+
 void TrainLoop::check_term(const std::string& name, double value) const {
   if (std::isfinite(value)) return;
   throw JointFailure(c10::str(context_.label, ": loss term '", name, "' is ", not_finite(value), " at step ", step_ + 1,
-                              " (epoch ", position().epoch + 1, "); the last good checkpoint: ", last_good(),
-                              "; a lower learning rate, a longer warm-up or precision = \"fp32\" may help"));
+                              " (epoch ", position().epoch + 1, "); the last good checkpoint: ", last_good(), "; ",
+                              what_may_help()));
 }
 
 void TrainLoop::log_step(double loss, double lr, double gradient_norm) {
@@ -417,8 +428,7 @@ void TrainLoop::check_finite() const {
   for (const auto& [name, p] : optimiser_->parameters()) {
     if (p.isfinite().all().item<bool>()) continue;
     throw JointFailure(c10::str(context_.label, ": parameter '", name, "' holds NaN or infinity at step ", step_,
-                                "; the last good checkpoint: ", last_good(),
-                                "; a lower learning rate, a longer warm-up or clip_norm may help"));
+                                "; the last good checkpoint: ", last_good(), "; ", what_may_help()));
   }
 }
 

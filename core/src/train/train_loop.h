@@ -120,6 +120,7 @@ class TrainLoop {
   void save(bool best);
   void check_term(const std::string& name, double value) const;
   void check_finite() const;
+  std::string what_may_help() const;  // of a loss or parameter that is not finite
   [[noreturn]] void stop();
   [[noreturn]] void pause();
   Position position() const;
