@@ -279,7 +279,8 @@ void FasterRcnn::head_losses(const Scene& scene, const std::vector<Tensor>& prop
   const auto [logits, codes] = head(scene, chosen);
   losses.classifier = torch::cross_entropy_loss(logits, labels, {}, at::Reduction::Sum) / count;
   const auto positive = (labels != none).nonzero().squeeze(1);
-  const auto predicted = codes.view({codes.size(0), -1, 4}).index({positive, labels.index_select(0, positive)});
+  const auto predicted =
+      codes.view({codes.size(0), codes.size(1) / 4, 4}).index({positive, labels.index_select(0, positive)});
   losses.box = box_loss(predicted, torch::cat(wanted), count);
 }
 

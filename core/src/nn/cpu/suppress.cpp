@@ -5,12 +5,18 @@
 #include "base/vectorised.h"
 
 namespace ivory::nn::cpu {
-namespace {
+namespace clones IVORY_HIDDEN {
 
 template <class T>
 struct Columns {
   const T *x1, *y1, *x2, *y2, *area;
 };
+
+}  // namespace IVORY_HIDDEN
+
+namespace {
+
+using clones::Columns;
 
 // Marks the boxes first … count − 1 that overlap box `of` by more than the threshold. 0/0 is no number, which is not
 // more.
