@@ -192,7 +192,7 @@ std::vector<Tensor> FasterRcnn::proposals(const Scene& scene, const Candidates& 
 // Places of positives and negatives (matched < background are left out), ascending.
 std::pair<Tensor, Tensor> FasterRcnn::sampled(const Tensor& matched, int64_t most, double share) const {
   const auto drawn = [&](const Tensor& places, int64_t count) {
-    const auto chosen = order(places.numel()).slice(0, 0, count).to(places.device());
+    const auto chosen = sampling_order(places.numel()).slice(0, 0, count).to(places.device());
     return std::get<0>(places.index_select(0, chosen).sort());
   };
   const auto positive = (matched >= 0).nonzero().squeeze(1), negative = (matched == background).nonzero().squeeze(1);

@@ -11,7 +11,7 @@ class FasterRcnnReference : public testing::Test {
  protected:
   FasterRcnnReference() : golden(test::golden("faster_rcnn")), net(test::faster_rcnn(3)) {
     net->to(torch::kFloat64);
-    net->order = [](int64_t n) { return torch::arange(n); };  // the first ones are sampled
+    net->sampling_order = [](int64_t n) { return torch::arange(n); };  // the first ones are sampled
     const torch::NoGradGuard no_grad;
     for (auto& [name, tensor] : test::state_of(*net)) {
       if (tensor.is_floating_point()) tensor.copy_(test::filled_parameter(name, tensor));

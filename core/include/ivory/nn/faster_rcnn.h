@@ -76,7 +76,7 @@ class FasterRcnn : public torch::nn::Module {
   void train(bool on = true) override;
 
   // The order in which candidates are sampled, a permutation of n; random unless a test sets it.
-  std::function<torch::Tensor(int64_t n)> order = [](int64_t n) { return torch::randperm(n); };
+  std::function<torch::Tensor(int64_t n)> sampling_order = [](int64_t n) { return torch::randperm(n); };
 
  private:
   struct Scene;       // what a batch's images give: pyramid, anchors
