@@ -3,7 +3,8 @@ include(IvoryPlugin)  # ivory_add_plugin
 # ivory_add_tests(DIRECTORY): tests/DIRECTORY/*_test.cpp -> executables by kind: unit, reference and property tests one per
 # folder; integration and fault tests, which start processes, one per file, so that ctest runs them side by side. The kind
 # and the folder are also the ctest labels, beside those of IVORY_TEST_LABELS. What lies in tests/data is labelled "loader" too. Parser tests of all folders
-# make one executable, which .ci/run also builds with sanitizers.
+# make one executable, which .ci/run also builds with sanitizers. A folder's own folders are topics: tests/plugins/ssl2d makes
+# executables of its own, labelled "ssl2d" too.
 
 function(ivory_add_test_executable target label)
   if(NOT ARGN)
@@ -27,7 +28,9 @@ function(ivory_add_test_executable target label)
 endfunction()
 
 function(ivory_add_tests directory)
-  set(folder_labels ${directory} ${IVORY_TEST_LABELS})
+  string(REPLACE "/" "_" prefix ${directory})
+  string(REPLACE "/" ";" folder_labels ${directory})
+  list(APPEND folder_labels ${IVORY_TEST_LABELS})
   if(directory STREQUAL data)
     list(APPEND folder_labels loader)
   endif()
@@ -38,15 +41,21 @@ function(ivory_add_tests directory)
     list(FILTER ${kind} INCLUDE REGEX "_${kind}_test\\.cpp$")
     list(FILTER unit EXCLUDE REGEX "_${kind}_test\\.cpp$")
   endforeach()
-  ivory_add_test_executable(${directory}_tests "unit;${folder_labels}" ${unit})
+  ivory_add_test_executable(${prefix}_tests "unit;${folder_labels}" ${unit})
   foreach(kind reference property)
-    ivory_add_test_executable(${directory}_${kind}_tests "${kind};${folder_labels}" ${${kind}})
+    ivory_add_test_executable(${prefix}_${kind}_tests "${kind};${folder_labels}" ${${kind}})
   endforeach()
   foreach(kind integration fault)
     foreach(source ${${kind}})
       get_filename_component(name ${source} NAME_WE)
-      ivory_add_test_executable(${directory}_${name} "${kind};${folder_labels}" ${source})
+      ivory_add_test_executable(${prefix}_${name} "${kind};${folder_labels}" ${source})
     endforeach()
   endforeach()
   set_property(GLOBAL APPEND PROPERTY IVORY_PARSER_TESTS ${parser})
+  file(GLOB topical CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${directory}/*/*_test.cpp)
+  list(TRANSFORM topical REPLACE ".*/([^/]+)/[^/]+$" "\\1" OUTPUT_VARIABLE topics)
+  list(REMOVE_DUPLICATES topics)
+  foreach(topic ${topics})
+    ivory_add_tests(${directory}/${topic})
+  endforeach()
 endfunction()

@@ -8,22 +8,26 @@ using namespace ivory;
 class Encoder : public Model {
  public:
   explicit Encoder(std::shared_ptr<Backbone> backbone)
-      : kind_(backbone->info().input == Input::image ? SampleKind::slice : SampleKind::volume) {
+      : kind_(backbone->info().input == Input::image ? SampleKind::slice : SampleKind::volume),
+        both_(backbone->info().also_volumes) {
     encoder_ = register_module("encoder", std::move(backbone));
   }
 
-  int64_t width(SampleKind kind) const override { return kind == kind_ ? encoder_->info().width : 0; }
+  int64_t width(SampleKind kind) const override { return takes(kind) ? encoder_->info().width : 0; }
 
   Features embed(const torch::Tensor& samples) override {
-    IVORY_CHECK(kind_of(samples) == kind_, "the model 'encoder' has a backbone of ",
+    IVORY_CHECK(takes(kind_of(samples)), "the model 'encoder' has a backbone of ",
                 kind_ == SampleKind::slice ? "images" : "volumes", ", but got samples of shape ", samples.sizes());
     return encoder_->forward(samples);
   }
 
-  std::shared_ptr<Backbone> encoder(SampleKind kind) const override { return kind == kind_ ? encoder_ : nullptr; }
+  std::shared_ptr<Backbone> encoder(SampleKind kind) const override { return takes(kind) ? encoder_ : nullptr; }
 
  private:
+  bool takes(SampleKind kind) const { return both_ || kind == kind_; }
+
   SampleKind kind_;
+  bool both_;
   std::shared_ptr<Backbone> encoder_;
 };
 

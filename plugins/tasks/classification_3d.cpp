@@ -5,7 +5,11 @@
 //
 // Context::classes holds every class, the negative one first: label i is classes[i]. (Of a task with masks it lacks the
 // background.) The AUC of two classes takes the second as positive; of more, it is the mean over "one against the
-// rest". A split without a class has no AUC: scores() says which class is missing, and throws.
+// rest". A split without a class has no AUC: scores() says which class is missing, and throws. Its interval is of
+// bootstraps over patients (networks_tasks.md §3).
+//
+// `sampler = "balanced"`: each epoch all volumes but those of class 0, and `negatives` of these for each of the others,
+// drawn anew; validation and test are never re-sampled.
 
 #include <ivory/metrics.h>
 #include <ivory/nn/eval_mode.h>
@@ -13,6 +17,8 @@
 #include <ivory/plugin.h>
 
 #include <algorithm>
+#include <cmath>
+#include <map>
 
 namespace {
 
@@ -21,7 +27,11 @@ using namespace ivory;
 class Classification3d : public Task {
  public:
   Classification3d(const Options& options, const Context& context)
-      : classes_(context.classes), volume_names_(context.volume_names) {
+      : negatives_(options.get<std::string>("sampler") == "balanced" ? options.get<double>("negatives") : 0),
+        draws_(options.get<int64_t>("bootstraps")),
+        classes_(context.classes),
+        volume_names_(context.volume_names),
+        patients_(context.patients) {
     IVORY_CHECK(classes_.size() >= 2,
                 "task classification-3d: at least two classes are needed, the negative one too, got ", classes_.size());
     IVORY_CHECK(context.model && context.model->width(SampleKind::volume) > 0,
@@ -38,7 +48,13 @@ class Classification3d : public Task {
     head_ = register_module("head", head);
   }
 
-  TaskNeeds needs() const override { return {.unit = SampleKind::volume, .target = Target::label}; }
+  TaskNeeds needs() const override {
+    return {.unit = SampleKind::volume,
+            .target = Target::label,
+            .negatives = negatives_,
+            .ranks_from = 1,
+            .ranks_every_class = true};
+  }
 
   torch::Tensor loss(const TaskBatch& batch) override {
     return torch::nn::functional::cross_entropy(logits(batch.images.pixels), batch.labels);
@@ -71,11 +87,32 @@ class Classification3d : public Task {
     return id < static_cast<int64_t>(volume_names_.size()) ? volume_names_[id] : "volume " + std::to_string(id);
   }
 
-  std::vector<std::string> classes_, volume_names_;
+  void add_interval(Scores& result, const torch::Tensor& predicted, const torch::Tensor& truth,
+                    const torch::Tensor& volumes) const;
+
+  double negatives_;
+  int64_t draws_;
+  std::vector<std::string> classes_, volume_names_, patients_;
   std::shared_ptr<Model> model_;
   torch::nn::Sequential head_{nullptr};
   std::vector<torch::Tensor> probabilities_, labels_, volumes_;  // of the split, batch by batch
 };
+
+void Classification3d::add_interval(Scores& result, const torch::Tensor& predicted, const torch::Tensor& truth,
+                                    const torch::Tensor& volumes) const {
+  if (draws_ == 0) return;
+  std::map<std::string, int64_t> numbers;
+  auto scans = volumes.clone();
+  for (int64_t i = 0; i < scans.numel(); ++i) {
+    int64_t& id = scans.data_ptr<int64_t>()[i];
+    if (id < static_cast<int64_t>(patients_.size()))
+      id = numbers.try_emplace(patients_[id], static_cast<int64_t>(numbers.size())).first->second;
+  }
+  const auto interval = auc_interval(predicted, truth, scans, draws_);
+  if (std::isnan(interval.low)) return;
+  result.values.push_back({"auc from", interval.low});
+  result.values.push_back({"auc to", interval.high});
+}
 
 Scores Classification3d::scores() {
   IVORY_CHECK(!labels_.empty(), "task classification-3d: the split has no volumes to score");
@@ -101,6 +138,7 @@ Scores Classification3d::scores() {
   const auto accuracy = (probabilities.argmax(1) == labels).to(torch::kFloat64).mean().item<double>();
   if (classes == 2) {
     result.values = {{"auc", auc_of(1)}, {"accuracy", accuracy}};
+    add_interval(result, probabilities.select(1, 1), labels, volumes);
   } else {
     result.values = {{"auc", 0}, {"accuracy", accuracy}};
     for (int64_t c = 0; c < classes; ++c) {
@@ -148,7 +186,27 @@ IVORY_PLUGIN(registrar) {
                    .minimum = 1,
                    .maximum = 65536,
                    .unit = "channels",
-                   .source = "method.md §7"}},
+                   .source = "method.md §7"},
+                  {.name = "sampler",
+                   .fallback = std::string("all"),
+                   .help = "'all': every training volume once an epoch; 'balanced': all but those of the first class, "
+                           "and a share of these.",
+                   .choices = {"all", "balanced"},
+                   .source = "networks_tasks.md §3",
+                   .added_later = true},
+                  {.name = "negatives",
+                   .fallback = 1.0,
+                   .help = "Of the balanced sampler: volumes of the first class for each of the others.",
+                   .minimum = 0.01,
+                   .maximum = 1000,
+                   .source = "networks_tasks.md §3",
+                   .added_later = true},
+                  {.name = "bootstraps",
+                   .fallback = int64_t{2000},
+                   .help = "Draws of patients for the interval of the AUC of two classes; 0: none.",
+                   .minimum = 0,
+                   .source = "networks_tasks.md §3",
+                   .added_later = true}},
       .create = [](const Options& options, const Task::Context& context) {
         return std::make_shared<Classification3d>(options, context);
       }});

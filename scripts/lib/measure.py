@@ -246,7 +246,7 @@ def one_part(build, output, name, folder):
     record.unlink()
     (folder / "metrics.jsonl").unlink()
     begin = time.time()
-    if run_experiment(build, output / "overhead/experiment.toml", "--node", folder.name).wait() != 0:
+    if run_experiment(build, output / "overhead/experiment.toml", "--part", folder.name).wait() != 0:
         raise SystemExit(f"{name} failed")
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     steps = [line["time"] for line in lines if line["kind"] == "step"]

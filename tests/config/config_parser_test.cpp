@@ -32,6 +32,10 @@ TEST(ConfigParser, SyntaxErrorsHaveTheirPlace) {
       {std::string("a = \"\0\"", 7), "x.toml:1:6: not valid TOML: "},
       {"a = '''text", "not valid TOML: "},
       {"[[stage]]\nname = \"a\"\n[stage]\n", "x.toml:3:1: not valid TOML: "},
+      {"[[stage]]\nname = \"a\"\n[stage]\n", "cannot redefine"},
+      {"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "not valid TOML: it is a pointer of Git LFS"},
+      {"<!DOCTYPE html><html></html>", "not valid TOML: it is a web page"},
+      {"{\"experiment\": 1}", "not valid TOML: it is a JSON document"},
   };
   for (const auto& [text, message] : cases) EXPECT_THAT(mistakes(text), ElementsAre(HasSubstr(message))) << text;
 }

@@ -28,7 +28,7 @@ TEST(Language, ThePageHasTheTablesOfTheCode) {
 TEST(Language, EveryKeyOfTheCompleteExperimentIsDescribed) {
   const auto tables = key_tables();
   EXPECT_THAT(tables.at("training"), HasSubstr("| `batch_size` | integer | 32 | ≥ 1 | "));
-  EXPECT_THAT(tables.at("training.optimiser"), HasSubstr("| `name` | text | `\"sgd\"` | `\"sgd\"`, `\"adamw\"` | "));
+  EXPECT_THAT(tables.at("training.optimiser"), HasSubstr("| `name` | text | `\"sgd\"` | `\"sgd\"`, `\"adamw\"`, `\"lars\"` | "));
   EXPECT_THAT(tables.at("stage.views.volume"), HasSubstr("| `overlap` | number | 0 | 0 ≤ x < 1 | "));
   EXPECT_THAT(tables.at("data.only"), HasSubstr("`volumes`"));
   EXPECT_THAT(tables.at("experiment"), Not(HasSubstr("`trials`"))) << "an older name";
@@ -45,11 +45,11 @@ TEST(Language, AMarkerThatIsNoTableIsNamed) {
 
 TEST(Repetitions, AreAlsoReadByTheirOlderName) {
   const std::string now = replaced(complete(), "trials = 3", "repetitions = 3");
-  EXPECT_EQ(parse_one(now).trials, 3);
-  EXPECT_EQ(parse_one(complete()).trials, 3);
-  EXPECT_EQ(parse_one(now, {"experiment.trials=4"}).trials, 4);
-  EXPECT_EQ(parse_one(complete(), {"experiment.repetitions=4"}).trials, 4);
-  EXPECT_EQ(parse_one(now, {"task.organs.trials=2"}).tasks[0].trials, 2);
+  EXPECT_EQ(parse_one(now).repetitions, 3);
+  EXPECT_EQ(parse_one(complete()).repetitions, 3);
+  EXPECT_EQ(parse_one(now, {"experiment.trials=4"}).repetitions, 4);
+  EXPECT_EQ(parse_one(complete(), {"experiment.repetitions=4"}).repetitions, 4);
+  EXPECT_EQ(parse_one(now, {"task.organs.trials=2"}).tasks[0].repetitions, 2);
   EXPECT_THAT(to_toml(parse_one(complete())), HasSubstr("\nrepetitions = 3\n"));
   EXPECT_THAT(mistakes(replaced(complete(), "trials = 3", "trials = 3\nrepetitions = 4")),
               testing::ElementsAre(HasSubstr("x.toml:5:1: 'experiment.trials' is an older name")));

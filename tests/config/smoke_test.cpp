@@ -35,7 +35,7 @@ TEST(Smoke, SetsWhatItsSectionSaysOnGeneratedVolumes) {
   const Experiment experiment = load_smoke();
   EXPECT_TRUE(experiment.smoke);
   EXPECT_EQ(experiment.name, "tiny-smoke") << "a folder of its own";
-  EXPECT_EQ(experiment.trials, 2);
+  EXPECT_EQ(experiment.repetitions, 2);
   EXPECT_EQ(experiment.data[0].layout, "phantom");
   EXPECT_EQ(experiment.data[0].phantom.size[0], 8);
   for (const auto& stage : experiment.stages) {
@@ -50,7 +50,7 @@ TEST(Smoke, APathWithoutAStarGoesBeforeOneWithWhereverItStands) {
 
 TEST(Smoke, TheCommandLineGoesBeforeAll) {
   const Experiment experiment = load_smoke({"experiment.trials=5", "stage.*.steps=7"});
-  EXPECT_EQ(experiment.trials, 5);
+  EXPECT_EQ(experiment.repetitions, 5);
   EXPECT_EQ(experiment.stages[0].train.steps, 7);
   EXPECT_EQ(experiment.stages[1].train.steps, 7);
 }
@@ -59,7 +59,7 @@ TEST(Smoke, WithoutTheOptionTheSectionDoesNothing) {
   const Experiment experiment = parse_one(complete() + smoke);
   EXPECT_FALSE(experiment.smoke);
   EXPECT_EQ(experiment.name, "tiny");
-  EXPECT_EQ(experiment.trials, 3);
+  EXPECT_EQ(experiment.repetitions, 3);
   EXPECT_EQ(experiment.data[0].layout, "list");
 }
 

@@ -103,8 +103,8 @@ TEST_F(ConfigTable, AColumnMayHaveSeveralTasks) {
                                           "[table]\ncolumns = [{label = \"IoU\", task = [\"organs\", \"again\"]}]\n");
   EXPECT_EQ(experiment.table.columns[0].task, "organs");
   EXPECT_THAT(experiment.table.columns[0].others, ElementsAre("again"));
-  EXPECT_EQ(experiment.tasks[0].trials, 0);
-  EXPECT_EQ(experiment.tasks[1].trials, 2);
+  EXPECT_EQ(experiment.tasks[0].repetitions, 0);
+  EXPECT_EQ(experiment.tasks[1].repetitions, 2);
 }
 
 TEST_F(ConfigTable, ATableOfParametersHasModelsInItsRows) {

@@ -15,7 +15,7 @@ TEST(ConfigValues, CompleteExperiment) {
   const Experiment experiment = parse_one(complete());
   EXPECT_EQ(experiment.name, "tiny");
   EXPECT_EQ(experiment.seed, 7u);
-  EXPECT_EQ(experiment.trials, 3);
+  EXPECT_EQ(experiment.repetitions, 3);
   EXPECT_EQ(experiment.model.backbone("slice_backbone")->options.get<int64_t>("depth"), 18);
   EXPECT_DOUBLE_EQ(experiment.model.backbone("volume_backbone")->options.get<double>("dropout"), 0.1);
   ASSERT_EQ(experiment.stages.size(), 2u);
@@ -144,7 +144,7 @@ objectives = [{name = "swav"}]
 
   const Experiment merged = load("main.toml").at(0);
   EXPECT_EQ(merged.name, "second");
-  EXPECT_EQ(merged.trials, 3);
+  EXPECT_EQ(merged.repetitions, 3);
   EXPECT_EQ(merged.model.backbone("slice_backbone")->options.get<int64_t>("depth"), 34);
   EXPECT_EQ(option<int64_t>(merged.model, "token_width"), 64);
   ASSERT_EQ(merged.stages.size(), 3u);

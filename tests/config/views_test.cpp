@@ -49,6 +49,21 @@ TEST(VolumeViews, CubesHaveASizeASpacingAndAnOverlap) {
   EXPECT_THAT(views("extent = \"cube\"\nsize = 32").spacing, ElementsAre(0, 0, 0)) << "the volume's own";
 }
 
+TEST(SliceViews, CropsMayHaveTheirOwnBlurAndBeSolarised) {
+  const auto of = [](const std::string& setting) {
+    return parse_one(complete(), {"stage.slices.views.slice.crops=" + setting}).stage("slices");
+  };
+  const auto stage = of("[{size = 64, count = 1, blur = 1}, {size = 64, count = 1, blur = 0.1, solarise = 0.2}]");
+  ASSERT_EQ(stage.slice_views.crops.size(), 2U);
+  EXPECT_EQ(stage.slice_views.crops[0].blur, 1);
+  EXPECT_EQ(stage.slice_views.crops[0].solarise, 0);
+  EXPECT_EQ(stage.slice_views.crops[1].blur, 0.1);
+  EXPECT_EQ(stage.slice_views.crops[1].solarise, 0.2);
+  EXPECT_FALSE(of("[{size = 64}]").slice_views.crops[0].blur.has_value());
+  EXPECT_FALSE(identity(of("[{size = 64}]")).at("slice_views").at("crops")[0].contains("blur"))
+      << "as it was when a stage's results were recorded first";
+}
+
 TEST(VolumeViews, WhatACubeCannotBeIsNamed) {
   const auto of = [](const std::string& keys) { return mistakes(with("extent = \"cube\"\n" + keys)); };
   EXPECT_THAT(of("size = 32\nspacing = 0"), ElementsAre(AllOf(HasSubstr("spacing'"), HasSubstr("above 0"))));

@@ -135,6 +135,34 @@ TEST(Intensity, TonesHaveTheirClosedForm) {
   }
 }
 
+// x ↦ 1 − x from 0.5 on, whatever else is done: the tone in the same pass, the blur before it.
+TEST(Intensity, SolarisesWhatElseWouldBeWritten) {
+  const auto solarised = [](std::vector<float> image) {
+    for (float& value : image) {
+      const float x = 0.25F * value + 0.5F;
+      value = ((x >= 0.5F ? 1 - x : x) - 0.5F) / 0.25F;
+    }
+    return image;
+  };
+  Tensor image = (fill({9, 31}, 5).to(torch::kFloat32) + 1) / 2;
+  const size_t count = 9 * 31;
+  const std::vector<float> values(image.data_ptr<float>(), image.data_ptr<float>() + count);
+  for (const Tone& tone :
+       {Tone{}, Tone{.brightness = 1.5F}, Tone{.gamma = 1.2F}, Tone{.contrast = 0.4F, .gamma = 0.9F}}) {
+    auto plain = values, inverted = values;
+    tone_and_normalise(tone, plain);
+    tone_and_normalise(tone, inverted, /*solarise=*/true);
+    const auto expected = solarised(plain);
+    for (size_t i = 0; i < count; ++i) ASSERT_NEAR(inverted[i], expected[i], 1e-6) << i;
+    blur(plain, 9, 31, 1.3);
+    auto blurred = values;
+    tone_and_normalise(tone, blurred);
+    blur(blurred, 9, 31, 1.3, /*solarise=*/true);
+    const auto after = solarised(plain);
+    for (size_t i = 0; i < count; ++i) ASSERT_NEAR(blurred[i], after[i], 1e-6) << i;
+  }
+}
+
 TEST(Intensity, PowersAreWithinAMillionth) {
   for (const double gamma : {0.5, 0.7, 0.74, 1.0, 1.35, 1.5, 2.0}) {
     std::vector<float> values = {0, 1e-30F, 1e-12F, 1e-6F};
@@ -148,6 +176,7 @@ TEST(Intensity, PowersAreWithinAMillionth) {
 
 TEST(Intensity, TonesAreDrawnInTheRangesOfTheirStrength) {
   CounterRandom random(1, 2, 3, 4);
+  CounterRandom other(5, 2, 3, 4);
   const int count = 4000;
   int unchanged = 0;
   float lowest = 9, highest = 0;
@@ -158,6 +187,7 @@ TEST(Intensity, TonesAreDrawnInTheRangesOfTheirStrength) {
       lowest = std::min(lowest, factor), highest = std::max(highest, factor);
     }
     ASSERT_LE(std::abs(std::log(tone.gamma)), 0.15001);
+    ASSERT_EQ(draw_tone(other, 0.5, /*gamma=*/0).gamma, 1);
   }
   EXPECT_NEAR(unchanged, count * 0.2, 5 * std::sqrt(count * 0.2 * 0.8));  // five standard deviations
   EXPECT_GE(lowest, 0.6F);

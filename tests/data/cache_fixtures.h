@@ -91,8 +91,8 @@ Failure failure_of(const Body& body) {
 }
 
 inline void write_cache(const std::filesystem::path& folder, const std::vector<VolumeData>& volumes,
-                        Filter filter = Filter::bitshuffle, const std::string& identity = "test") {
-  SliceCacheWriter writer(folder, identity, filter);
+                        const std::string& identity = "test") {
+  SliceCacheWriter writer(folder, identity);
   for (const VolumeData& volume : volumes) writer.add(volume);
   writer.finish();
 }

@@ -2,9 +2,11 @@
 
 #include <gtest/gtest.h>
 #include <ivory/random.h>
+#include <lz4.h>
 
 #include <numeric>
 
+#include "data/big_endian.h"
 #include "data/cache_fixtures.h"
 
 namespace ivory::data {
@@ -31,45 +33,47 @@ Bytes ramps(size_t count) {
   return bytes;
 }
 
-Bytes round_trip(Filter filter, const Bytes& values, size_t width) {
-  Encoder encoder(filter);
-  const auto chunk = encoder.encode(values, width);
-  Decoder decoder;
-  const Planes planes = decoder.decode(filter, chunk, width, values.size() / width);
-  Bytes back(values.size());
-  unshuffle(planes, width, values.size() / width, back.data());
-  return back;
+// As caches were written before Bitshuffle: a byte plane is a block, stored as it is where LZ4 gains nothing.
+Bytes lz4_chunk(const Bytes& values, size_t width) {
+  const size_t count = values.size() / width;
+  Bytes chunk(12);
+  put_big_endian(chunk.data(), values.size(), 8);
+  put_big_endian(chunk.data() + 8, count, 4);
+  for (size_t k = 0; k < width; ++k) {
+    Bytes plane(count), packed(count + 100);
+    for (size_t i = 0; i < count; ++i) plane[i] = values[i * width + k];
+    const int length =
+        LZ4_compress_default(reinterpret_cast<const char*>(plane.data()), reinterpret_cast<char*>(packed.data()),
+                             static_cast<int>(count), static_cast<int>(packed.size()));
+    packed.resize(static_cast<size_t>(length));
+    const Bytes& block = packed.size() < count ? packed : plane;
+    chunk.resize(chunk.size() + 4);
+    put_big_endian(chunk.data() + chunk.size() - 4, block.size(), 4);
+    chunk.insert(chunk.end(), block.begin(), block.end());
+  }
+  return chunk;
 }
+
+Bytes encoded(Filter filter, const Bytes& values, size_t width) {
+  if (filter == Filter::lz4) return lz4_chunk(values, width);
+  BitshuffleEncoder encoder;
+  const auto chunk = encoder.encode(values, width);
+  return {chunk.begin(), chunk.end()};
+}
+
+constexpr std::array filters = {Filter::lz4, Filter::bitshuffle};
 
 TEST(Codec, EveryFilterAndWidthComesBack) {
-  for (const Filter filter : {Filter::none, Filter::deflate, Filter::lz4, Filter::zstd, Filter::bitshuffle})
+  for (const Filter filter : filters)
     for (const size_t width : {1, 2, 4})
-      for (const Bytes& values : {ramps(4 * 101), noise(4 * 101), Bytes(4 * 101, 0)}) {
-        const Bytes whole(values.begin(), values.begin() + 4 * 101);
-        EXPECT_EQ(round_trip(filter, whole, width), whole) << to_text(filter) << " " << width;
+      for (const Bytes& whole : {ramps(4 * 101), noise(4 * 101), Bytes(4 * 101, 0)}) {
+        const Bytes values(whole.begin(), whole.begin() + 4 * 101), chunk = encoded(filter, values, width);
+        Decoder decoder;
+        Bytes back(values.size());
+        unshuffle(decoder.decode(filter, chunk, width, values.size() / width), width, values.size() / width,
+                  back.data());
+        EXPECT_EQ(back, values) << to_text(filter) << " " << width;
       }
-}
-
-TEST(Codec, ShuffleSortsBytesByTheirPlaceInTheValue) {
-  const Bytes values = {1, 2, 3, 4, 5, 6};
-  Bytes shuffled(6);
-  shuffle(values.data(), 2, 3, shuffled.data());
-  EXPECT_EQ(shuffled, (Bytes{1, 3, 5, 2, 4, 6}));
-}
-
-// The layout that the public LZ4 filter reads: sizes in big-endian order, blocks stored where nothing is gained.
-TEST(Codec, Lz4ChunkHasThePublicLayout) {
-  Bytes values = noise(600);  // 300 values: the low bytes are noise, the high bytes one number
-  for (size_t i = 1; i < values.size(); i += 2) values[i] = 7;
-  Encoder encoder(Filter::lz4);
-  const auto chunk = encoder.encode(values, 2);
-  EXPECT_EQ(Bytes(chunk.begin(), chunk.begin() + 8), (Bytes{0, 0, 0, 0, 0, 0, 600 >> 8, 600 & 255}));
-  EXPECT_EQ(Bytes(chunk.begin() + 8, chunk.begin() + 12), (Bytes{0, 0, 300 >> 8, 300 & 255}));
-  EXPECT_EQ(Bytes(chunk.begin() + 12, chunk.begin() + 16), (Bytes{0, 0, 300 >> 8, 300 & 255}));  // stored as it is
-  for (size_t i = 0; i < 300; ++i) ASSERT_EQ(chunk[16 + i], values[2 * i]);
-  const size_t packed = chunk[316] * 16777216U + chunk[317] * 65536U + chunk[318] * 256U + chunk[319];
-  EXPECT_LT(packed, 30U);
-  EXPECT_EQ(chunk.size(), 320 + packed);
 }
 
 TEST(Codec, DecodesLz4BlocksOfAnySize) {
@@ -85,9 +89,8 @@ TEST(Codec, DecodesLz4BlocksOfAnySize) {
 TEST(Codec, DamagedChunksAreErrorsThatSayWhatWasExpected) {
   Decoder decoder;
   const Bytes values = ramps(100);
-  for (const Filter filter : {Filter::none, Filter::deflate, Filter::lz4, Filter::zstd, Filter::bitshuffle}) {
-    Encoder encoder(filter);
-    const auto whole = encoder.encode(values, 2);
+  for (const Filter filter : filters) {
+    const Bytes whole = encoded(filter, values, 2);
     const Bytes cut(whole.begin(), whole.end() - 3);
     const auto failure = failure_of([&] { decoder.decode(filter, cut, 2, 100); });
     EXPECT_EQ(failure.code, ExitCode::bad_request) << to_text(filter);
@@ -103,11 +106,8 @@ TEST(Codec, RandomDamageNeverEscapes) {
   const Bytes values = ramps(500);
   int64_t refused = 0;
   for (int trial = 0; trial < 3000; ++trial) {
-    const Filter filter =
-        std::array{Filter::deflate, Filter::lz4, Filter::zstd, Filter::bitshuffle}[static_cast<size_t>(trial % 4)];
-    Encoder encoder(filter);
-    const auto whole = encoder.encode(values, 2);
-    Bytes damaged(whole.begin(), whole.end());
+    const Filter filter = filters[static_cast<size_t>(trial % 2)];
+    Bytes damaged = encoded(filter, values, 2);
     for (int i = 0; i < 4; ++i) {
       const auto place = static_cast<size_t>(random.below(static_cast<int64_t>(damaged.size())));
       damaged[place] = static_cast<uint8_t>(random.bits());
@@ -121,7 +121,7 @@ TEST(Pixels, WindowMapsAndClampsEveryType) {
   const std::array<int16_t, 5> values = {-1000, -500, 0, 500, 3000};
   const auto* bytes = reinterpret_cast<const uint8_t*>(values.data());
   Bytes shuffled(10);
-  shuffle(bytes, 2, 5, shuffled.data());
+  for (size_t i = 0; i < 10; ++i) shuffled[i % 2 * 5 + i / 2] = bytes[i];
   const Planes planes{{shuffled.data(), shuffled.data() + 5}, 1}, native{{bytes, bytes + 1}, 2};
   for (const Planes& layout : {planes, native}) {
     std::array<float, 5> out{};

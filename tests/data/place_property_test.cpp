@@ -105,6 +105,41 @@ TEST_F(Places, OfCubes) {
   expect_own_places(views, 12);
 }
 
+// A slice whose values are its rows, and one whose values are its columns: a crop shows those of its place.
+TEST_F(Places, OfCropsOfSlices) {
+  const SliceViewSpec views{.crops = {{1, 40, 0.2, 1}, {1, 24, 0.1, 0.5}}, .intensity = 0, .blur = 0};
+  const auto loader = make_slice_loader(data_, views, {.batch_size = 90, .shuffle = false});
+  int64_t mirrored = 0;
+  for (int64_t epoch = 0; epoch < 3; ++epoch) {
+    loader->start(epoch, 0);
+    const Batch batch = *loader->next();
+    for (const View& view : batch.views) {
+      ASSERT_EQ(view.place.sizes(), (std::vector<int64_t>{90, 2, 3}));
+      const int64_t size = view.pixels.size(2);
+      for (const int64_t axis : {1, 2}) {
+        const auto& volume = volumes_[static_cast<size_t>(axis)].info;
+        const double spacing = volume.spacing[static_cast<size_t>(axis)], range = volume.window[1] - volume.window[0];
+        const double last = static_cast<double>(axis == 1 ? 89 : 107);
+        const Tensor along = torch::arange(size, torch::kDouble);
+        for (int64_t sample = 30 * axis; sample < 30 * axis + 30; ++sample) {
+          const Tensor place = view.place[sample][axis - 1];
+          const double step = place[axis - 1].item<double>(), first = place[2].item<double>();
+          mirrored += axis == 2 && step < 0;
+          const Tensor at = first + step * along;  // rows or columns
+          const Tensor line =
+              axis == 1 ? view.pixels[sample][0].select(1, size / 2) : view.pixels[sample][0].select(0, size / 2);
+          const Tensor got = (line.to(torch::kDouble) * normal_deviation + normal_mean) * range + volume.window[0];
+          // A filter as wide as the shrinking factor, whose weights at a crop's borders are one-sided.
+          const Tensor inside =
+              (at >= 2 * std::abs(step)) & (at <= last - 2 * std::abs(step)) & (along >= 2) & (along < size - 2);
+          EXPECT_LE((got - at * spacing).abs().masked_select(inside).max().item<double>(), 0.02 * spacing) << sample;
+        }
+      }
+    }
+  }
+  EXPECT_GT(mirrored, 50);
+}
+
 // Features of one cube, sampled at another one's voxels, are those of the same places.
 TEST_F(Places, OverlappingCubesShowTheSamePlaces) {
   VolumeViewSpec views = geometric(Extent::cube, {12, 32, 24});

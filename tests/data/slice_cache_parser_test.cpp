@@ -22,9 +22,9 @@ void overwrite(const std::filesystem::path& path, const std::string& bytes) {
   std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
 }
 
-class ForeignBytes : public ::testing::TestWithParam<Filter> {
+class ForeignBytes : public ::testing::Test {
  protected:
-  ForeignBytes() : volume_(make_volume("a", {4, 9, 7})) { write_cache(folder_.path(), {volume_}, GetParam()); }
+  ForeignBytes() : volume_(make_volume("a", {4, 9, 7})) { write_cache(folder_.path(), {volume_}); }
 
   std::filesystem::path shard() const { return folder_.path() / "a.h5"; }
   std::filesystem::path manifest() const { return folder_.path() / "manifest.json"; }
@@ -77,15 +77,15 @@ class ForeignBytes : public ::testing::TestWithParam<Filter> {
   VolumeData volume_;
 };
 
-TEST_P(ForeignBytes, DamagedShardsAreErrorsOrHarmless) {
+TEST_F(ForeignBytes, DamagedShardsAreErrorsOrHarmless) {
   EXPECT_GT(refused(shard(), 400, 1), 100);
 }
 
-TEST_P(ForeignBytes, DamagedManifestsAreErrorsOrHarmless) {
+TEST_F(ForeignBytes, DamagedManifestsAreErrorsOrHarmless) {
   EXPECT_GT(refused(manifest(), 400, 2), 300);
 }
 
-TEST_P(ForeignBytes, EveryByteOfTheChunksAndTheIndexIsGuarded) {
+TEST_F(ForeignBytes, EveryByteOfTheChunksAndTheIndexIsGuarded) {
   const auto document = nlohmann::json::parse(contents(manifest()));
   const auto& stored = document.at("cache").at("volumes").at(0);
   const std::string whole = contents(shard());
@@ -108,7 +108,7 @@ TEST_P(ForeignBytes, EveryByteOfTheChunksAndTheIndexIsGuarded) {
   }
 }
 
-TEST_P(ForeignBytes, ATruncatedShardIsNamed) {
+TEST_F(ForeignBytes, ATruncatedShardIsNamed) {
   std::filesystem::resize_file(shard(), 1000);
   const auto failure = failure_of([&] { SliceCache cache(folder_.path()); });
   EXPECT_EQ(failure.code, ExitCode::bad_request);
@@ -116,7 +116,7 @@ TEST_P(ForeignBytes, ATruncatedShardIsNamed) {
   EXPECT_THAT(failure.message, HasSubstr("truncated"));
 }
 
-TEST_P(ForeignBytes, AForeignShardIsNamed) {
+TEST_F(ForeignBytes, AForeignShardIsNamed) {
   const auto size = std::filesystem::file_size(shard());
   overwrite(shard(), std::string(size, 'x'));
   const auto text = failure_of([&] { SliceCache cache(folder_.path()); });
@@ -125,27 +125,27 @@ TEST_P(ForeignBytes, AForeignShardIsNamed) {
 
   const TemporaryFolder other;  // an HDF5 file of another cache, of the same size
   VolumeData stranger = make_volume("a", {4, 9, 7}, "int16", true, 99);
-  write_cache(other.path(), {stranger}, GetParam());
+  write_cache(other.path(), {stranger});
   std::string bytes = contents(other.path() / "a.h5");
   bytes.resize(size, '\0');
   overwrite(shard(), bytes);
   EXPECT_EQ(failure_of([&] { read_all(); }).code, ExitCode::bad_request);
 }
 
-TEST_P(ForeignBytes, AMissingShardIsMissingData) {
+TEST_F(ForeignBytes, AMissingShardIsMissingData) {
   std::filesystem::remove(shard());
   const auto failure = failure_of([&] { SliceCache cache(folder_.path()); });
   EXPECT_EQ(failure.code, ExitCode::missing_data);
   EXPECT_THAT(failure.message, HasSubstr("a.h5: there is no such file"));
 }
 
-TEST_P(ForeignBytes, AMissingCacheIsMissingData) {
+TEST_F(ForeignBytes, AMissingCacheIsMissingData) {
   const auto failure = failure_of([&] { SliceCache cache(folder_.path() / "nothing"); });
   EXPECT_EQ(failure.code, ExitCode::missing_data);
   EXPECT_THAT(failure.message, HasSubstr("nothing: there is no finished slice cache (no manifest.json)"));
 }
 
-TEST_P(ForeignBytes, ANewerVersionSaysWhatWasExpected) {
+TEST_F(ForeignBytes, ANewerVersionSaysWhatWasExpected) {
   auto document = nlohmann::json::parse(contents(manifest()));
   document["version"] = 2;
   overwrite(manifest(), document.dump());
@@ -154,13 +154,13 @@ TEST_P(ForeignBytes, ANewerVersionSaysWhatWasExpected) {
   EXPECT_THAT(failure.message, HasSubstr("version 2 of the format, expected 1: it was written by a newer Ivory"));
 }
 
-TEST_P(ForeignBytes, AnotherFormatSaysWhatWasExpected) {
+TEST_F(ForeignBytes, AnotherFormatSaysWhatWasExpected) {
   overwrite(manifest(), R"({"format": "other", "version": 1})");
   EXPECT_THAT(failure_of([&] { SliceCache cache(folder_.path()); }).message,
               HasSubstr("manifest.json: format \"other\", expected \"ivory-slice-cache\""));
 }
 
-TEST_P(ForeignBytes, AnEditedManifestIsRefused) {
+TEST_F(ForeignBytes, AnEditedManifestIsRefused) {
   auto document = nlohmann::json::parse(contents(manifest()));
   document["cache"]["volumes"][0]["info"]["shape"] = {4, 90000, 90000};
   overwrite(manifest(), document.dump());
@@ -168,23 +168,19 @@ TEST_P(ForeignBytes, AnEditedManifestIsRefused) {
               HasSubstr("the file was damaged or edited"));
 }
 
-TEST_P(ForeignBytes, AWriterSurvivesThemToo) {
+TEST_F(ForeignBytes, AWriterSurvivesThemToo) {
   CounterRandom random(3, 0, 0, 0);
   const std::string whole = contents(manifest());
   for (int trial = 0; trial < 50; ++trial) {
     std::string damaged = whole;
     damaged[static_cast<size_t>(random.below(static_cast<int64_t>(whole.size())))] = static_cast<char>(random.bits());
     overwrite(manifest(), damaged);
-    SliceCacheWriter writer(folder_.path(), "test", GetParam());
+    SliceCacheWriter writer(folder_.path(), "test");
     if (!writer.has("a")) writer.add(volume_);
     writer.finish();
     ASSERT_NO_THROW(read_all());
   }
 }
-
-INSTANTIATE_TEST_SUITE_P(Filters, ForeignBytes,
-                         ::testing::Values(Filter::none, Filter::deflate, Filter::lz4, Filter::zstd,
-                                           Filter::bitshuffle));
 
 }  // namespace
 }  // namespace ivory::data

@@ -6,7 +6,7 @@
 #include <thread>
 
 #include "data/cache_fixtures.h"
-#include "data/codec.h"
+#include "support/paths.h"
 
 namespace ivory::data {
 namespace {
@@ -36,18 +36,30 @@ void expect_same(const SliceCache& cache, int64_t index, const VolumeData& volum
   }
 }
 
-TEST(SliceCache, EveryTypeAndFilterReadsBack) {
-  for (const Filter filter : {Filter::none, Filter::deflate, Filter::lz4, Filter::zstd, Filter::bitshuffle}) {
-    const TemporaryFolder folder;
-    std::vector<VolumeData> volumes;
-    for (const char* type : {"float32", "int16", "uint16", "uint8"}) volumes.push_back(make_volume(type, {}, type));
-    write_cache(folder.path(), volumes, filter);
-    const SliceCache cache(folder.path());
-    ASSERT_EQ(cache.volumes().size(), 4U);
-    EXPECT_EQ(cache.slices(), 20);
-    for (size_t i = 0; i < 4; ++i) expect_same(cache, static_cast<int64_t>(i), volumes[i]);
-    EXPECT_TRUE(cache.verify().empty());
-  }
+std::vector<VolumeData> volumes_of_every_type() {
+  std::vector<VolumeData> volumes;
+  for (const char* type : {"float32", "int16", "uint16", "uint8"}) volumes.push_back(make_volume(type, {}, type));
+  return volumes;
+}
+
+void expect_every_type(const std::filesystem::path& folder) {
+  const SliceCache cache(folder);
+  ASSERT_EQ(cache.volumes().size(), 4U);
+  EXPECT_EQ(cache.slices(), 20);
+  const auto volumes = volumes_of_every_type();
+  for (size_t i = 0; i < 4; ++i) expect_same(cache, static_cast<int64_t>(i), volumes[i]);
+  EXPECT_TRUE(cache.verify().empty());
+}
+
+TEST(SliceCache, EveryTypeReadsBack) {
+  const TemporaryFolder folder;
+  write_cache(folder.path(), volumes_of_every_type());
+  expect_every_type(folder.path());
+}
+
+// Written before 2026-11-24 18:00 with the filter of that time, LZ4 after a byte shuffle.
+TEST(SliceCache, ACacheOfTheFormerFilterIsRead) {
+  expect_every_type(test::source_dir() + "/tests/reference/lz4_cache");
 }
 
 TEST(SliceCache, KeepsWhatIsKnownOfAVolume) {
@@ -78,7 +90,7 @@ TEST(SliceCache, KeepsWhatIsKnownOfAVolume) {
 
 TEST(SliceCache, AShardHasNoPadding) {
   const TemporaryFolder folder;
-  write_cache(folder.path(), {make_volume("a", {4, 64, 64}, "uint8", false)}, Filter::none);
+  write_cache(folder.path(), {make_volume("a", {4, 64, 64}, "uint8", false)});
   EXPECT_LT(std::filesystem::file_size(folder.path() / "a.h5"), 4U * 64 * 64 + 16384);  // and HDF5's own structures
 }
 
@@ -93,8 +105,8 @@ TEST(SliceCache, LabelsOver255ReadBack) {
 TEST(SliceCache, TheContentHashIsOfPixelsLabelsAndGeometry) {
   const TemporaryFolder folders[4];
   const VolumeData volume = make_volume("a", {});
-  write_cache(folders[0].path(), {volume}, Filter::lz4);
-  write_cache(folders[1].path(), {volume}, Filter::zstd);
+  write_cache(folders[0].path(), {volume});
+  write_cache(folders[1].path(), {volume});
   VolumeData pixel = make_volume("a", {});
   pixel.pixels[1][2][3] += 1;
   write_cache(folders[2].path(), {pixel});
@@ -103,7 +115,7 @@ TEST(SliceCache, TheContentHashIsOfPixelsLabelsAndGeometry) {
   write_cache(folders[3].path(), {window});
   std::vector<std::string> hashes;
   for (const auto& folder : folders) hashes.push_back(SliceCache(folder.path()).content_hash());
-  EXPECT_EQ(hashes[0], hashes[1]);  // not of how it is stored
+  EXPECT_EQ(hashes[0], hashes[1]);
   EXPECT_NE(hashes[0], hashes[2]);
   EXPECT_NE(hashes[0], hashes[3]);
 }
@@ -129,33 +141,37 @@ TEST(SliceCache, DecodesPartsOfRows) {
   for (size_t i = 0; i < 4; ++i) EXPECT_EQ(part[i], whole[7 * 10 + 5 + i]);
 }
 
-// Of chunks that were read once no more is read again than the rows need; of every filter and type the same values.
-TEST(SliceCache, RowsReadAloneAreThoseOfTheSlice) {
-  for (const Filter filter : {Filter::none, Filter::deflate, Filter::lz4, Filter::zstd, Filter::bitshuffle}) {
-    const TemporaryFolder folder;
-    std::vector<VolumeData> volumes;
-    for (const char* type : {"float32", "int16", "uint16", "uint8"})
-      volumes.push_back(make_volume(type, {2, 203, 101}, type));  // several blocks, and values that fill none
-    write_cache(folder.path(), volumes, filter);
-    const SliceCache cache(folder.path());
-    CounterRandom random(1, 2, 3, 4);
-    for (int trial = 0; trial < 200; ++trial) {
-      const int64_t volume = random.below(4), slice = random.below(2), row = random.below(203);
-      const int64_t rows = trial % 7 == 0 ? 203 - row : 1 + random.below(std::min<int64_t>(203 - row, 30));
-      const auto whole = read(SliceCache(folder.path()), volume, slice);
-      std::vector<float> part(static_cast<size_t>(rows * 101));
-      const DecodedSlice decoded = cache.decode(volume, slice, row, rows);
-      for (int64_t i = 0; i < rows; ++i)
-        decoded.read(row + i, 0, std::span(part).subspan(static_cast<size_t>(i * 101), 101));
-      EXPECT_TRUE(std::equal(part.begin(), part.end(), whole.begin() + row * 101)) << to_text(filter);
-      const int64_t column = random.below(101), columns = 1 + random.below(101 - column);
-      std::vector<int16_t> labels(static_cast<size_t>(rows * columns));
-      cache.read_labels(volume, slice, {row, column, rows, columns}, labels);
-      const torch::Tensor expected =
-          volumes[static_cast<size_t>(volume)].labels[slice].narrow(0, row, rows).narrow(1, column, columns);
-      EXPECT_TRUE(torch::equal(torch::from_blob(labels.data(), {rows, columns}, torch::kInt16), expected));
-    }
+// Rows of a chunk that was read once are read again alone; their values are the same.
+void expect_rows(const std::filesystem::path& folder, const std::vector<VolumeData>& volumes) {
+  const SliceCache cache(folder);
+  const int64_t slices = volumes[0].info.slices, all = volumes[0].info.rows, width = volumes[0].info.columns;
+  CounterRandom random(1, 2, 3, 4);
+  for (int trial = 0; trial < 200; ++trial) {
+    const int64_t volume = random.below(4), slice = random.below(slices), row = random.below(all);
+    const int64_t rows = trial % 7 == 0 ? all - row : 1 + random.below(std::min<int64_t>(all - row, 30));
+    const auto whole = read(SliceCache(folder), volume, slice);
+    std::vector<float> part(static_cast<size_t>(rows * width));
+    const DecodedSlice decoded = cache.decode(volume, slice, row, rows);
+    for (int64_t i = 0; i < rows; ++i)
+      decoded.read(row + i, 0, std::span(part).subspan(static_cast<size_t>(i * width), static_cast<size_t>(width)));
+    EXPECT_TRUE(std::equal(part.begin(), part.end(), whole.begin() + row * width));
+    const int64_t column = random.below(width), columns = 1 + random.below(width - column);
+    std::vector<int16_t> labels(static_cast<size_t>(rows * columns));
+    cache.read_labels(volume, slice, {row, column, rows, columns}, labels);
+    const torch::Tensor expected =
+        volumes[static_cast<size_t>(volume)].labels[slice].narrow(0, row, rows).narrow(1, column, columns);
+    EXPECT_TRUE(torch::equal(torch::from_blob(labels.data(), {rows, columns}, torch::kInt16), expected));
   }
+}
+
+TEST(SliceCache, RowsReadAloneAreThoseOfTheSlice) {
+  const TemporaryFolder folder;
+  std::vector<VolumeData> volumes;
+  for (const char* type : {"float32", "int16", "uint16", "uint8"})
+    volumes.push_back(make_volume(type, {2, 203, 101}, type));  // several blocks, and values that fill none
+  write_cache(folder.path(), volumes);
+  expect_rows(folder.path(), volumes);
+  expect_rows(test::source_dir() + "/tests/reference/lz4_cache", volumes_of_every_type());
 }
 
 TEST(SliceCache, PartsOutsideTheSliceAreRefused) {
@@ -213,7 +229,7 @@ TEST(SliceCache, MoreVolumesThanAProcessMayOpen) {
   const TemporaryFolder folder;
   std::vector<VolumeData> volumes;
   for (int i = 0; i < 300; ++i) volumes.push_back(make_volume("v" + std::to_string(1000 + i), {1, 4, 4}));
-  write_cache(folder.path(), volumes, Filter::none);
+  write_cache(folder.path(), volumes);
   const SliceCache cache(folder.path());
   for (const int64_t i : {0, 299, 150, 0, 1, 299}) expect_same(cache, i, volumes[static_cast<size_t>(i)]);
   for (int64_t i = 0; i < 300; ++i) expect_same(cache, i, volumes[static_cast<size_t>(i)]);
@@ -336,7 +352,7 @@ TEST(SliceCacheWriter, AFinishedCacheIsUsedAgain) {
 
 TEST(SliceCacheWriter, AnotherIdentityStartsAnew) {
   const TemporaryFolder folder;
-  write_cache(folder.path(), {make_volume("a", {})}, Filter::lz4, "spacing 1");
+  write_cache(folder.path(), {make_volume("a", {})}, "spacing 1");
   SliceCacheWriter writer(folder.path(), "spacing 2");
   EXPECT_FALSE(writer.has("a"));
   EXPECT_FALSE(std::filesystem::exists(folder.path() / "manifest.json"));

@@ -9,7 +9,7 @@
 namespace ivory::eval {
 namespace {
 
-constexpr double exact = 1e-11;  // double precision; p is the complement of a sum of up to 20 terms
+constexpr double exact = 1e-11;  // double precision
 
 TEST(PairedTestReference, AgreesWithSciPy) {
   for (const auto& one : test::golden("paired_test")) {

@@ -1,16 +1,17 @@
-"""Inputs that the fuzz targets begin with: tests/fuzz/corpus/{cache,config,nifti,pickle,safetensors,weights}.
+"""Inputs that the fuzz targets begin with: tests/fuzz/corpus/{cache,config,dicom,meta_image,nifti,
+nrrd,pickle,safetensors,weights}.
 
 Run by hand: python3 tests/fuzz/make_corpus.py (Python's own library is all it needs). What a run of a fuzz target found
 is kept beside them as found-* (docs/fuzzing.md); this script does not touch those. The pickles of torch.save come from
 tests/reference/torch_files.py.
 """
+import bz2
 import gzip
 import io
 import json
 import pathlib
 import struct
 import zipfile
-import zlib
 
 corpus = pathlib.Path(__file__).parent / "corpus"
 
@@ -351,11 +352,6 @@ def bitshuffled(values):
     return out + values[whole:]
 
 
-def zstd_frame(content):
-    """One raw block in one segment."""
-    return b"\x28\xb5\x2f\xfd\x20" + bytes([len(content)]) + struct.pack("<I", len(content) << 3 | 1)[:3] + content
-
-
 def stored_volume(shard, chunks, filter, dtype, shape, labels=None, label_dtype="uint8", **changes):
     """Its item of the manifest; its chunks and their index go to the end of the shard."""
     tables = []
@@ -393,10 +389,9 @@ def cache_input(chunks, filter, dtype, shape, sealed=True, labels=None, **change
 def shared_shard(names):
     """Volumes of several filters and types in one shard."""
     shard, slices = bytearray(SIGNATURE), [bytes(range(12)), bytes(range(12, 24))]
-    kinds = [(slices, "none", "uint8", {"labels": slices}),
-             ([bitshuffled(s) for s in slices], "bitshuffle", "uint8", {}),
-             ([zstd_frame(s + s) for s in slices], "zstd", "uint16", {"labels": [zstd_frame(s + s) for s in slices],
-                                                                      "label_dtype": "uint16"})]
+    packed, wide = [bitshuffled(s) for s in slices], [lz4_chunk([s, s]) for s in slices]
+    kinds = [(packed, "bitshuffle", "uint8", {"labels": packed}), (packed, "bitshuffle", "uint8", {}),
+             (wide, "lz4", "uint16", {"labels": wide, "label_dtype": "uint16"})]
     return cache_of(shard, [stored_volume(shard, chunks, filter, dtype, [2, 3, 4], **more, name=name, patient=name)
                             for name, (chunks, filter, dtype, more) in zip(names, kinds)])
 
@@ -407,31 +402,26 @@ def raw_cache_input(manifest, shard, sealed):
 
 def cache():
     slices = [bytes(range(12)), bytes(range(12, 24))]
-    shape = [2, 3, 4]
-    write("cache", "none", cache_input(slices, "none", "uint8", shape))
-    write("cache", "labels", cache_input(slices, "none", "uint8", shape, labels=slices))
-    write("cache", "float", cache_input([bytes(48)] * 2, "none", "float32", shape))
-    write("cache", "deflate", cache_input([zlib.compress(s) for s in slices], "deflate", "uint8", shape))
-    write("cache", "deflate16", cache_input([zlib.compress(s + s) for s in slices], "deflate", "int16", shape))
+    packed, shape = [bitshuffled(s) for s in slices], [2, 3, 4]
+    write("cache", "labels", cache_input(packed, "bitshuffle", "uint8", shape, labels=packed))
+    write("cache", "float", cache_input([lz4_chunk([bytes(12)] * 4)] * 2, "lz4", "float32", shape))
     write("cache", "lz4", cache_input([lz4_chunk([s, s]) for s in slices], "lz4", "int16", shape))
     write("cache", "lz4_run", cache_input([lz4_run(7, 64)], "lz4", "uint8", [1, 8, 8]))
-    write("cache", "zstd", cache_input([zstd_frame(s + s) for s in slices], "zstd", "uint16", shape))
-    write("cache", "bitshuffle", cache_input([bitshuffled(s) for s in slices], "bitshuffle", "uint8", shape))
+    write("cache", "bitshuffle", cache_input(packed, "bitshuffle", "uint8", shape))
     write("cache", "bitshuffle_run", cache_input([lz4_run(7, 64)], "bitshuffle", "uint8", [1, 8, 8]))
     write("cache", "bitshuffle16", cache_input([lz4_run(9, 128)], "bitshuffle", "int16", [1, 8, 8]))
-    write("cache", "unsealed", cache_input(slices, "none", "uint8", shape, sealed=False))
+    write("cache", "unsealed", cache_input(packed, "bitshuffle", "uint8", shape, sealed=False))
+    write("cache", "filter", cache_input(slices, "none", "uint8", shape))
     huge = [1, 1 << 14, 1 << 14]  # as many pixels as a manifest may announce, of a few bytes
     write("cache", "huge_lz4", cache_input([struct.pack(">QII", 1 << 30, 1 << 28, 4) + b"abcd"], "lz4", "float32", huge))
-    write("cache", "huge_zstd", cache_input([zstd_frame(b"abcd")], "zstd", "float32", huge))
     write("cache", "huge_bitshuffle", cache_input([struct.pack(">QII", 1 << 30, 1 << 28, 4) + b"abcd"], "bitshuffle",
                                                   "float32", huge))
-    write("cache", "huge_deflate", cache_input([zlib.compress(b"abcd")], "deflate", "float32", huge))
-    write("cache", "shape", cache_input(slices, "none", "uint8", [1 << 62, 1 << 62, 4]))
-    write("cache", "window", cache_input(slices, "none", "uint8", shape, window=[0, 1e-320]))
+    write("cache", "shape", cache_input(packed, "bitshuffle", "uint8", [1 << 62, 1 << 62, 4]))
+    write("cache", "window", cache_input(packed, "bitshuffle", "uint8", shape, window=[0, 1e-320]))
     write("cache", "shared_shard", shared_shard(["a", "b", "c"]))
     write("cache", "shared_shard_one_name", shared_shard(["a", "a", "a"]))
-    write("cache", "labels16", cache_input(slices, "none", "uint8", shape, labels=[s + s for s in slices],
-                                           label_dtype="uint16"))
+    write("cache", "labels16", cache_input([lz4_chunk([s]) for s in slices], "lz4", "uint8", shape,
+                                           labels=[lz4_chunk([s, s]) for s in slices], label_dtype="uint16"))
     write("cache", "no_json", raw_cache_input(b"no manifest", SIGNATURE, False))
     deep = b'{"format":"ivory-slice-cache","version":1,"xxh3_128":"","cache":' + b"[" * 60000
     write("cache", "nested", raw_cache_input(deep[:30000] + b"]" * (30000 - deep.index(b"[")) + b"}", b"", False))
@@ -483,7 +473,125 @@ def nifti_files():
     write("nifti", "large.nii", nifti(b"", [2048, 2048, 512], 64))
     write("nifti", "far_voxels.nii", nifti(voxels, shape, 2, offset=2.6e8))
     write("nifti", "truncated.nii", nifti(voxels[:5], shape, 2))
+    write("nifti", "zero_sform.nii", nifti(voxels, shape, 2, qform=1, affine=[0] * 12))
+    write("nifti", "nan_sform.nii", nifti(voxels, shape, 2, qform=1, affine=[nan] * 12))
+    write("nifti", "nan_intercept.nii", nifti(voxels, shape, 2, slope=2, intercept=nan))
 
 
-for make in (safetensors, weights, config, cache, nifti_files):
+# --- MetaImage and NRRD: 4 x 3 x 2 voxels of int16 in every form of storage, and what went wrong once
+
+VOXELS = struct.pack("<24h", *range(24))
+TEXT = " ".join(str(i) for i in range(24)).encode()
+
+
+def meta(data, *fields, where="LOCAL", size="4 3 2"):
+    lines = ["ObjectType = Image", "NDims = 3", "TransformMatrix = 1 0 0 0 1 0 0 0 1", "Offset = -1 -2 -3",
+             "ElementSpacing = 0.8 0.9 2.5", f"DimSize = {size}", *fields, "ElementType = MET_SHORT",
+             f"ElementDataFile = {where}"]
+    return "\n".join(lines).encode() + b"\n" + data
+
+
+def damaged(data, at=0.5):
+    place = int(at * (len(data) - 1))
+    return data[:place] + bytes([data[place] ^ 0x10]) + data[place + 1:]
+
+
+def meta_files():
+    packed = zlib.compress(VOXELS)
+    yes, sized = "CompressedData = True", f"CompressedDataSize = {len(packed)}"
+    files = {"raw": meta(VOXELS), "text": meta(TEXT, "BinaryData = False"), "zlib": meta(packed, yes, sized),
+             "nosize": meta(packed, "CompressedData = 1"), "gzip": meta(gzip.compress(VOXELS, mtime=0), yes),
+             "cut": meta(packed[:-10], yes, sized), "flipped": meta(damaged(packed), yes, sized),
+             "checksum": meta(damaged(packed, 1), yes, sized), "short": meta(VOXELS[:-3]), "long": meta(VOXELS + b"more"),
+             "more_behind": meta(packed + b"more", yes), "text_cut": meta(TEXT[:-9], "BinaryData = False"),
+             "text_long": meta(TEXT + b" 7", "BinaryData = False"),
+             "huge": meta(packed, yes, size="100000 100000 100000"), "overflow": meta(b"", size="1048575 1048575 1048575"),
+             "list": meta(b"a\nb\n", where="LIST"), "pattern": meta(b"", where="s%03d.raw 0 9 1"),
+             "hostile_pattern": meta(b"", where="s%n%s.raw 0 9 1"), "steps": meta(b"", where="s%d.raw 0 9 0"),
+             "orientation": meta(VOXELS, "AnatomicalOrientation = RPI"), "negative": meta(VOXELS, "ElementSpacing = 1 1 -1"),
+             "units": meta(VOXELS, "DistanceUnits = um"), "slope": meta(VOXELS, "ElementToIntensityFunctionSlope = 2"),
+             "channels": meta(VOXELS, "ElementNumberOfChannels = 2", size="4 3 1"), "crlf":
+             meta(VOXELS).replace(b"\n", b"\r\n", 8)}
+    for name, content in files.items():
+        write("meta_image", name, content)
+
+
+def nrrd(data, encoding, *fields, space="left-posterior-superior", directions="(0.8,0,0) (0,0.9,0) (0,0,2.5)",
+         sizes="4 3 2", dimension=3):
+    lines = ["NRRD0005", "# by hand", "type: short", f"dimension: {dimension}", f"space: {space}", f"sizes: {sizes}",
+             f"space directions: {directions}", "space origin: (-1,-2,-3)", "endian: little", f"encoding: {encoding}",
+             *fields]
+    return "\n".join(lines).encode() + b"\n\n" + data
+
+
+def nrrd_files():
+    packed, small = gzip.compress(VOXELS, mtime=0), bz2.compress(VOXELS)
+    files = {"raw": nrrd(VOXELS, "raw"), "text": nrrd(TEXT, "ascii"), "hex": nrrd(VOXELS.hex().encode(), "hex"),
+             "gzip": nrrd(packed, "gzip"), "members": nrrd(gzip.compress(VOXELS[:9], mtime=0) +
+                                                           gzip.compress(VOXELS[9:], mtime=0), "gz"),
+             "bzip2": nrrd(small, "bzip2"), "gzip_cut": nrrd(packed[:-12], "gzip"), "gzip_flipped":
+             nrrd(damaged(packed), "gzip"), "bzip2_cut": nrrd(small[:-9], "bz2"), "bzip2_flipped":
+             nrrd(damaged(small), "bz2"), "short": nrrd(VOXELS[:-1], "raw"), "long": nrrd(VOXELS + b"x", "raw"),
+             "skip": nrrd(b"ab" + VOXELS, "raw", "byte skip: 2"), "from_end": nrrd(b"ab" + VOXELS, "raw", "byte skip: -1"),
+             "lines": nrrd(b"a\nb\n" + VOXELS, "raw", "line skip: 2"), "far_skip": nrrd(VOXELS, "raw", "byte skip: 99999999"),
+             "las": nrrd(VOXELS, "raw", space="LAS"), "ras": nrrd(VOXELS, "raw", space="right-anterior-superior"),
+             "scanner": nrrd(VOXELS, "raw", space="scanner-xyz"), "time": nrrd(VOXELS, "raw", space="LPST", dimension=4,
+                                                                                sizes="4 3 2 1", directions=
+                                                                                "(1,0,0,0) (0,1,0,0) (0,0,1,0) (0,0,0,1)"),
+             "layers": nrrd(VOXELS, "raw", dimension=4, sizes="2 4 3 1", directions="none (1,0,0) (0,1,0) (0,0,1)",),
+             "no_numbers": nrrd(VOXELS, "raw", directions="(nan,0,0) (0,inf,0) (0,0,1)"),
+             "open_bracket": nrrd(VOXELS, "raw", directions="(1,0,0 (0,1,0) (0,0,1)"),
+             "key_value": nrrd(VOXELS, "raw", "my key:=a: b := c"), "list": nrrd(b"", "raw", "data file: LIST\na\nb"),
+             "pattern": nrrd(b"", "raw", "data file: s%d.raw 0 9 1"), "huge": nrrd(packed, "gzip", sizes="99999 99999 99999"),
+             "no_space": b"NRRD0004\ntype: uchar\ndimension: 3\nsizes: 4 3 2\nspacings: 1 2 nan\nencoding: raw\n\n" +
+             bytes(range(24))}
+    for name, content in files.items():
+        write("nrrd", name, content)
+
+
+# --- DICOM: explicit little-endian elements
+
+
+def element(group, number, kind, value):
+    value += (b"\0" if kind in ("UI", "OB") else b" ") * (len(value) % 2)
+    head = struct.pack("<HH", group, number) + kind.encode()
+    wide = kind in ("OB", "OW", "SQ", "UN")
+    return head + (struct.pack("<HI", 0, len(value)) if wide else struct.pack("<H", len(value))) + value
+
+
+def item(content, length=None):
+    return struct.pack("<HHI", 0xFFFE, 0xE000, len(content) if length is None else length) + content
+
+
+def dicom(pixels, *more, sop=b"1.2.840.10008.5.1.4.1.1.2", syntax=b"1.2.840.10008.1.2.1", rows=2, meta_length=None):
+    words = [(2, 1), (0x10, rows), (0x11, 3), (0x100, 16)]
+    meta_group = element(2, 2, "UI", sop) + element(2, 0x10, "UI", syntax)
+    start = element(2, 0, "UL", struct.pack("<I", len(meta_group) if meta_length is None else meta_length))
+    body = element(8, 0x16, "UI", sop) + b"".join(element(0x28, n, "US", struct.pack("<H", v)) for n, v in words)
+    return bytes(128) + b"DICM" + start + meta_group + body + b"".join(more) + pixels
+
+
+def dicom_files():
+    pixels = element(0x7FE0, 0x10, "OW", bytes(12))
+    pieces = struct.pack("<HH", 0x7FE0, 0x10) + b"OB\0\0\xff\xff\xff\xff" + item(b"")
+    end, jpeg = item(b"")[:2] + b"\xdd\xe0\0\0\0\0", b"1.2.840.10008.1.2.4.70"
+    deep = b"".join(struct.pack("<HH", 0x5200, 0x9230) + b"SQ\0\0\xff\xff\xff\xff" + item(b"", 0xFFFFFFFF) for _ in range(40))
+    files = {"slice": dicom(pixels), "short": dicom(element(0x7FE0, 0x10, "OW", bytes(9))), "cut": dicom(pixels)[:-5],
+             "frames": dicom(element(0x7FE0, 0x10, "OW", bytes(36)), element(0x28, 8, "IS", b"3")),
+             "more_frames": dicom(element(0x7FE0, 0x10, "OW", bytes(36))),
+             "dose": dicom(pixels, sop=b"1.2.840.10008.5.1.4.1.1.481.2"), "directory": dicom(b"", sop=b"1.2.840.10008.1.3.10"),
+             "jpeg": dicom(pieces + item(b"\xff\xd8\xff\xd9") + end, syntax=jpeg),
+             "jpeg_no_end": dicom(pieces + item(b"\xff\xd8\xff\0") + end, syntax=jpeg),
+             "jpeg_cut": dicom(pieces + item(b"\xff\xd8", 900), syntax=jpeg), "implicit":
+             dicom(struct.pack("<HHI", 0x7FE0, 0x10, 12) + bytes(12), syntax=b"1.2.840.10008.1.2"),
+             "first_group": dicom(pixels, meta_length=1 << 30), "preamble": bytes(128) + b"DICM", "deep": dicom(deep),
+             "items": dicom(pixels, element(0x5200, 0x9230, "SQ", item(element(0x20, 0x32, "DS", b"1\\2\\3")))),
+             "halved": dicom(element(0x7FE0, 0x10, "OB", bytes(24)), element(0x28, 4, "CS", b"YBR_FULL_422"))}
+    files["answer"] = struct.pack("<qq", 1, 0) + bytes(400)
+    files["answer_long"] = struct.pack("<q", 1 << 62) * 40
+    for name, content in files.items():
+        write("dicom", name, content)
+
+
+for make in (safetensors, weights, config, cache, nifti_files, meta_files, nrrd_files, dicom_files):
     make()

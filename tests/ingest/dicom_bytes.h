@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 namespace ivory::ingest::testing {
 
@@ -23,7 +24,8 @@ std::string little_endian(T value) {
 inline std::string dicom_bytes(const DicomElements& elements) {
   std::string bytes;
   for (const auto& [tag, element] : elements) {
-    const bool wide = element.type == "OW" || element.type == "OB";
+    const std::string& type = element.type;
+    const bool wide = type == "OW" || type == "OB" || type == "OF" || type == "SQ" || type == "UN";
     std::string value = element.value;
     if (value.size() % 2 == 1) value += element.type == "UI" ? '\0' : ' ';
     bytes += little_endian(static_cast<uint16_t>(tag >> 16)) + little_endian(static_cast<uint16_t>(tag)) + element.type;
@@ -34,11 +36,26 @@ inline std::string dicom_bytes(const DicomElements& elements) {
   return bytes;
 }
 
-inline std::string dicom_file(const DicomElements& elements) {
+// A sequence of such items.
+inline DicomElement sequence(const std::vector<DicomElements>& items) {
+  std::string bytes;
+  for (const auto& item : items) {
+    const std::string inside = dicom_bytes(item);
+    bytes += little_endian(uint16_t{0xFFFE}) + little_endian(uint16_t{0xE000}) +
+             little_endian(static_cast<uint32_t>(inside.size())) + inside;
+  }
+  return {"SQ", bytes};
+}
+
+inline std::string dicom_word(int64_t value) {
+  return little_endian(static_cast<uint16_t>(value));
+}
+
+inline std::string dicom_file(const DicomElements& elements, const std::string& syntax = "1.2.840.10008.1.2.1") {
   DicomElements meta = {{0x00020001, {"OB", std::string("\0\1", 2)}},
                         {0x00020002, elements.at(0x00080016)},
                         {0x00020003, elements.at(0x00080018)},
-                        {0x00020010, {"UI", "1.2.840.10008.1.2.1"}},
+                        {0x00020010, {"UI", syntax}},
                         {0x00020012, {"UI", "1.2.3.4"}}};
   const auto length = static_cast<uint32_t>(dicom_bytes(meta).size());
   meta[0x00020000] = {"UL", little_endian(length)};

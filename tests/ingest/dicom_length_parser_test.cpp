@@ -94,10 +94,15 @@ TEST_F(DicomLength, CompressedPiecesAreWalkedOver) {
                                 "1.2.840.10008.1.2.4.70",
                                 30) +
                             std::string("\xE0\x7F\x10\0OB\0\0\xFF\xFF\xFF\xFF", 12);
-  const std::string table("\xFE\xFF\0\xE0\0\0\0\0", 8), piece = std::string("\xFE\xFF\0\xE0\6\0\0\0", 8) + "abcdef";
+  const std::string table("\xFE\xFF\0\xE0\0\0\0\0", 8),
+      piece = std::string("\xFE\xFF\0\xE0\6\0\0\0", 8) + std::string("ab\xFF\xD9\0\0", 6);
   const std::string end("\xFE\xFF\xDD\xE0\0\0\0\0", 8);
   write_bytes(file(), begin + table + piece + end);
   check_dicom_pixels(file());
+  std::string without_end_of_image = piece;
+  without_end_of_image[11] = 'x';
+  write_bytes(file(), begin + table + without_end_of_image + end);
+  EXPECT_THAT(failure_of([&] { check_dicom_pixels(file()); }).message, HasSubstr("compressed pixel data have no end"));
   write_bytes(file(), begin + table + piece);
   EXPECT_THAT(failure_of([&] { check_dicom_pixels(file()); }).message, HasSubstr("compressed pixel data have no end"));
   write_bytes(file(), begin + table + piece.substr(0, 11));

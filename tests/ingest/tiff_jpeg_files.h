@@ -9,6 +9,7 @@ struct TiffOptions {
   bool big_endian = false;
   uint16_t meaning = 1;  // photometric interpretation: 0 white is 0, 1 black is 0, 2 RGB, 3 indices of a palette
   uint32_t dpi = 0;
+  std::string description = "";
 };
 
 // Pages, each a directory, then what does not fit into it, then the pixels: a file that is cut anywhere lacks
@@ -26,7 +27,8 @@ class TiffWriter {
   void add(const torch::Tensor& pixels, const std::vector<Entry>& others = {}, const std::string& stored = "") {
     bytes_.resize((bytes_.size() + 1) / 2 * 2, '\0');
     const auto entries = entries_of(pixels, others, stored);
-    const size_t rest_at = bytes_.size() + 2 + 12 * entries.size() + 4, pixels_at = rest_at + 64;
+    const size_t rest_at = bytes_.size() + 2 + 12 * entries.size() + 4,
+                 pixels_at = rest_at + 64 + options_.description.size() + 1;
     std::string rest;
     bytes_.replace(next_, 4, number(bytes_.size(), 4));
     bytes_ += number(entries.size(), 2);
@@ -36,6 +38,7 @@ class TiffWriter {
       for (uint32_t i = 0; i < count; ++i)
         values += number(places ? pixels_at + size_t{i} * value : value, type == 3 ? 2 : 4);
       if (type == 5) values += number(1, 4);
+      if (type == 2) values = options_.description + '\0';
       const std::string place = number(rest_at + rest.size(), 4);
       if (values.size() > 4) rest += values;
       bytes_ += number(tag, 2) + number(type, 2) + number(count, 4);
@@ -67,6 +70,8 @@ class TiffWriter {
                                   {277, 3, 1, channels},
                                   {278, 4, 1, rows},
                                   {279, 4, 1, static_cast<uint32_t>(stored.empty() ? pixels.nbytes() : stored.size())}};
+    if (!options_.description.empty())
+      entries.push_back({270, 2, static_cast<uint32_t>(options_.description.size()) + 1, 0});
     if (options_.dpi > 0) entries.insert(entries.end(), {{282, 5, 1, options_.dpi}, {283, 5, 1, options_.dpi}});
     if (channels % 2 == 0) entries.push_back({338, 3, 1, 2});  // the last channel is alpha
     entries.push_back({339, 3, channels, format});

@@ -129,6 +129,22 @@ TEST(Grid, SamplesOneViewAtTheVoxelsOfAnother) {
   }
 }
 
+// Pixels of 2 from (0, 0), and mirrored pixels of 1 from row 2, column 12: column j of the second lies at (12 − j) / 2.
+TEST(Grid, SamplesOneSliceAtThePixelsOfAnother) {
+  const auto far = torch::tensor({{{2.0, 0.0, 0.0}, {0.0, 2.0, 0.0}}}, torch::kDouble);
+  const auto near = torch::tensor({{{1.0, 0.0, 2.0}, {0.0, -1.0, 12.0}}}, torch::kDouble);
+  const auto axis = torch::arange(8, torch::kFloat);
+  const ivory::View from{(10 * axis.view({8, 1}) + axis).view({1, 1, 8, 8}), far}, to{torch::zeros({1, 1, 3, 4}), near};
+  const auto grid = ivory::grid_between(from, to);
+  ASSERT_EQ(grid.sizes(), (std::vector<int64_t>{1, 3, 4, 2}));
+  const auto sampled = torch::grid_sampler_2d(from.pixels, grid, /*linear=*/0, /*zeros=*/0, /*align_corners=*/false);
+  for (int64_t y = 0; y < 3; ++y) {
+    for (int64_t x = 0; x < 4; ++x) {
+      EXPECT_NEAR(sampled[0][0][y][x].item<double>(), 10 * (1 + 0.5 * y) + (6 - 0.5 * x), 1e-4);
+    }
+  }
+}
+
 TEST(ImageVolumeModel, SaysWhatIsMissing) {
   ImageVolumeModel model(std::make_shared<Levels>(), nullptr, LevelUse::all, 7, 3);
   EXPECT_FALSE(model.has_inter());

@@ -1,4 +1,4 @@
-// Nodes that other processes run, and nodes that failed.
+// Parts that other processes run, and parts that failed.
 #include "plan/claim.h"
 
 #include <gmock/gmock.h>
@@ -6,7 +6,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "base/files.h"
@@ -14,19 +13,18 @@
 #include "data/cache_fixtures.h"
 #include "plan/small_experiment.h"
 #include "support/log.h"
-#include "train/trainer.h"
+#include "train/stop.h"
 
 namespace {
 
 using namespace ivory::experiment;
 namespace base = ivory::base;
-using testing::ElementsAre;
 using testing::HasSubstr;
 
-// stages slices and volumes; tasks from volumes and from scratch, two trials each
+// stages slices and volumes; tasks from volumes and from scratch, two repetitions each
 class ClaimTest : public testing::Test {
  protected:
-  // Runs `body` while another process has the first node's folder; that one ends after `body` has begun to wait.
+  // Runs `body` while another process has the first part's folder; that one ends after `body` has begun to wait.
   void with_another(bool finishes, const std::function<void()>& body) {
     int ready[2];
     ASSERT_EQ(pipe(ready), 0);
@@ -36,7 +34,7 @@ class ClaimTest : public testing::Test {
       const base::FolderLock lock(store_.folder(first_));
       (void)!write(ready[1], "x", 1);
       std::this_thread::sleep_for(std::chrono::milliseconds(400));
-      if (finishes) store_.write_record(first_, {{"identity", first_.identity}});
+      if (finishes) store_.write_record(first_, {.identity = first_.identity});
       _exit(0);
     }
     char byte;
@@ -51,7 +49,7 @@ class ClaimTest : public testing::Test {
   const ivory::config::Experiment experiment_ = ivory::test::small_experiment();
   const Plan plan_ = make_plan(experiment_, {{"scans", "abc"}});
   const Store store_{folder_.path()};
-  const Node& first_ = plan_.nodes[0];
+  const Part& first_ = plan_.parts[0];
 };
 
 TEST_F(ClaimTest, TheResultOfAnotherProcessIsUsed) {
@@ -78,32 +76,20 @@ TEST_F(ClaimTest, AFolderThatWasRemovedAndMadeAgainIsLockedAsItIsNow) {
   EXPECT_TRUE(claim(first_, store_)) << "the lock of a file that is gone holds nobody up";
 }
 
-TEST_F(ClaimTest, AFailureIsForgottenOnlyByItsOwnNode) {
+TEST_F(ClaimTest, AFailureIsForgottenOnlyByItsOwnPart) {
   base::require_writable(store_.folder(first_));
   store_.write_failure(first_, "crashed with \xff", ivory::ExitCode::run_failed);
   ASSERT_TRUE(store_.failure(first_));
-  EXPECT_EQ((*store_.failure(first_))["exit code"], 1);
+  EXPECT_EQ(store_.failure(first_)->code, ivory::ExitCode::run_failed);
   EXPECT_FALSE(store_.record(first_)) << "a failure is not done";
-  EXPECT_FALSE(store_.failure(plan_.nodes[1]));
+  EXPECT_FALSE(store_.failure(plan_.parts[1]));
   store_.forget_failure(first_);
   EXPECT_FALSE(store_.failure(first_));
 }
 
-TEST_F(ClaimTest, FailedNodesAreRunAgainOrNotOrAlone) {
-  const Node& task = plan_.nodes[2];
-  ASSERT_EQ(plan_.nodes.size(), 6u);
-  for (const Node* node : {&plan_.nodes[1], &task}) base::require_writable(store_.folder(*node));
-  store_.write_failure(plan_.nodes[1], "diverged", ivory::ExitCode::run_failed);
-  EXPECT_THAT(left_alone(plan_, store_, Retry::all), testing::Each(""));
-  EXPECT_THAT(left_alone(plan_, store_, Retry::none), ElementsAre("", "it failed before: diverged", "", "", "", ""));
-  const std::string other = "it is not among what failed (--retry-failed)";
-  EXPECT_THAT(left_alone(plan_, store_, Retry::only), ElementsAre(other, "", "", "", other, other))
-      << "with the tasks that need it";
-}
-
 TEST_F(ClaimTest, ARecordFromTheFutureCounts) {
   base::require_writable(store_.folder(first_));
-  store_.write_record(first_, {{"identity", first_.identity}, {"finished", "2999-01-01T00:00:00Z"}});
+  store_.write_record(first_, {.identity = first_.identity, .finished = "2999-01-01T00:00:00Z"});
   const auto year = std::chrono::hours(24 * 365);
   for (const auto& entry : std::filesystem::directory_iterator(store_.folder(first_))) {
     std::filesystem::last_write_time(entry, std::filesystem::file_time_type::clock::now() + year);

@@ -1,4 +1,4 @@
-// Order of the nodes, and what changes an identity and what does not.
+// Order of the parts, and what changes an identity and what does not.
 #include "plan/plan.h"
 
 #include <gmock/gmock.h>
@@ -19,36 +19,36 @@ const std::map<std::string, std::string> content = {{"scans", "abc"}};
 
 std::vector<std::string> labels(const Plan& plan) {
   std::vector<std::string> result;
-  for (const auto& node : plan.nodes) result.push_back(node.label());
+  for (const auto& part : plan.parts) result.push_back(part.label());
   return result;
 }
 
 std::string identity(const Plan& plan, const std::string& label) {
-  for (const auto& node : plan.nodes) {
-    if (node.label() == label) return node.identity;
+  for (const auto& part : plan.parts) {
+    if (part.label() == label) return part.identity;
   }
-  ADD_FAILURE() << "no node " << label;
+  ADD_FAILURE() << "no part " << label;
   return "";
 }
 
 TEST(Plan, PutsInputsFirst) {
   const auto experiment = small_experiment();
   EXPECT_THAT(labels(make_plan(experiment, content)),
-              testing::ElementsAre("stage slices", "stage volumes", "task organs, from volumes, trial 1",
-                                   "task organs, from volumes, trial 2", "task organs, from scratch, trial 1",
-                                   "task organs, from scratch, trial 2"));
+              testing::ElementsAre("stage slices", "stage volumes", "task organs, from volumes, repetition 1",
+                                   "task organs, from volumes, repetition 2", "task organs, from scratch, repetition 1",
+                                   "task organs, from scratch, repetition 2"));
 }
 
-TEST(Plan, TrialsDifferAndAreReproducible) {
+TEST(Plan, RepetitionsDifferAndAreReproducible) {
   const auto experiment = small_experiment();
   const Plan plan = make_plan(experiment, content), again = make_plan(experiment, content);
   std::set<std::string> identities;
-  for (size_t i = 0; i < plan.nodes.size(); ++i) {
-    identities.insert(plan.nodes[i].identity);
-    EXPECT_EQ(plan.nodes[i].identity, again.nodes[i].identity);
-    EXPECT_EQ(plan.nodes[i].identity.size(), 32u);
+  for (size_t i = 0; i < plan.parts.size(); ++i) {
+    identities.insert(plan.parts[i].identity);
+    EXPECT_EQ(plan.parts[i].identity, again.parts[i].identity);
+    EXPECT_EQ(plan.parts[i].identity.size(), 32u);
   }
-  EXPECT_EQ(identities.size(), plan.nodes.size());
+  EXPECT_EQ(identities.size(), plan.parts.size());
 }
 
 TEST(Plan, SettingsAreAllButTheContentOfTheData) {
@@ -64,7 +64,7 @@ TEST(Plan, SettingsAreAllButTheContentOfTheData) {
   EXPECT_EQ((std::vector(after.begin(), after.begin() + 2)), (std::vector(before.begin(), before.begin() + 2)));
   for (size_t task = 2; task < before.size(); ++task) EXPECT_NE(after[task], before[task]);
   experiment.data[0].spacing = {2, 2, 2};
-  for (size_t node = 0; node < before.size(); ++node) EXPECT_NE(of({})[node], after[node]);
+  for (size_t part = 0; part < before.size(); ++part) EXPECT_NE(of({})[part], after[part]);
 }
 
 // Whose ids only the data set's files know.
@@ -116,11 +116,11 @@ TEST(Plan, WeightsOfAFileChangeWhatBeginsWithThemAndNothingElse) {
   experiment.model.weights = file;
   const Plan with = make_plan(experiment, content);
   const auto of = [&](const std::string& beginning) {
-    return identity(with, "task organs, from " + beginning + ", trial 1");
+    return identity(with, "task organs, from " + beginning + ", repetition 1");
   };
-  EXPECT_EQ(of("scratch"), identity(without, "task organs, from scratch, trial 1"));
+  EXPECT_EQ(of("scratch"), identity(without, "task organs, from scratch, repetition 1"));
   EXPECT_NE(of("weights"), of("scratch"));
-  EXPECT_TRUE(with.nodes.back().inputs.empty());
+  EXPECT_TRUE(with.parts.back().inputs.empty());
 }
 
 TEST(Plan, AChangedStageChangesWhatDependsOnItAndNothingElse) {
@@ -130,8 +130,10 @@ TEST(Plan, AChangedStageChangesWhatDependsOnItAndNothingElse) {
   const Plan a = make_plan(before, content), b = make_plan(after, content);
   EXPECT_EQ(identity(a, "stage slices"), identity(b, "stage slices"));
   EXPECT_NE(identity(a, "stage volumes"), identity(b, "stage volumes"));
-  EXPECT_NE(identity(a, "task organs, from volumes, trial 1"), identity(b, "task organs, from volumes, trial 1"));
-  EXPECT_EQ(identity(a, "task organs, from scratch, trial 1"), identity(b, "task organs, from scratch, trial 1"));
+  EXPECT_NE(identity(a, "task organs, from volumes, repetition 1"),
+            identity(b, "task organs, from volumes, repetition 1"));
+  EXPECT_EQ(identity(a, "task organs, from scratch, repetition 1"),
+            identity(b, "task organs, from scratch, repetition 1"));
 }
 
 TEST(Plan, MachineSettingsAndNamesOfResultsChangeNothing) {
@@ -145,7 +147,7 @@ TEST(Plan, MachineSettingsAndNamesOfResultsChangeNothing) {
   after.stages[1].train.prefetch_mib = 1;
   after.stages[1].train.checkpoint_every = 5;
   const Plan a = make_plan(before, content), b = make_plan(after, content);
-  for (size_t i = 0; i < a.nodes.size(); ++i) EXPECT_EQ(a.nodes[i].identity, b.nodes[i].identity);
+  for (size_t i = 0; i < a.parts.size(); ++i) EXPECT_EQ(a.parts[i].identity, b.parts[i].identity);
 }
 
 TEST(Plan, OtherDataOrSeedIsAnotherIdentity) {
@@ -166,7 +168,7 @@ TEST(Plan, ARaisedCacheVersionTrainsAgain) {
 
 TEST(Plan, MissingDataLeavesIdentitiesEmpty) {
   const auto experiment = small_experiment();
-  for (const auto& node : make_plan(experiment, {}).nodes) EXPECT_EQ(node.identity, "");
+  for (const auto& part : make_plan(experiment, {}).parts) EXPECT_EQ(part.identity, "");
 }
 
 }  // namespace

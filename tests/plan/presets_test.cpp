@@ -116,8 +116,9 @@ TEST_P(Presets, HaveTheNumbersOfTheirRecipe) {
       {"small_medical_multicrop", {64, 1, 1, 0.1, 0, {{2, 64, 0.75, 1}, {4, 32, 0.5, 0.75}}, 32, 0, 0, 15}},
   };
   const std::string name = GetParam().stem().string();
-  ASSERT_TRUE(recipes.contains(name)) << "a new preset: which recipe is it?";
   const auto stage = experiments_of(GetParam()).at(0).stages.at(0);
+  if (stage.objectives.at(0).plugin.name != "swav") GTEST_SKIP() << "below";
+  ASSERT_TRUE(recipes.contains(name)) << "a new preset: which recipe is it?";
   EXPECT_EQ(recipe_of(stage), recipes.at(name));
   const auto& options = stage.objectives.at(0).plugin.options;
   EXPECT_EQ(options.get<double>("epsilon"), 0.05);
@@ -129,6 +130,47 @@ TEST_P(Presets, HaveTheNumbersOfTheirRecipe) {
   EXPECT_TRUE(stage.train.optimiser.larc);
   EXPECT_EQ(stage.train.schedule.name, "cosine");
   EXPECT_EQ(stage.train.schedule.final_factor, 0.001);
+}
+
+// Of the other methods: batch, epochs (1: steps), optimiser, peak, weight decay. VISSL's and the authors' rates
+// (baselines_2d.md §3–7) per 256 images, at the preset's batch.
+TEST_P(Presets, OfOtherMethodsHaveTheNumbersOfTheirs) {
+  struct Numbers {
+    std::string objective;
+    int64_t batch, epochs;
+    std::string optimiser;
+    double peak, weight_decay;
+  };
+  const std::map<std::string, Numbers> recipes = {
+      {"simclr", {"simclr", 1024, 100, "sgd", 1.2, 1e-6}},
+      {"moco_v2", {"moco-v2", 1024, 100, "sgd", 0.12, 1e-4}},
+      {"moco_v2_authors", {"moco-v2", 256, 200, "sgd", 0.03, 1e-4}},
+      {"barlow_twins", {"barlow-twins", 1024, 100, "lars", 0.8, 1e-6}},
+      {"barlow_twins_authors", {"barlow-twins", 2048, 1000, "lars", 1.6, 1e-6}},
+      {"moco_v3", {"moco-v3", 4096, 300, "adamw", 2.4e-3, 0.1}},
+      {"moco_v3_resnet", {"moco-v3", 4096, 100, "lars", 9.6, 1e-6}},
+      {"dino", {"dino", 1024, 100, "adamw", 2e-3, 0.04}},
+      {"dino_resnet", {"dino", 1024, 100, "sgd", 0.12, 1e-4}},
+      {"pcrl_2d", {"pcrl-2d", 64, 240, "sgd", 1e-3, 1e-4}},
+      {"pgl_2d", {"pgl-2d", 1024, 100, "lars", 1.8, 1e-6}},
+      {"small_medical_simclr", {"simclr", 64, 1, "sgd", 1, 1e-6}},
+      {"small_medical_moco_v2", {"moco-v2", 64, 1, "sgd", 1, 1e-6}},
+      {"small_medical_barlow_twins", {"barlow-twins", 64, 1, "lars", 1, 1e-6}},
+      {"small_medical_moco_v3", {"moco-v3", 64, 1, "sgd", 1, 1e-6}},
+      {"small_medical_dino", {"dino", 64, 1, "adamw", 1e-3, 0.04}},
+  };
+  const auto stage = experiments_of(GetParam()).at(0).stages.at(0);
+  const auto& used = stage.objectives.at(0).plugin.name;
+  if (used == "swav") GTEST_SKIP() << "above";
+  const auto found = recipes.find(GetParam().stem().string());
+  ASSERT_NE(found, recipes.end()) << "a new preset: which recipe is it?";
+  const auto& [objective, batch, epochs, optimiser, peak, weight_decay] = found->second;
+  EXPECT_EQ(used, objective);
+  EXPECT_EQ(stage.train.batch_size, batch);
+  EXPECT_EQ(stage.train.epochs, epochs);
+  EXPECT_EQ(stage.train.optimiser.name, optimiser);
+  EXPECT_NEAR(ivory::train::peak_learning_rate(stage.train.optimiser, batch), peak, 1e-12);
+  EXPECT_EQ(stage.train.optimiser.weight_decay, weight_decay);
 }
 
 std::vector<fs::path> presets() {

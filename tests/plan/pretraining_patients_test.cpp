@@ -12,6 +12,7 @@
 #include "plan/cache_store.h"
 #include "plan/data_sets.h"
 #include "plugin/registry.h"
+#include "run/dry_run.h"
 #include "run/run.h"
 #include "support/paths.h"
 #include "train/splits.h"

@@ -4,8 +4,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
-
 #include "base/files.h"
 #include "base/json_text.h"
 #include "data/cache_fixtures.h"
@@ -43,7 +41,7 @@ class RecalledPlan : public testing::Test {
   }
   static std::vector<std::string> identities(const Plan& plan) {
     std::vector<std::string> all;
-    for (const auto& node : plan.nodes) all.push_back(node.identity);
+    for (const auto& part : plan.parts) all.push_back(part.identity);
     return all;
   }
 
@@ -58,9 +56,10 @@ TEST_F(RecalledPlan, IsTheOneThatWasMade) {
 }
 
 TEST_F(RecalledPlan, OtherDataHereMakeOtherInputs) {
-  EXPECT_THAT(refused({{"scans", "grown"}}), HasSubstr("cannot be known here: task organs, from volumes, trial 1; "));
+  EXPECT_THAT(refused({{"scans", "grown"}}),
+              HasSubstr("cannot be known here: task organs, from volumes, repetition 1; "));
   const Plan scratch_alone = recalled({{"scans", "grown"}}, Recall::done_parts);
-  EXPECT_NE(scratch_alone.nodes[0].identity, planned_.nodes[0].identity);
+  EXPECT_NE(scratch_alone.parts[0].identity, planned_.parts[0].identity);
 }
 
 TEST_F(RecalledPlan, OtherSettingsAreNamed) {
@@ -72,25 +71,25 @@ TEST_F(RecalledPlan, OtherSettingsAreNamed) {
 
 TEST_F(RecalledPlan, OfARunOnlyWhatIsDone) {
   const Store store(experiment_.output);
-  const Node& done = planned_.nodes.back();
+  const Part& done = planned_.parts.back();
   base::require_writable(store.folder(done));
-  store.write_record(done, {{"identity", done.identity}});
+  store.write_record(done, {.identity = done.identity});
   const Plan plan = recalled({{"scans", "a"}}, Recall::done_parts);
-  EXPECT_EQ(plan.nodes.back().identity, done.identity);
-  EXPECT_EQ(plan.nodes[plan.nodes.size() - 2].identity, "") << "it has no record";
-  EXPECT_EQ(plan.nodes[0].identity, planned_.nodes[0].identity) << "its data are here";
+  EXPECT_EQ(plan.parts.back().identity, done.identity);
+  EXPECT_EQ(plan.parts[plan.parts.size() - 2].identity, "") << "it has no record";
+  EXPECT_EQ(plan.parts[0].identity, planned_.parts[0].identity) << "its data are here";
 }
 
 // What is planned anew without its data stays in plan.json, and says when it belongs to other settings.
 TEST_F(RecalledPlan, WhatAPlanKeepsOfOtherSettingsIsMarked) {
-  const auto kept = [&] { return base::read_json_file(run_folder(experiment_) / plan_file)->back(); };
+  const auto kept = [&] { return read_plan(run_folder(experiment_))->back(); };
   write_plan(run_folder(experiment_), experiment_, make_plan(experiment_, {{"scans", "a"}}));
-  EXPECT_TRUE(kept().value("without_data", false));
-  EXPECT_FALSE(kept().contains("other_settings"));
+  EXPECT_TRUE(kept().without_data);
+  EXPECT_FALSE(kept().other_settings);
   EXPECT_EQ(identities(recalled({{"scans", "a"}})), identities(planned_)) << "still known";
   experiment_.tasks[0].train.epochs += 1;
   write_plan(run_folder(experiment_), experiment_, make_plan(experiment_, {{"scans", "a"}}));
-  EXPECT_TRUE(kept().value("other_settings", false));
+  EXPECT_TRUE(kept().other_settings);
 }
 
 }  // namespace

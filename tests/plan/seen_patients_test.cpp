@@ -36,8 +36,8 @@ class SeenPatients : public ::testing::Test {
   // Of the first task that begins from `from`.
   std::string sentence(const std::string& from) {
     const Plan plan = make_plan(experiment_, data_.content);
-    for (const auto& node : plan.nodes) {
-      if (node.kind == NodeKind::task && node.from == from) return seen_in_pretraining(plan, node, data_);
+    for (const auto& part : plan.parts) {
+      if (part.kind == PartKind::task && part.from == from) return seen_in_pretraining(plan, part, data_);
     }
     return "no such task";
   }

@@ -8,7 +8,7 @@ namespace ivory::test {
 inline config::Experiment small_experiment() {
   config::Experiment experiment;
   experiment.name = "small";
-  experiment.trials = 2;
+  experiment.repetitions = 2;
   config::StageSpec first;
   first.name = "slices";
   first.data = {"scans"};

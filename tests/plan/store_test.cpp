@@ -8,7 +8,6 @@
 
 #include <cmath>
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "plan/small_experiment.h"
 #include "table/table.h"
@@ -18,7 +17,6 @@ namespace {
 namespace fs = std::filesystem;
 using namespace ivory::experiment;
 using ivory::test::small_experiment;
-using nlohmann::json;
 
 class StoreTest : public testing::Test {
  protected:
@@ -27,9 +25,9 @@ class StoreTest : public testing::Test {
   }
   ~StoreTest() override { fs::remove_all(folder_); }
 
-  void finish(const Store& store, const Node& node, double iou) {
-    fs::create_directories(store.folder(node));
-    store.write_record(node, {{"identity", node.identity}, {"test", json::array({{{"name", "iou"}, {"value", iou}}})}});
+  void finish(const Store& store, const Part& part, double iou) {
+    fs::create_directories(store.folder(part));
+    store.write_record(part, {.kind = PartKind::task, .identity = part.identity, .task = {.test = {{"iou", iou}}}});
   }
 
   fs::path folder_;
@@ -37,31 +35,31 @@ class StoreTest : public testing::Test {
   const Plan plan_ = make_plan(experiment_, {{"scans", "abc"}});
 };
 
-TEST_F(StoreTest, ANodeIsDoneOnlyWithItsRecord) {
+TEST_F(StoreTest, APartIsDoneOnlyWithItsRecord) {
   const Store store(folder_);
-  const Node& node = plan_.nodes[0];
-  EXPECT_FALSE(store.record(node));
-  fs::create_directories(store.folder(node));
-  std::ofstream(store.folder(node) / "metrics.jsonl") << "{}\n";
-  EXPECT_FALSE(store.record(node)) << "a log is not a record";
-  store.write_record(node, {{"identity", node.identity}});
-  EXPECT_TRUE(store.record(node));
+  const Part& part = plan_.parts[0];
+  EXPECT_FALSE(store.record(part));
+  fs::create_directories(store.folder(part));
+  std::ofstream(store.folder(part) / "metrics.jsonl") << "{}\n";
+  EXPECT_FALSE(store.record(part)) << "a log is not a record";
+  store.write_record(part, {.identity = part.identity});
+  EXPECT_TRUE(store.record(part));
 }
 
 TEST_F(StoreTest, AHalfWrittenOrForeignRecordIsNone) {
   const Store store(folder_);
-  const Node& node = plan_.nodes[0];
-  fs::create_directories(store.folder(node));
-  std::ofstream(store.folder(node) / "done.json") << "{\"identity\": \"" << node.identity.substr(0, 5);
-  EXPECT_FALSE(store.record(node));
-  store.write_record(node, {{"identity", "another"}});
-  EXPECT_FALSE(store.record(node));
+  const Part& part = plan_.parts[0];
+  fs::create_directories(store.folder(part));
+  std::ofstream(store.folder(part) / "done.json") << "{\"identity\": \"" << part.identity.substr(0, 5);
+  EXPECT_FALSE(store.record(part));
+  store.write_record(part, {.identity = "another"});
+  EXPECT_FALSE(store.record(part));
 }
 
-TEST_F(StoreTest, TableHoldsMeasuredTrialsAndSaysWhyACellIsEmpty) {
+TEST_F(StoreTest, TableHoldsMeasuredRepetitionsAndSaysWhyACellIsEmpty) {
   const Store store(folder_);
-  finish(store, plan_.nodes[2], 0.5);
-  finish(store, plan_.nodes[3], 0.7);
+  finish(store, plan_.parts[2], 0.5);
+  finish(store, plan_.parts[3], 0.7);
   const Table table = make_table(experiment_, plan_, store);
   EXPECT_EQ(to_text(table.cells[0][0]), "60.00 ± 14.14 (2)");  // sample deviation of 0.5 and 0.7: 0.1·√2
   EXPECT_EQ(to_text(table.cells[1][0]), "–");
@@ -70,16 +68,17 @@ TEST_F(StoreTest, TableHoldsMeasuredTrialsAndSaysWhyACellIsEmpty) {
   EXPECT_THAT(markdown, testing::HasSubstr("From scratch, IoU: not finished"));
 }
 
-// Task nodes: trials 1 and 2 from volumes, then from scratch.
-TEST_F(StoreTest, ComparedRowsAreTestedOverTheTrialsThatBothHave) {
+// Task parts: repetitions 1 and 2 from volumes, then from scratch.
+TEST_F(StoreTest, ComparedRowsAreTestedOverTheRepetitionsThatBothHave) {
   auto experiment = experiment_;
-  experiment.trials = 4;
+  experiment.repetitions = 4;
   experiment.table.compare = "scratch";
   const Plan plan = make_plan(experiment, {{"scans", "abc"}});
   const Store store(folder_);
-  const std::vector<double> pre = {0.5, 0.7, 0.9}, scratch = {0.4, 0.5};  // differences of trials 1 and 2: 0.1, 0.2
-  for (size_t i = 0; i < pre.size(); ++i) finish(store, plan.nodes[2 + i], pre[i]);
-  for (size_t i = 0; i < scratch.size(); ++i) finish(store, plan.nodes[6 + i], scratch[i]);
+  const std::vector<double> pre = {0.5, 0.7, 0.9},
+                            scratch = {0.4, 0.5};  // differences of repetitions 1 and 2: 0.1, 0.2
+  for (size_t i = 0; i < pre.size(); ++i) finish(store, plan.parts[2 + i], pre[i]);
+  for (size_t i = 0; i < scratch.size(); ++i) finish(store, plan.parts[6 + i], scratch[i]);
   const Table table = make_table(experiment, plan, store);
   EXPECT_EQ(table.compared, "From scratch");
   ASSERT_TRUE(table.cells[0][0].against);
@@ -88,11 +87,11 @@ TEST_F(StoreTest, ComparedRowsAreTestedOverTheTrialsThatBothHave) {
   EXPECT_FALSE(table.cells[1][0].against) << "the row itself";
 }
 
-TEST_F(StoreTest, OneCommonTrialIsNoTest) {
+TEST_F(StoreTest, OneCommonRepetitionIsNoTest) {
   auto experiment = experiment_;
   experiment.table.compare = "scratch";
   const Store store(folder_);
-  for (const size_t node : {2u, 3u, 5u}) finish(store, plan_.nodes[node], 0.5);
+  for (const size_t part : {2u, 3u, 5u}) finish(store, plan_.parts[part], 0.5);
   EXPECT_FALSE(make_table(experiment, plan_, store).cells[0][0].against);
 }
 
@@ -106,17 +105,17 @@ TEST_F(StoreTest, TableMarksGeneratedDataAndMissingOnes) {
 }
 
 // A score of NaN is written as null.
-TEST_F(StoreTest, ATrialWhoseScoreIsNotANumberLeavesTheOthersTheirTable) {
+TEST_F(StoreTest, ARepetitionWhoseScoreIsNotANumberLeavesTheOthersTheirTable) {
   const Store store(folder_);
-  finish(store, plan_.nodes[2], 0.5);
-  finish(store, plan_.nodes[3], std::nan(""));
-  finish(store, plan_.nodes[4], std::nan(""));
+  finish(store, plan_.parts[2], 0.5);
+  finish(store, plan_.parts[3], std::nan(""));
+  finish(store, plan_.parts[4], std::nan(""));
   const Table table = make_table(experiment_, plan_, store);
   EXPECT_EQ(to_text(table.cells[0][0]), "50.00 (1)");
-  EXPECT_EQ(table.cells[0][0].reason, "the score of trial 2 is not a number");
+  EXPECT_EQ(table.cells[0][0].reason, "the score of repetition 2 is not a number");
   EXPECT_EQ(to_text(table.cells[1][0]), "–");
-  EXPECT_EQ(table.cells[1][0].reason, "the score of trial 1 is not a number");
-  EXPECT_THAT(to_console(table), testing::HasSubstr("Pre-trained, IoU: the score of trial 2 is not a number"));
+  EXPECT_EQ(table.cells[1][0].reason, "the score of repetition 1 is not a number");
+  EXPECT_THAT(to_console(table), testing::HasSubstr("Pre-trained, IoU: the score of repetition 2 is not a number"));
 }
 
 // Sweeps of ablations need no caption of their own.
@@ -130,28 +129,28 @@ TEST(EmptyTable, ASmokeRunSaysSoWithAndWithoutACaption) {
 
 TEST_F(StoreTest, RecordsOfAnEarlierConfigurationGiveTheRate) {
   const Store store(folder_);
-  finish(store, plan_.nodes[0], 0);
+  finish(store, plan_.parts[0], 0);
   const Plan other = make_plan(experiment_, {{"scans", "changed"}});
-  const auto records_of = [&](const Node& node) {
+  const auto records_of = [&](const Part& part) {
     size_t found = 0;
-    store.visit_records(node, [&](const auto&) { return ++found > 0; });
+    store.visit_records(part, [&](const auto&) { return ++found > 0; });
     return found;
   };
-  EXPECT_EQ(records_of(other.nodes[0]), 1u);
-  EXPECT_EQ(records_of(other.nodes[1]), 0u) << "another stage";
+  EXPECT_EQ(records_of(other.parts[0]), 1u);
+  EXPECT_EQ(records_of(other.parts[1]), 0u) << "another stage";
 }
 
-TEST_F(StoreTest, AStoppedNodeIsNotDoneUntilItIsRunAgain) {
+TEST_F(StoreTest, AStoppedPartIsNotDoneUntilItIsRunAgain) {
   const Store store(folder_);
-  const Node& node = plan_.nodes[0];
-  std::filesystem::create_directories(store.folder(node));
-  store.write_stopped(node, "stopped early at epoch 2");
-  EXPECT_FALSE(store.record(node));
-  EXPECT_FALSE(store.failure(node));
-  EXPECT_EQ(store.stopped(node)->at("reason"), "stopped early at epoch 2");
-  EXPECT_FALSE(store.stopped(plan_.nodes[1]));
-  store.forget_failure(node);
-  EXPECT_FALSE(store.stopped(node));
+  const Part& part = plan_.parts[0];
+  std::filesystem::create_directories(store.folder(part));
+  store.write_early_stop(part, "stopped early at epoch 2");
+  EXPECT_FALSE(store.record(part));
+  EXPECT_FALSE(store.failure(part));
+  EXPECT_EQ(store.early_stop(part)->reason, "stopped early at epoch 2");
+  EXPECT_FALSE(store.early_stop(plan_.parts[1]));
+  store.forget_failure(part);
+  EXPECT_FALSE(store.early_stop(part));
 }
 
 }  // namespace

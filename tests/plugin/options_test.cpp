@@ -106,9 +106,15 @@ TEST(Options, RefuseValuesOutOfRange) {
 TEST(Options, RefuseValuesThatAreNotNumbers) {
   Options options(declared);
   EXPECT_THAT(message_of([&] { options.set("temperature", std::numeric_limits<double>::quiet_NaN()); }),
-              HasSubstr("got nan"));
-  EXPECT_THAT(message_of([&] { options.set("temperature", std::numeric_limits<double>::infinity()); }),
-              HasSubstr("got inf"));
+              HasSubstr("expected a finite number"));
+  for (const char* name : {"temperature", "warmup"}) {  // with and without limits
+    const std::string message = message_of([&] { options.set(name, std::numeric_limits<double>::infinity()); });
+    EXPECT_THAT(message, testing::AllOf(HasSubstr("expected a finite number"), HasSubstr("got inf")));
+  }
+  EXPECT_THAT(message_of([&] {
+                options.set("rates", std::vector<double>{0.5, std::numeric_limits<double>::infinity()});
+              }),
+              HasSubstr("element 2: expected a finite number from 0.0 to 1.0, got inf"));
 }
 
 TEST(Options, OfferTheNearestChoice) {

@@ -112,7 +112,7 @@ TEST(Registry, ReportsExceptionsOfAPluginAndForgetsIt) {
 TEST(Registry, RefusesLibrariesThatAreNoPlugins) {
   Registry registry;
   EXPECT_THAT(message_of([&] { registry.load(fixtures / "libuntagged.so"); }),
-              AllOf(HasSubstr("libuntagged.so"), HasSubstr("exports no 'ivory_abi_tag'")));
+              AllOf(HasSubstr("libuntagged.so"), HasSubstr("exports no ABI tag")));
   EXPECT_THAT(message_of([&] { registry.load(fixtures / "libunregistered.so"); }),
               HasSubstr("exports no 'ivory_register'"));
 }
@@ -138,8 +138,8 @@ TEST(Registry, RunsNoCodeOfAForeignPlugin) {
   const Variable variable("IVORY_FIXTURE_TRACE", trace.string());
   Registry registry;
   EXPECT_THAT(message_of([&] { registry.load(fixtures / "libtraced_foreign.so"); }),
-              AllOf(HasSubstr("libtraced_foreign.so' was built with"), HasSubstr("LibTorch 1.13.1"),
-                    HasSubstr("this Ivory has"), HasSubstr("LibTorch " TORCH_VERSION)));
+              AllOf(HasSubstr("libtraced_foreign.so' was built with"), HasSubstr("_torch_1_"),
+                    HasSubstr("this Ivory has " + ivory::plugin::host_abi_tag())));
   EXPECT_FALSE(fs::exists(trace));
   registry.load(fixtures / "libtraced.so");
   EXPECT_TRUE(fs::exists(trace));

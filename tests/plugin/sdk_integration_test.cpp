@@ -1,4 +1,5 @@
-// The installed SDK: docs/examples/byol is built against it as a user would do, loaded, and trained for a few steps.
+// The installed SDK: docs/examples/byol and vicreg are built against it as a user would do, loaded, and trained for a
+// few steps.
 #include <gmock/gmock.h>
 #include <ivory/fixtures.h>
 
@@ -62,16 +63,44 @@ class Sdk : public testing::Test {
     installed_ = run(std::string("'") + IVORY_CMAKE + "' --install '" + ivory::test::build_dir() +
                      "' --component sdk --prefix '" + prefix.string() + "'");
     if (installed_.status != 0) return;
-    built_ = build(fs::path(ivory::test::source_dir()) / "docs" / "examples" / "byol", work / "byol");
+    const fs::path examples = fs::path(ivory::test::source_dir()) / "docs" / "examples";
+    built_ = build(examples / "byol", work / "byol");
+    built_vicreg_ = build(examples / "vicreg", work / "vicreg");
   }
   void SetUp() override {
     ASSERT_EQ(installed_.status, 0) << installed_.output;
     ASSERT_EQ(built_.status, 0) << built_.output;
+    ASSERT_EQ(built_vicreg_.status, 0) << built_vicreg_.output;
   }
 
-  static Outcome installed_, built_;
+  // Trains an example from its own experiment, smaller and shorter; returns its losses by step, each a sum of its
+  // terms.
+  static std::vector<double> trained_losses(const std::string& name) {
+    const fs::path example = work / (name + "_example");
+    fs::create_directories(example / "build");
+    fs::copy_file(ivory::test::source_dir() + "/docs/examples/" + name + "/" + name + ".toml",
+                  example / (name + ".toml"));
+    fs::copy_file(work / name / ("lib" + name + ".so"), example / "build" / ("lib" + name + ".so"));
+    const auto trained =
+        run("cd '" + example.string() + "' && IVORY_CACHE=caches OMP_NUM_THREADS=1 '" + ivory::test::build_dir() +
+            "/bin/run-experiment' " + name +
+            ".toml "
+            "--set data.phantom.phantom.volumes=1 --set data.phantom.phantom.size='[16, 48, 48]' "
+            "--set stage.slices.batch_size=4 --set stage.slices.epochs=1 "
+            "--set stage.slices.views.slice.crops.0.size=32 --set stage.slices.schedule.warmup_epochs=0");
+    EXPECT_EQ(trained.status, 0) << trained.output;
+    std::ifstream metrics(example / "runs" / name / "nodes/stage-slices/metrics.jsonl");
+    std::vector<double> losses;
+    for (std::string line; std::getline(metrics, line);) {
+      const auto entry = nlohmann::json::parse(line);
+      if (entry.at("kind") == "step") losses.push_back(entry.at("loss"));
+    }
+    return losses;
+  }
+
+  static Outcome installed_, built_, built_vicreg_;
 };
-Outcome Sdk::installed_, Sdk::built_;
+Outcome Sdk::installed_, Sdk::built_, Sdk::built_vicreg_;
 
 TEST_F(Sdk, StandsOnItsOwn) {
   for (const char* file : {"include/ivory/plugin.h", "include/ivory/fixtures.h", "lib/libivory_core.so",
@@ -106,28 +135,14 @@ TEST_F(Sdk, TheInstalledCoreDiscoversByol) {
   EXPECT_THAT(child.output, HasSubstr("[  PASSED  ] 1 test"));
 }
 
-// The example's own experiment, smaller and shorter: the program loads the plugin that was built and trains with it.
-TEST_F(Sdk, ItsExampleTrainsFromItsExperimentFile) {
-  const fs::path example = work / "byol_example";
-  fs::create_directories(example / "build");
-  fs::copy_file(ivory::test::source_dir() + "/docs/examples/byol/byol.toml", example / "byol.toml");
-  fs::copy_file(work / "byol/libbyol.so", example / "build/libbyol.so");
-  const auto trained =
-      run("cd '" + example.string() + "' && IVORY_CACHE=caches OMP_NUM_THREADS=1 '" + ivory::test::build_dir() +
-          "/bin/run-experiment' byol.toml "
-          "--set data.phantom.phantom.volumes=1 --set data.phantom.phantom.size='[16, 48, 48]' "
-          "--set stage.slices.batch_size=4 --set stage.slices.epochs=1 "
-          "--set stage.slices.views.slice.crops.0.size=32 --set stage.slices.schedule.warmup_epochs=0");
-  ASSERT_EQ(trained.status, 0) << trained.output;
-  std::ifstream metrics(example / "runs/byol/nodes/stage-slices/metrics.jsonl");
-  std::vector<double> losses;
-  for (std::string line; std::getline(metrics, line);) {
-    const auto entry = nlohmann::json::parse(line);
-    if (entry.at("kind") == "step") losses.push_back(entry.at("terms").at("byol"));
-  }
-  ASSERT_EQ(losses.size(), 4U) << "16 slices in batches of 4";
-  EXPECT_LT(losses.back(), losses.front());
-  EXPECT_THAT(content(example / "runs/byol/experiment.toml"), HasSubstr("momentum = 0.99"));
+TEST_F(Sdk, ItsExamplesTrainFromTheirExperimentFiles) {
+  const auto byol = trained_losses("byol");
+  ASSERT_EQ(byol.size(), 4U) << "16 slices in batches of 4";
+  EXPECT_LT(byol.back(), byol.front());
+  EXPECT_THAT(content(work / "byol_example/runs/byol/experiment.toml"), HasSubstr("momentum = 0.99"));
+  const auto vicreg = trained_losses("vicreg");
+  ASSERT_EQ(vicreg.size(), 4U);
+  EXPECT_LT(vicreg.back(), vicreg.front());
 }
 
 // A superproject builds the three scaffolds as they are; it shares a precompiled header between them to save minutes.
@@ -265,6 +280,26 @@ TEST_F(Byol, WorksOnVolumesToo) {
       .kind = ivory::SampleKind::volume, .views = {{volumes}, {volumes.flip(4)}}, .index = torch::arange(3)};
   byol->forward(*model_, batch).at(0).second.backward();
   EXPECT_GT(model_->inter->parameters().at(0).grad().abs().max().item<double>(), 0);
+}
+
+// Expanded features by hand: the expander's last layer passes rows of its input on.
+TEST_F(Sdk, VicregHasItsClosedForm) {
+  Registry registry;
+  registry.load("libvicreg.so", work / "vicreg");
+  const auto& plugin = registry.find<Objective>("vicreg");
+  ivory::Options options(plugin.options);
+  options.set("width", int64_t{2});
+  const auto model = ivory::fixtures::tiny_model(16, 8, 4);
+  const auto vicreg = plugin.create(options, {.width = 16, .views = 2});
+  const Tensor images = torch::rand({4, 1, 16, 16});
+  const ivory::Batch batch{.views = {{images}, {images}}, .index = torch::arange(4)};
+  const torch::NoGradGuard no_grad;
+  for (const auto& parameter : vicreg->parameters()) parameter.zero_();
+  const auto terms = vicreg->forward(*model, batch);
+  ASSERT_EQ(terms.size(), 3U);
+  EXPECT_EQ(terms[0].second.item<double>(), 0) << "equal views";
+  EXPECT_NEAR(terms[1].second.item<double>(), 25 * 2 * (1 - 0.01), 1e-5) << "no spread: 1 − √ε for each view";
+  EXPECT_EQ(terms[2].second.item<double>(), 0);
 }
 
 TEST_F(Byol, LearnsInAFewSteps) {

@@ -1,4 +1,4 @@
-// Figures over several trials, test cases, and settings of a sweep.
+// Figures over several repetitions, test cases, and settings of a sweep.
 #include "report/chart.h"
 
 #include <gmock/gmock.h>
@@ -37,10 +37,10 @@ std::vector<std::pair<double, double>> points_of(const std::string& html, const 
   return points;
 }
 
-TEST(LineChart, TrialsOfOneNameHaveTheirMeanAndDeviation) {
+TEST(LineChart, RepetitionsOfOneNameHaveTheirMeanAndDeviation) {
   LineChart chart{.title = "t", .series = {{"a", {0, 1}, {0, 3}}, {"a", {0, 1}, {2, 5}}}, .spread = true};
   const auto html = to_html(chart);
-  EXPECT_EQ(count(html, "<polyline class=\"line s0 trial\""), 2u) << "each by itself, thin";
+  EXPECT_EQ(count(html, "<polyline class=\"line s0 repetition\""), 2u) << "each by itself, thin";
   const auto mean = points_of(html, "polyline class=\"line s0");
   const auto band = points_of(html, "polygon class=\"band s0");
   ASSERT_EQ(mean.size(), 2u);
@@ -53,13 +53,13 @@ TEST(LineChart, TrialsOfOneNameHaveTheirMeanAndDeviation) {
   EXPECT_GE(band[1].second, 12 - 0.1) << "the axis holds the band";
 }
 
-TEST(LineChart, ATrialByItselfHasNoBand) {
+TEST(LineChart, ARepetitionByItselfHasNoBand) {
   const auto html = to_html(LineChart{.title = "t", .series = {{"a", {0, 1}, {0, 3}}}, .spread = true});
   EXPECT_THAT(html, Not(HasSubstr("band")));
-  EXPECT_THAT(html, Not(HasSubstr("trial")));
+  EXPECT_THAT(html, Not(HasSubstr("repetition")));
 }
 
-TEST(LineChart, TrialsThatEndEarlierLeaveTheMeanToTheOthers) {
+TEST(LineChart, RepetitionsThatEndEarlierLeaveTheMeanToTheOthers) {
   LineChart chart{
       .title = "t", .series = {{"a", {0, 1, 2}, {1, 1, 1}}, {"a", {0}, {1}}, {"a", {0, 1}, {1, nan}}}, .spread = true};
   const auto mean = points_of(to_html(chart), "polyline class=\"line s0");
@@ -92,7 +92,7 @@ TEST(ParallelChart, ALineRunsThroughItsSettingsToItsScore) {
   EXPECT_EQ(best[2].second, 40) << "the best score is at the top";
   const auto lowest = points_of(html, "polyline class=\"path");
   EXPECT_EQ(lowest[0].second, 40) << "0.1 is the largest";
-  EXPECT_THAT(to_html(ParallelChart{.title = "t"}), HasSubstr("No trial has a score yet."));
+  EXPECT_THAT(to_html(ParallelChart{.title = "t"}), HasSubstr("No point has a score yet."));
 }
 
 TEST(HeatMap, CellsHoldTheirScores) {

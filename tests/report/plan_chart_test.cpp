@@ -12,12 +12,16 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-PlanPart stage(const std::string& name, const std::string& from, NodeState state = NodeState::done) {
-  return {NodeKind::stage, name, from, "stage " + name, {state}};
+ChartPart stage(const std::string& name, const std::string& from, PartState state = PartState::done) {
+  return {PartKind::stage, name, from, "stage " + name, {state}};
 }
 
-PlanPart task(const std::string& name, const std::string& from, int trial, NodeState state) {
-  return {NodeKind::task, name, from, "task " + name + ", from " + from + ", trial " + std::to_string(trial), {state}};
+ChartPart task(const std::string& name, const std::string& from, int repetition, PartState state) {
+  return {PartKind::task,
+          name,
+          from,
+          "task " + name + ", from " + from + ", repetition " + std::to_string(repetition),
+          {state}};
 }
 
 size_t count(const std::string& text, const std::string& part) {
@@ -28,9 +32,9 @@ size_t count(const std::string& text, const std::string& part) {
 
 PlanChart five() {
   PlanChart chart{.title = "Plan"};
-  chart.parts = {stage("slices", ""), stage("volumes", "slices", NodeState::running),
-                 task("organs", "volumes", 1, NodeState::missing), task("organs", "scratch", 1, NodeState::done),
-                 task("organs", "scratch", 2, NodeState::failed)};
+  chart.parts = {stage("slices", ""), stage("volumes", "slices", PartState::running),
+                 task("organs", "volumes", 1, PartState::missing), task("organs", "scratch", 1, PartState::done),
+                 task("organs", "scratch", 2, PartState::failed)};
   chart.parts.back().status.reason = "out of memory <here>";
   return chart;
 }
@@ -41,9 +45,9 @@ TEST(PlanChart, HasABoxPerNameAndOriginAndAnEdgePerInput) {
   EXPECT_EQ(count(html, "<path class=\"edge\""), 2u) << "slices → volumes → organs";
   EXPECT_EQ(count(html, "<rect class=\"box done\""), 1u);
   EXPECT_EQ(count(html, "<rect class=\"box running\""), 1u);
-  EXPECT_EQ(count(html, "<rect class=\"box failed\""), 1u) << "one failed trial is the box' state";
+  EXPECT_EQ(count(html, "<rect class=\"box failed\""), 1u) << "one failed repetition is the box' state";
   EXPECT_EQ(count(html, "<rect class=\"box todo\""), 1u);
-  EXPECT_THAT(html, HasSubstr("<title>task organs, from scratch, trial 2: failed</title>"));
+  EXPECT_THAT(html, HasSubstr("<title>task organs, from scratch, repetition 2: failed</title>"));
 }
 
 TEST(PlanChart, SaysTheSameInWords) {
@@ -51,7 +55,7 @@ TEST(PlanChart, SaysTheSameInWords) {
   EXPECT_THAT(html, HasSubstr("<desc>2 of 5 parts done, 1 running, 1 failed, 1 to do. slices: done. "));
   EXPECT_THAT(html, HasSubstr("<summary>The plan as a table</summary>"));
   EXPECT_THAT(html, HasSubstr("<th scope=\"row\">task organs</th><td>scratch</td><td>2</td><td>1 done, 1 failed<br>"
-                              "task organs, from scratch, trial 2: out of memory &lt;here&gt;</td>"));
+                              "task organs, from scratch, repetition 2: out of memory &lt;here&gt;</td>"));
 }
 
 TEST(PlanChart, TheTableHasWhatPartsTookAndWhatTheOthersWillTake) {
@@ -60,7 +64,7 @@ TEST(PlanChart, TheTableHasWhatPartsTookAndWhatTheOthersWillTake) {
   chart.parts[1].seconds = 120;
   chart.parts[3].seconds = 20, chart.parts[3].peak_mib = 900;
   chart.parts[4].seconds = 30, chart.parts[4].peak_mib = 800;
-  chart.parts.push_back(task("organs", "scratch", 3, NodeState::missing));
+  chart.parts.push_back(task("organs", "scratch", 3, PartState::missing));
   const auto html = to_html(chart);
   EXPECT_THAT(html, HasSubstr("<td>1</td><td>done</td><td>40 s</td><td>700 MiB</td></tr>"));
   EXPECT_THAT(html, HasSubstr("<td>1</td><td>running</td><td>about 2 min left</td><td>–</td></tr>"));
@@ -74,7 +78,8 @@ TEST(PlanChart, BoxesDoNotOverlap) {
   for (int i = 0; i < 6; ++i) {
     const std::string name = "stage" + std::to_string(i);
     chart.parts.push_back(stage(name, i % 2 == 1 ? "stage" + std::to_string(i - 1) : ""));
-    for (int trial = 0; trial < 20; ++trial) chart.parts.push_back(task("a", name, trial, NodeState::done));
+    for (int repetition = 0; repetition < 20; ++repetition)
+      chart.parts.push_back(task("a", name, repetition, PartState::done));
   }
   std::stable_sort(chart.parts.begin(), chart.parts.end(),
                    [](const auto& a, const auto& b) { return a.kind < b.kind; });
@@ -104,9 +109,9 @@ TEST(PlanChart, StaysReadableWithManyParts) {
   chart.parts.push_back(stage("base", ""));
   for (int i = 0; i < 100; ++i) chart.parts.push_back(stage("s" + std::to_string(i), "base"));
   for (int i = 0; i < 100; ++i) {
-    for (int trial = 1; trial <= 2; ++trial) {
+    for (int repetition = 1; repetition <= 2; ++repetition) {
       chart.parts.push_back(
-          task("organs", "s" + std::to_string(i), trial, trial == 1 ? NodeState::done : NodeState::missing));
+          task("organs", "s" + std::to_string(i), repetition, repetition == 1 ? PartState::done : PartState::missing));
     }
   }
   const auto html = to_html(chart);
@@ -114,12 +119,13 @@ TEST(PlanChart, StaysReadableWithManyParts) {
   EXPECT_THAT(html, HasSubstr("100 done, 100 to do"));
   EXPECT_LT(html.size(), 10'000u);
 
-  PlanChart trials{.title = "Plan"};
-  trials.parts.push_back(stage("base", ""));
-  for (int trial = 1; trial <= 38; ++trial) trials.parts.push_back(task("organs", "base", trial, NodeState::done));
-  EXPECT_EQ(count(to_html(trials), "<g class=\"mark done\">"), 40u) << "one each, and one in the key";
-  trials.parts.insert(trials.parts.end(), 200, task("organs", "base", 39, NodeState::done));
-  EXPECT_EQ(count(to_html(trials), "<g class=\"mark done\">"), 3u) << "a bar instead";
+  PlanChart repetitions{.title = "Plan"};
+  repetitions.parts.push_back(stage("base", ""));
+  for (int repetition = 1; repetition <= 38; ++repetition)
+    repetitions.parts.push_back(task("organs", "base", repetition, PartState::done));
+  EXPECT_EQ(count(to_html(repetitions), "<g class=\"mark done\">"), 40u) << "one each, and one in the key";
+  repetitions.parts.insert(repetitions.parts.end(), 200, task("organs", "base", 39, PartState::done));
+  EXPECT_EQ(count(to_html(repetitions), "<g class=\"mark done\">"), 3u) << "a bar instead";
 }
 
 TEST(PlanChart, AnEmptyPlanIsNothing) {

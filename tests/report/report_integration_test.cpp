@@ -30,7 +30,7 @@ TEST_F(ReportInBrowser, DrawsEverythingWithoutAConsoleMessage) {
   ASSERT_FALSE(found.is_null()) << result.dom.substr(0, 500);
   EXPECT_EQ(found["charts"], 10);
   EXPECT_EQ(found["curves"], 11)
-      << "two losses; perplexity in two stretches; three trials and their mean; three lines of the sweep";
+      << "two losses; perplexity in two stretches; three repetitions and their mean; three lines of the sweep";
   EXPECT_EQ(found["pictures"], 8);
   EXPECT_TRUE(found["described"].get<bool>());
   EXPECT_EQ(found["overflow"], 0) << "nothing is cut off at the right";

@@ -66,7 +66,7 @@ TEST(Report, HasEveryPart) {
   EXPECT_THAT(html, HasSubstr("<th scope=\"row\">LibTorch</th><td>2.11.0</td>"));
   EXPECT_THAT(html, HasSubstr("name = &quot;quickstart&quot;  # &lt;not a tag&gt;"));
   EXPECT_EQ(count(html, "<figure class=\"chart\">"), 8u)
-      << "two of trials, two of stage 1, one of stage 3, loss and cases of the task, a heat map";
+      << "two of repetitions, two of stage 1, one of stage 3, loss and cases of the task, a heat map";
   EXPECT_EQ(count(html, "<figure class=\"chart wide\">"), 2u) << "the plan, parallel coordinates";
   EXPECT_EQ(count(html, "<img alt=\""), 8u);
   EXPECT_EQ(count(html, "src=\"data:image/png;base64,iVBOR"), 8u);
@@ -80,7 +80,7 @@ TEST(Report, SeriesOfOneNameShareAColourAndALineOfTheLegend) {
       .series = {{"pre-trained", {1, 2}, {4, 2}}, {"scratch", {1, 2}, {5, 4}}, {"pre-trained", {1, 2}, {3, 1}}}};
   const auto html = to_html(chart);
   EXPECT_EQ(count(html, "<li>"), 2u);
-  EXPECT_THAT(html, HasSubstr("pre-trained, 2 trials <span class=\"course\">3 … 4 → 1 … 2</span>"));
+  EXPECT_THAT(html, HasSubstr("pre-trained, 2 repetitions <span class=\"course\">3 … 4 → 1 … 2</span>"));
   EXPECT_EQ(count(html, "<polyline class=\"line s0\""), 2u);
   EXPECT_EQ(count(html, "<polyline class=\"line s1\""), 1u);
 }
@@ -140,7 +140,7 @@ TEST(Report, EverythingIsEscaped) {
       {.title = nasty, .x_label = nasty, .y_label = nasty, .columns = {nasty}, .rows = {nasty}, .values = {{1}}}};
   section.links = {{nasty, nasty, nasty}};
   report.progress = nasty;
-  report.plan = {.title = nasty, .parts = {{NodeKind::task, nasty, nasty, nasty, {NodeState::failed, nasty}}}};
+  report.plan = {.title = nasty, .parts = {{PartKind::task, nasty, nasty, nasty, {PartState::failed, nasty}}}};
   report.sections = {section};
   report.provenance = {{nasty, nasty}};
   const auto html = to_html(report);
@@ -274,12 +274,12 @@ TEST(DotChart, TakesThePagesWidthForNamesThatWouldNotFit) {
 }
 
 // Rows of a sweep have the name of their point, and what they begin from as their group.
-TEST(Trials, RowsOfOneNameAreToldApartByTheirGroup) {
+TEST(Repetitions, RowsOfOneNameAreToldApartByTheirGroup) {
   std::ostringstream page;
-  write_trials(page, {.columns = {"IoU"},
-                      .rows = {"lr=0.1", "lr=0.1", "lr=1.0"},
-                      .cells = {{{{0.5, 0.7}, ""}}, {{{0.4, 0.6}, ""}}, {{{0.2, 0.3}, ""}}},
-                      .groups = {"Pre-trained", "Scratch", "Scratch"}});
+  write_repetitions(page, {.columns = {"IoU"},
+                           .rows = {"lr=0.1", "lr=0.1", "lr=1.0"},
+                           .cells = {{{{0.5, 0.7}, ""}}, {{{0.4, 0.6}, ""}}, {{{0.2, 0.3}, ""}}},
+                           .groups = {"Pre-trained", "Scratch", "Scratch"}});
   EXPECT_THAT(page.str(), HasSubstr("lr=0.1, Pre-trained: 2 values, mean 60. lr=0.1, Scratch: 2 values, mean 50. "
                                     "lr=1.0: 2 values, mean 25."));
 }

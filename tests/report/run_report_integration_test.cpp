@@ -92,13 +92,16 @@ class RunReport : public ::testing::Test {
  protected:
   void SetUp() override { ASSERT_EQ(tiny_sweep().answer.code, 0) << tiny_sweep().answer.text; }
 
-  // The folder of the first point, and of its task's first trial.
+  // The folder of the first point, and of its task's first repetition.
   static fs::path point_of(const fs::path& base) {
     return base / base::read_json_file(base / "sweep.json")->at(0).at("folder").get<std::string>();
   }
-  static fs::path trial_of(const fs::path& point) { return fs::canonical(point / "nodes" / "task-organs-slices-1"); }
+  static fs::path repetition_of(const fs::path& point) {
+    return fs::canonical(point / "nodes" / "task-organs-slices-1");
+  }
 
-  const fs::path runs_ = tiny_sweep().runs, base_ = runs_ / "grid", point_ = point_of(base_), trial_ = trial_of(point_);
+  const fs::path runs_ = tiny_sweep().runs, base_ = runs_ / "grid", point_ = point_of(base_),
+                 repetition_ = repetition_of(point_);
 };
 
 // A part that is not done, as long as this lives.
@@ -115,9 +118,9 @@ class Unfinished {
   const fs::path record_;
 };
 
-TEST_F(RunReport, ASweepHasAReportOfItsTrials) {
+TEST_F(RunReport, ASweepHasAReportOfItsPoints) {
   const std::string html = read(base_ / "report.html");
-  EXPECT_THAT(html, HasSubstr("grid · sweep of 4 trials"));
+  EXPECT_THAT(html, HasSubstr("grid · sweep of 4 points"));
   EXPECT_THAT(html, HasSubstr("IoU over the settings of the sweep"));
   EXPECT_THAT(html, HasSubstr("<title>IoU, Pre-trained</title>")) << "a heat map";
   EXPECT_THAT(html, HasSubstr("/report.html\">lr=0.1, epochs=1</a>"));
@@ -127,8 +130,8 @@ TEST_F(RunReport, ASweepHasAReportOfItsTrials) {
 
 TEST_F(RunReport, ARunHasBandsCasesAndItsPlan) {
   const std::string html = read(point_ / "report.html");
-  EXPECT_THAT(html, HasSubstr("Training loss: every trial (thin), mean and standard deviation"));
-  EXPECT_THAT(html, HasSubstr("Test cases: each row against Pre-trained, mean over trials"));
+  EXPECT_THAT(html, HasSubstr("Training loss: every repetition (thin), mean and standard deviation"));
+  EXPECT_THAT(html, HasSubstr("Test cases: each row against Pre-trained, mean over repetitions"));
   EXPECT_THAT(html, HasSubstr("From scratch: higher in "));
   EXPECT_THAT(html, HasSubstr("5 of 5 parts done"));
   EXPECT_THAT(html, HasSubstr("<title>Stages, and the tasks that begin from them</title>"));
@@ -146,24 +149,24 @@ TEST_F(RunReport, IsWrittenAnewWithoutTheData) {
                                          point_.string() + " 2>&1");
   ASSERT_EQ(elsewhere.code, 0) << elsewhere.text;
   EXPECT_THAT(read(point_ / "report.html"), HasSubstr("5 of 5 parts done"));
-  EXPECT_THAT(read(point_ / "report.html"), HasSubstr("Pre-trained, 2 trials"));
+  EXPECT_THAT(read(point_ / "report.html"), HasSubstr("Pre-trained, 2 repetitions"));
 }
 
 TEST_F(RunReport, SaysHowFarARunIs) {
-  Unfinished part(trial_);
+  Unfinished part(repetition_);
   {
-    const base::FolderLock worker(trial_);
+    const base::FolderLock worker(repetition_);
     ASSERT_EQ(run("ivory report " + point_.string()).code, 0);
     EXPECT_THAT(read(point_ / "report.html"), HasSubstr("4 of 5 parts done, 1 running"));
     EXPECT_THAT(read(point_ / "report.html"), HasSubstr("<rect class=\"box running\""));
   }
-  std::ofstream(trial_ / "failed.json") << R"({"identity": )"
-                                        << base::read_json_file(point_ / "plan.json")->at(1).at("identity")
-                                        << R"(, "reason": "a <reason>"})";
+  std::ofstream(repetition_ / "failed.json")
+      << R"({"identity": )" << base::read_json_file(point_ / "plan.json")->at(1).at("identity")
+      << R"(, "reason": "a <reason>"})";
   ASSERT_EQ(run("ivory report " + point_.string()).code, 0);
   EXPECT_THAT(read(point_ / "report.html"), HasSubstr("4 of 5 parts done, 1 failed"));
   EXPECT_THAT(read(point_ / "report.html"), HasSubstr("a &lt;reason&gt;"));
-  fs::remove(trial_ / "failed.json");
+  fs::remove(repetition_ / "failed.json");
   part.finish();
   ASSERT_EQ(run("ivory report " + point_.string()).code, 0);
   EXPECT_THAT(read(point_ / "report.html"), HasSubstr("5 of 5 parts done"));
@@ -218,7 +221,7 @@ class Server {
 };
 
 TEST_F(RunReport, ServesThePageAsItIsNowAndNothingElse) {
-  Unfinished part(trial_);
+  Unfinished part(repetition_);
   const auto written = fs::last_write_time(point_ / "report.html");
   Server server(point_);
   const auto first = test::request(server.port(), "/");
@@ -247,10 +250,10 @@ TEST_F(RunReport, ServesThePageAsItIsNowAndNothingElse) {
   EXPECT_EQ(server.stop(SIGINT), 0);
 }
 
-TEST_F(RunReport, ServesASweepWithItsTrials) {
+TEST_F(RunReport, ServesASweepWithItsPoints) {
   Server server(base_);
   const auto whole = test::request(server.port(), "/");
-  EXPECT_THAT(whole.body, HasSubstr("sweep of 4 trials"));
+  EXPECT_THAT(whole.body, HasSubstr("sweep of 4 points"));
   const auto one = test::request(server.port(), "/" + point_.filename().string() + "/report.html");
   EXPECT_EQ(one.status, 200u);
   EXPECT_THAT(one.body, HasSubstr("5 of 5 parts done"));
@@ -267,7 +270,7 @@ class ServedInBrowser : public RunReport {
 };
 
 TEST_F(ServedInBrowser, ThePageFollowsTheExperimentAndKeepsItsReadersPlace) {
-  Unfinished part(trial_);
+  Unfinished part(repetition_);
   Server server(point_);
   test::LivePage page("http://127.0.0.1:" + std::to_string(server.port()) + "/");
   const std::string progress = "document.querySelector('.progress').textContent";

@@ -92,12 +92,12 @@ inline experiment::Report sample_report(const std::filesystem::path& folder) {
   ScatterChart cases{.title = "Test cases", .x_label = "scratch, percent", .y_label = "the other row, percent"};
   cases.groups = {{"slices", {{41, 52, "a"}, {60, 58, "b"}, {33, 47, "c"}}}, {"joint", {{41, 59, "a"}, {60, 66, "b"}}}};
   task.scatters = {cases};
-  LineChart loss{.title = "Training loss: every trial (thin), mean and standard deviation", .spread = true};
-  for (int trial = 0; trial < 3; ++trial) {
+  LineChart loss{.title = "Training loss: every repetition (thin), mean and standard deviation", .spread = true};
+  for (int repetition = 0; repetition < 3; ++repetition) {
     Series series{.name = "joint", .x = {}, .y = {}};
     for (int epoch = 1; epoch <= 8; ++epoch) {
       series.x.push_back(epoch);
-      series.y.push_back(1.0 / (epoch + trial));
+      series.y.push_back(1.0 / (epoch + repetition));
     }
     loss.series.push_back(series);
   }
@@ -111,11 +111,11 @@ inline experiment::Report sample_report(const std::filesystem::path& folder) {
   sweep.heat_maps = {map};
   report.plan.title = "Stages, and the tasks that begin from them";
   report.plan.parts = {
-      {NodeKind::stage, "slices", "", "stage slices", {NodeState::done}},
-      {NodeKind::stage, "joint", "slices", "stage joint", {NodeState::running}},
-      {NodeKind::task, "head", "slices", "task head, from slices, trial 1", {NodeState::done}},
-      {NodeKind::task, "head", "slices", "task head, from slices, trial 2", {NodeState::failed, "NaN"}},
-      {NodeKind::task, "head", "joint", "task head, from joint, trial 1", {NodeState::missing}}};
+      {PartKind::stage, "slices", "", "stage slices", {PartState::done}},
+      {PartKind::stage, "joint", "slices", "stage joint", {PartState::running}},
+      {PartKind::task, "head", "slices", "task head, from slices, repetition 1", {PartState::done}},
+      {PartKind::task, "head", "slices", "task head, from slices, repetition 2", {PartState::failed, "NaN"}},
+      {PartKind::task, "head", "joint", "task head, from joint, repetition 1", {PartState::missing}}};
   report.progress = "2 of 5 parts done, 1 running, 1 failed, 1 to do";
   report.sections = {slices, volumes, task, sweep};
   report.provenance = {{"command", "run-experiment experiments/quickstart.toml --set data.source=\"phantom\""},

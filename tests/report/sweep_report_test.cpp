@@ -13,22 +13,22 @@ using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::Pair;
 
-// A trial with one row and a score; both share the stage.
-SweepTrial trial(const std::string& point, double score) {
-  SweepTrial one{.point = point, .folder = "p" + std::to_string(std::lround(100 * score))};
+// A point with one row and a score; both share the stage.
+SweepPoint point(const std::string& settings, double score) {
+  SweepPoint one{.settings = settings, .folder = "p" + std::to_string(std::lround(100 * score))};
   one.table = {.caption = "Sweep", .notes = {}, .columns = {"IoU"}, .rows = {"joint"}, .cells = {{{{score}, ""}}}};
-  one.parts = {{NodeKind::stage, "joint", "", "stage joint", {NodeState::done}},
-               {NodeKind::task, "organs", "joint", "task organs", {NodeState::done}}};
-  one.identities = {"shared", point};
+  one.parts = {{PartKind::stage, "joint", "", "stage joint", {PartState::done}},
+               {PartKind::task, "organs", "joint", "task organs", {PartState::done}}};
+  one.identities = {"shared", settings};
   return one;
 }
 
 SweepContent grid() {
   SweepContent content{.name = "grid"};
-  content.points = {trial("stage.a.lr=0.1, task.b.lr=1, stage.a.norm=\"batch\"", 0.5),
-                    trial("stage.a.lr=0.1, task.b.lr=2, stage.a.norm=\"batch\"", 0.6),
-                    trial("stage.a.lr=0.01, task.b.lr=1, stage.a.norm=\"batch\"", 0.7),
-                    {.point = "stage.a.lr=0.01, task.b.lr=2, stage.a.norm=\"batch\""}};
+  content.points = {point("stage.a.lr=0.1, task.b.lr=1, stage.a.norm=\"batch\"", 0.5),
+                    point("stage.a.lr=0.1, task.b.lr=2, stage.a.norm=\"batch\"", 0.6),
+                    point("stage.a.lr=0.01, task.b.lr=1, stage.a.norm=\"batch\"", 0.7),
+                    {.settings = "stage.a.lr=0.01, task.b.lr=2, stage.a.norm=\"batch\""}};
   return content;
 }
 
@@ -48,27 +48,27 @@ TEST(SweepReport, DrawsWhatVaries) {
 }
 
 TEST(SweepReport, OneOrThreeSettingsHaveNoHeatMap) {
-  SweepContent one{.name = "one", .points = {trial("stage.a.lr=0.1", 0.5), trial("stage.a.lr=0.2", 0.6)}};
+  SweepContent one{.name = "one", .points = {point("stage.a.lr=0.1", 0.5), point("stage.a.lr=0.2", 0.6)}};
   EXPECT_EQ(sweep_section(one).parallels.size(), 1u);
   EXPECT_THAT(sweep_section(one).heat_maps, IsEmpty());
-  SweepContent three{.name = "three", .points = {trial("a.x=1, a.y=1, a.z=1", 0.5), trial("a.x=2, a.y=2, a.z=2", 0.6)}};
+  SweepContent three{.name = "three", .points = {point("a.x=1, a.y=1, a.z=1", 0.5), point("a.x=2, a.y=2, a.z=2", 0.6)}};
   EXPECT_THAT(sweep_section(three).heat_maps, IsEmpty());
 }
 
 TEST(SweepReport, AHeatMapHoldsMeansOverSeeds) {
   SweepContent content{.name = "seeds"};
-  content.points = {trial("a.x=1, a.y=1, experiment.seed=1", 0.5), trial("a.x=1, a.y=1, experiment.seed=2", 0.7),
-                    trial("a.x=2, a.y=2, experiment.seed=1", 0.4), trial("a.x=2, a.y=2, experiment.seed=2", 0.4)};
+  content.points = {point("a.x=1, a.y=1, experiment.seed=1", 0.5), point("a.x=1, a.y=1, experiment.seed=2", 0.7),
+                    point("a.x=2, a.y=2, experiment.seed=1", 0.4), point("a.x=2, a.y=2, experiment.seed=2", 0.4)};
   const auto section = sweep_section(content);
   ASSERT_EQ(section.heat_maps.size(), 1u);
   EXPECT_NEAR(section.heat_maps[0].values[0][0], 60, 1e-9);
-  EXPECT_TRUE(std::isnan(section.heat_maps[0].values[0][1])) << "no trial is there";
+  EXPECT_TRUE(std::isnan(section.heat_maps[0].values[0][1])) << "no point is there";
   EXPECT_EQ(section.parallels[0].lines.size(), 4u);
 }
 
-TEST(SweepReport, TrialsAreRowsAndWhatTheyShareIsOnePart) {
+TEST(SweepReport, PointsAreRowsAndWhatTheyShareIsOnePart) {
   const auto report = make_sweep_report(grid());
-  EXPECT_THAT(report.title, HasSubstr("sweep of 4 trials"));
+  EXPECT_THAT(report.title, HasSubstr("sweep of 4 points"));
   EXPECT_THAT(report.table.rows,
               ElementsAre("a.lr=0.1, b.lr=1", "a.lr=0.1, b.lr=2", "a.lr=0.01, b.lr=1", "a.lr=0.01, b.lr=2"));
   EXPECT_EQ(report.table.cells[3][0].reason, "not begun");
@@ -83,12 +83,12 @@ TEST(SweepReport, TheTitleOfASmokeRunSaysSo) {
   SweepContent content = grid();
   EXPECT_THAT(make_sweep_report(content).title, Not(HasSubstr("SMOKE RUN")));
   for (auto& point : content.points) point.table.smoke = true;
-  EXPECT_EQ(make_sweep_report(content).title, "grid · sweep of 4 trials · SMOKE RUN, no result");
+  EXPECT_EQ(make_sweep_report(content).title, "grid · sweep of 4 points · SMOKE RUN, no result");
 }
 
-TEST(SweepReport, OfTrialsThatHaveNotBegunIsAPage) {
-  const SweepContent content{.name = "later", .points = {{.point = "a.x=1"}, {.point = "a.x=2"}}};
-  EXPECT_THAT(to_html(make_sweep_report(content)), HasSubstr("No trial of the sweep has begun."));
+TEST(SweepReport, OfPointsThatHaveNotBegunIsAPage) {
+  const SweepContent content{.name = "later", .points = {{.settings = "a.x=1"}, {.settings = "a.x=2"}}};
+  EXPECT_THAT(to_html(make_sweep_report(content)), HasSubstr("No point of the sweep has begun."));
 }
 
 }  // namespace

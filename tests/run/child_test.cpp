@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "data/cache_fixtures.h"
+#include "run/gpus.h"
 
 namespace {
 

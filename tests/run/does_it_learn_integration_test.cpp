@@ -28,13 +28,13 @@ std::string dry_run_of(const std::string& name) {
 
 TEST(DoesItLearn, PlansEveryRowOfItsTable) {
   const std::string plan = dry_run_of("does_it_learn.toml");
-  // 7 stages; 6 tasks from 6 beginnings, 5 trials each.
-  EXPECT_THAT(plan, HasSubstr("does_it_learn: 187 nodes"));
+  // 7 stages; 6 tasks from 6 beginnings, 5 repetitions each.
+  EXPECT_THAT(plan, HasSubstr("does_it_learn: 187 parts"));
   for (const char* stage : {"slices", "masked, from slices", "volumes, from masked", "agreement, from slices",
                             "dc-slices", "dc-masked, from dc-slices", "dc-volumes, from dc-masked"}) {
     EXPECT_THAT(plan, HasSubstr(std::string("stage ") + stage + ": "));
   }
-  EXPECT_THAT(plan, HasSubstr("task neck-tokens, from masked, trial 5"));
+  EXPECT_THAT(plan, HasSubstr("task neck-tokens, from masked, repetition 5"));
 }
 
 TEST(Plateau, TrainsWhatAPointDoesNotChangeOnce) {

@@ -1,4 +1,6 @@
 // What --dry-run says of an experiment: how far each part is, and what it will cost by what parts like it took before.
+#include "run/dry_run.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -7,8 +9,10 @@
 
 #include "base/files.h"
 #include "base/lock.h"
+#include "plan/data_sets.h"
 #include "plan/parsed_experiment.h"
-#include "run/run.h"
+#include "plan/places.h"
+#include "plan/store.h"
 #include "train/checkpoint.h"
 
 namespace ivory::experiment {
@@ -60,7 +64,7 @@ class DryRunTest : public ParsedExperimentTest {
   }
   void plan() {
     plan_ = make_plan(experiment_, open_data(experiment_, /*build=*/true).content);
-    ASSERT_EQ(plan_.nodes.size(), 5u);
+    ASSERT_EQ(plan_.parts.size(), 5u);
   }
   std::string described() const { return describe_plans({experiment_}, registry_); }
 
@@ -71,8 +75,8 @@ class DryRunTest : public ParsedExperimentTest {
     base::require_writable(store().root() / folder);
     base::write_durable(store().root() / folder / record_file, record.dump());
   }
-  void save(const Node& node, int64_t step, int64_t epoch = 0) const {
-    train::CheckpointStore(store().folder(node) / "checkpoints", node.identity, 1)
+  void save(const Part& part, int64_t step, int64_t epoch = 0) const {
+    train::CheckpointStore(store().folder(part) / "checkpoints", part.identity, 1)
         .save({.step = step, .state = {{"epoch", epoch}}, .weights = {}, .extra = {}, .path = {}}, false);
   }
   Store store() const { return Store(experiment_.output); }
@@ -91,19 +95,19 @@ TEST_F(DryRunTest, WithoutAMeasurementNoTimeAndNoMemoryIsNamed) {
   plan();
   EXPECT_THAT(described(), HasSubstr("  data scans: 3 volumes, 24 slices in "));
   EXPECT_THAT(described(), HasSubstr("  stage slices: to do, 40 steps, 40 megapixels\n"));
-  EXPECT_THAT(described(), HasSubstr("  task organ, from scratch, trial 2: to do, 50 steps, 25 megapixels\n"));
+  EXPECT_THAT(described(), HasSubstr("  task organ, from scratch, repetition 2: to do, 50 steps, 25 megapixels\n"));
   EXPECT_THAT(described(), HasSubstr("  0 of 5 parts done, 5 to do\n"));
 }
 
 TEST_F(DryRunTest, EveryPartSaysHowFarItIsAndWhatIsLeftOfItsTime) {
   plan();
   record("stage-slices-0123456789ab", "0123456789abcdef", {{"seconds", 40.0}, {"steps", 20}, {"peak_mib", 1200}});
-  save(plan_.nodes[0], 10);
-  base::require_writable(store().folder(plan_.nodes[1]));
-  const base::FolderLock running(store().folder(plan_.nodes[1]));
-  record(plan_.nodes[3].folder_name(), plan_.nodes[3].identity, {{"seconds", 80.0}, {"steps", 50}, {"peak_mib", 700}});
-  base::require_writable(store().folder(plan_.nodes[4]));
-  store().write_failure(plan_.nodes[4], "diverged", ExitCode::run_failed);
+  save(plan_.parts[0], 10);
+  base::require_writable(store().folder(plan_.parts[1]));
+  const base::FolderLock running(store().folder(plan_.parts[1]));
+  record(plan_.parts[3].folder_name(), plan_.parts[3].identity, {{"seconds", 80.0}, {"steps", 50}, {"peak_mib", 700}});
+  base::require_writable(store().folder(plan_.parts[4]));
+  store().write_failure(plan_.parts[4], "diverged", ExitCode::run_failed);
 
   const std::string said = described();
   // 2 s a step, 30 steps to go.
@@ -112,11 +116,11 @@ TEST_F(DryRunTest, EveryPartSaysHowFarItIsAndWhatIsLeftOfItsTime) {
                         "megapixels, about 1 min at the measured rate, 1200 MiB of memory measured\n"));
   const std::string cost =
       ", 50 steps, 25 megapixels, about 1 min 20 s at the measured rate, 700 MiB of memory measured\n";
-  EXPECT_THAT(said, HasSubstr("  task organ, from slices, trial 1: running" +
-                              base::FolderLock::owner(store().folder(plan_.nodes[1])).text() + cost));
-  EXPECT_THAT(said, HasSubstr("  task organ, from slices, trial 2: to do" + cost));
-  EXPECT_THAT(said, HasSubstr("  task organ, from scratch, trial 1: done\n"));
-  EXPECT_THAT(said, HasSubstr("  task organ, from scratch, trial 2: failed (diverged)" + cost));
+  EXPECT_THAT(said, HasSubstr("  task organ, from slices, repetition 1: running" +
+                              base::FolderLock::owner(store().folder(plan_.parts[1])).text() + cost));
+  EXPECT_THAT(said, HasSubstr("  task organ, from slices, repetition 2: to do" + cost));
+  EXPECT_THAT(said, HasSubstr("  task organ, from scratch, repetition 1: done\n"));
+  EXPECT_THAT(said, HasSubstr("  task organ, from scratch, repetition 2: failed (diverged)" + cost));
   // 60 s and three times 80.
   EXPECT_THAT(said, HasSubstr("  1 of 5 parts done, 1 running, 1 failed, 1 interrupted, 1 to do; about 5 min left, one "
                               "after the other, at the measured rate\n"));
@@ -127,10 +131,10 @@ TEST_F(DryRunTest, OfATaskByEpochsWhatItHasSavedIsNotLeftHoweverItEnded) {
   experiment_.tasks[0].train.steps = 0;
   experiment_.tasks[0].train.epochs = 4;
   plan();
-  record(plan_.nodes[1].folder_name(), plan_.nodes[1].identity, {{"seconds", 80.0}, {"steps", 20}, {"epochs", 4.0}});
-  save(plan_.nodes[2], 5, 1);
-  save(plan_.nodes[3], 15, 3);
-  store().write_failure(plan_.nodes[3], "diverged", ExitCode::run_failed);
+  record(plan_.parts[1].folder_name(), plan_.parts[1].identity, {{"seconds", 80.0}, {"steps", 20}, {"epochs", 4.0}});
+  save(plan_.parts[2], 5, 1);
+  save(plan_.parts[3], 15, 3);
+  store().write_failure(plan_.parts[3], "diverged", ExitCode::run_failed);
   const std::string said = described();
   EXPECT_THAT(said,
               HasSubstr(": interrupted (saved at step 5, after 1 of 4 epochs: it goes on from there), about 1 min"));
@@ -177,7 +181,7 @@ TEST_F(DryRunTest, TimeGrowsWithStepsBatchesAndPixels) {
   EXPECT_THAT(described(),
               HasSubstr("stage slices: to do, 40 steps, 40 megapixels, about 1 min 20 s at the measured rate\n"));
   EXPECT_THAT(described(),
-              HasSubstr("trial 2: to do, 50 steps, 25 megapixels, about 1 min 20 s at the measured rate\n"));
+              HasSubstr("repetition 2: to do, 50 steps, 25 megapixels, about 1 min 20 s at the measured rate\n"));
 }
 
 // One epoch of 40 images of 250 × 250 took 2 s.
@@ -187,10 +191,10 @@ TEST_F(DryRunTest, TheTimeOfATaskByEpochsGrowsWithThemAndItsPixelsAndNotWithItsB
   plan();
   record("task-organ-0123456789ab", "0123456789abcdef",
          {{"seconds", 2.0}, {"steps", 5}, {"epochs", 1.0}, {"work", {{"samples", 40}, {"megapixels", 2.5}}}});
-  EXPECT_THAT(described(), HasSubstr("trial 2: to do, about 1 min 20 s at the measured rate\n"));
+  EXPECT_THAT(described(), HasSubstr("repetition 2: to do, about 1 min 20 s at the measured rate\n"));
   experiment_.tasks[0].train.batch_size = 4;
   experiment_.tasks[0].size = 125;
-  EXPECT_THAT(described(), HasSubstr("trial 2: to do, about 20 s at the measured rate\n"));
+  EXPECT_THAT(described(), HasSubstr("repetition 2: to do, about 20 s at the measured rate\n"));
 }
 
 TEST_F(DryRunTest, WhereARecordDoesNotSayWhatItsTimeWasForThatIsTold) {
@@ -204,9 +208,9 @@ TEST_F(DryRunTest, EveryPartStandsBelowWhatItBeginsFrom) {
   plan();
   const std::string said = described();
   const auto at = [&](const std::string& line) { return said.find("\n" + line + ": to do"); };
-  EXPECT_LT(at("  stage slices"), at("    task organ, from slices, trial 1"));
-  EXPECT_LT(at("    task organ, from slices, trial 2"), at("  task organ, from scratch, trial 1"));
-  EXPECT_NE(at("  task organ, from scratch, trial 2"), std::string::npos);
+  EXPECT_LT(at("  stage slices"), at("    task organ, from slices, repetition 1"));
+  EXPECT_LT(at("    task organ, from slices, repetition 2"), at("  task organ, from scratch, repetition 1"));
+  EXPECT_NE(at("  task organ, from scratch, repetition 2"), std::string::npos);
 }
 
 TEST_F(DryRunTest, OfASweepTheFirstPointIsToldInFullAndWhatIsNewOfTheOthers) {

@@ -1,4 +1,4 @@
-// A sweep whose hopeless trials are stopped early: through the program, side by side, alone, and killed in between.
+// A sweep whose hopeless points are stopped early: through the program, side by side, alone, and killed in between.
 #include <gmock/gmock.h>
 
 #include <algorithm>
@@ -57,8 +57,8 @@ TEST_F(HalvingRun, KeepsTheBestAndStopsTheHopeless) {
   write(sweep);
   const Answer first = sweep_in("two", "--jobs 2");
   ASSERT_EQ(first.code, 0) << first.text;
-  EXPECT_THAT(first.text, HasSubstr("halving: of 4 trials 2 were stopped at epoch 1, 1 at epoch 2, 1 went on"));
-  EXPECT_THAT(first.text, HasSubstr("This trial of the sweep was stopped early at epoch 1: loss "));
+  EXPECT_THAT(first.text, HasSubstr("halving: of 4 points 2 were stopped at epoch 1, 1 at epoch 2, 1 went on"));
+  EXPECT_THAT(first.text, HasSubstr("This point of the sweep was stopped early at epoch 1: loss "));
 
   const auto trained = losses("two");
   ASSERT_EQ(trained.size(), 4u);
@@ -114,14 +114,14 @@ TEST_F(HalvingRun, AStoppedStageIsNoneThatIsDone) {
   EXPECT_GE(full, 3u) << "the kept one, and the two that this sweep asks for";
 }
 
-TEST_F(HalvingRun, IsRefusedWhereTrialsCannotWait) {
+TEST_F(HalvingRun, IsRefusedWherePointsCannotWait) {
   write(sweep);
   const Answer slurm = sweep_in("runs", "--launcher slurm");
   EXPECT_EQ(slurm.code, 2);
-  EXPECT_THAT(slurm.text, HasSubstr("--launcher slurm: sweep.halving compares trials while they run"));
+  EXPECT_THAT(slurm.text, HasSubstr("--launcher slurm: sweep.halving compares points while they run"));
   const Answer retried = sweep_in("runs", "--retry-failed");
   EXPECT_EQ(retried.code, 2);
-  EXPECT_THAT(retried.text, HasSubstr("--retry-failed leaves out what sweep.halving compares a trial with"));
+  EXPECT_THAT(retried.text, HasSubstr("--retry-failed leaves out what sweep.halving compares a point with"));
   const Answer unknown = sweep_in("runs", "--set 'sweep.halving.metric=\"lozz\"'");
   EXPECT_EQ(unknown.code, 1);
   EXPECT_THAT(unknown.text, HasSubstr("an epoch of stage slices has no 'lozz', only loss, size"));

@@ -54,13 +54,13 @@ class Rungs : public testing::Test {
       const std::string name(1, static_cast<char>('a' + i));
       stages_.push_back(queue_.add("stage " + name, {.point = i, .kind = "stage"}));
       tasks_.push_back(queue_.add("task " + name, {.point = i, .kind = "task", .inputs = {stages_.back()}}));
-      points_.push_back({.name = name, .compared = {stages_[i]}, .jobs = {scratch, stages_[i], tasks_[i]}});
+      points_.push_back({.name = name, .compared = {stages_[i]}, .entries = {scratch, stages_[i], tasks_[i]}});
       std::filesystem::create_directories(folder_of(stages_[i]));
     }
   }
-  std::filesystem::path folder_of(size_t job) const { return folder_.path() / std::to_string(job); }
+  std::filesystem::path folder_of(size_t entry) const { return folder_.path() / std::to_string(entry); }
   Halving halving(const HalvingSpec& spec = lowest_loss) {
-    return Halving(spec, queue_, points_, [this](size_t job) { return folder_of(job); });
+    return Halving(spec, queue_, points_, [this](size_t entry) { return folder_of(entry); });
   }
   // The stage of a point has trained an epoch more.
   void train(size_t point, double loss) {
@@ -69,10 +69,10 @@ class Rungs : public testing::Test {
         << "\n"
         << nlohmann::json({{"kind", "epoch"}, {"epoch", epochs_[point]++}, {"means", {{"loss", loss}}}}).dump() << "\n";
   }
-  JobState state(size_t job) const { return queue_[job].state; }
+  QueueState state(size_t entry) const { return queue_[entry].state; }
 
   ivory::data::testing::TemporaryFolder folder_;
-  JobQueue queue_;
+  PartQueue queue_;
   std::vector<size_t> stages_, tasks_;
   std::vector<HalvingPoint> points_;
   int64_t epochs_[3] = {};
@@ -94,12 +94,12 @@ TEST_F(Rungs, WaitUntilAllHaveCome) {
   EXPECT_TRUE(rungs.decide());
   const auto stopped = rungs.take_stopped();
   ASSERT_EQ(stopped.size(), 1u);
-  EXPECT_EQ(stopped[0].job, stages_[0]);
+  EXPECT_EQ(stopped[0].entry, stages_[0]);
   EXPECT_EQ(stopped[0].reason, "stopped early at epoch 1: loss 3 is 3rd of 3, 2 go on");
-  EXPECT_EQ(state(stages_[0]), JobState::stopped);
-  EXPECT_EQ(state(tasks_[0]), JobState::stopped);
-  EXPECT_EQ(state(0), JobState::waiting) << "the others need it";
-  EXPECT_EQ(state(stages_[1]), JobState::waiting);
+  EXPECT_EQ(state(stages_[0]), QueueState::stopped);
+  EXPECT_EQ(state(tasks_[0]), QueueState::stopped);
+  EXPECT_EQ(state(0), QueueState::waiting) << "the others need it";
+  EXPECT_EQ(state(stages_[1]), QueueState::waiting);
   EXPECT_EQ(rungs.until_epoch(stages_[1]), 2);
 }
 
@@ -110,14 +110,14 @@ TEST_F(Rungs, DecideTheSameOfMetricsThatAreThereAlready) {
   Halving rungs = halving();
   for (const size_t stage : stages_) rungs.pause_if_there(stage);
   ASSERT_TRUE(rungs.decide());
-  EXPECT_EQ(state(stages_[1]), JobState::stopped) << "what it measured later does not count";
+  EXPECT_EQ(state(stages_[1]), QueueState::stopped) << "what it measured later does not count";
   for (const size_t point : {0u, 2u}) rungs.pause_if_there(stages_[point]);
   ASSERT_TRUE(rungs.decide());
-  EXPECT_EQ(state(stages_[0]), JobState::stopped);
+  EXPECT_EQ(state(stages_[0]), QueueState::stopped);
   EXPECT_TRUE(rungs.may_start(0));
   EXPECT_EQ(rungs.until_epoch(stages_[2]), 0) << "to its end";
   EXPECT_FALSE(rungs.decide());
-  EXPECT_EQ(rungs.summary(), "halving: of 3 trials 1 were stopped at epoch 1, 1 at epoch 2, 1 went on");
+  EXPECT_EQ(rungs.summary(), "halving: of 3 points 1 were stopped at epoch 1, 1 at epoch 2, 1 went on");
   EXPECT_EQ(rungs.record()["rungs"][1]["points"].size(), 2u);
 }
 
@@ -126,11 +126,11 @@ TEST_F(Rungs, AFailedPointIsNoneToCompareWith) {
   train(0, 3);
   train(1, 1);
   for (const size_t point : {0u, 1u}) rungs.pause_if_there(stages_[point]);
-  queue_.end(stages_[2], JobState::failed, "crashed");
+  queue_.end(stages_[2], QueueState::failed, "crashed");
   ASSERT_TRUE(rungs.decide());
-  EXPECT_THAT(rungs.summary(), HasSubstr("of 3 trials 1 were stopped at epoch 1, 1 failed or had no data, 1 went on"));
-  EXPECT_EQ(state(stages_[1]), JobState::waiting);
-  EXPECT_EQ(state(stages_[2]), JobState::failed) << "not stopped early";
+  EXPECT_THAT(rungs.summary(), HasSubstr("of 3 points 1 were stopped at epoch 1, 1 failed or had no data, 1 went on"));
+  EXPECT_EQ(state(stages_[1]), QueueState::waiting);
+  EXPECT_EQ(state(stages_[2]), QueueState::failed) << "not stopped early";
 }
 
 TEST_F(Rungs, AFinishedOneHasItsLastEpoch) {

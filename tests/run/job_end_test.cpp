@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "base/files.h"
 #include "base/lock.h"
@@ -29,13 +28,13 @@ class LostJobs : public testing::Test {
 
   // A process of a part's job, the first one's, that is killed with all that belongs to it.
   void killed_in_a_job() const { killed_in_a_job(first_); }
-  void killed_in_a_job(const Node& node) const {
-    base::require_writable(store_.folder(node));
+  void killed_in_a_job(const Part& part) const {
+    base::require_writable(store_.folder(part));
     const pid_t killed = fork();
     if (killed == 0) {
       setenv("SLURM_ARRAY_JOB_ID", "12", 1);
       setenv("SLURM_ARRAY_TASK_ID", "3", 1);
-      const base::FolderLock lock(store_.folder(node));
+      const base::FolderLock lock(store_.folder(part));
       raise(SIGKILL);
     }
     waitpid(killed, nullptr, 0);
@@ -55,7 +54,7 @@ class LostJobs : public testing::Test {
   const ivory::config::Experiment experiment_ = ivory::test::small_experiment();
   const Plan plan_ = make_plan(experiment_, {{"scans", "abc"}});
   const Store store_{folder_.path()};
-  const Node& first_ = plan_.nodes[0];
+  const Part& first_ = plan_.parts[0];
 };
 
 TEST_F(LostJobs, AreNamedByWhatSlurmSaysOfThem) {
@@ -80,8 +79,8 @@ TEST_F(LostJobs, AreNoneThatSlurmWillRunAgainOrCannotBeAskedFor) {
 }
 
 TEST_F(LostJobs, OfACannotBeAskedControllerOneQuestionIsEnough) {
-  killed_in_a_job(plan_.nodes[0]);
-  killed_in_a_job(plan_.nodes[1]);
+  killed_in_a_job(plan_.parts[0]);
+  killed_in_a_job(plan_.parts[1]);
   const auto asked = folder_.path() / "asked";
   scontrol("echo >> " + asked.string() + "; echo 'Unable to contact slurm controller' >&2; exit 1");
   EXPECT_THAT(lost(), IsEmpty());
@@ -93,7 +92,7 @@ TEST_F(LostJobs, AreWrittenDownAndForgottenAsOwners) {
   state("NODE_FAIL");
   note_lost_jobs(plan_, store_);
   ASSERT_TRUE(store_.failure(first_));
-  EXPECT_EQ(store_.failure(first_)->at("reason"), "killed with its Slurm job 12_3 (NODE_FAIL)");
+  EXPECT_EQ(store_.failure(first_)->reason, "killed with its Slurm job 12_3 (NODE_FAIL)");
   store_.forget_failure(first_);
   EXPECT_THAT(lost(), IsEmpty()) << "it is to be run again";
 }
@@ -119,7 +118,7 @@ TEST_F(LostJobs, AreNoneThatEndedByThemselves) {
   store_.write_failure(first_, "diverged", ivory::ExitCode::run_failed);
   EXPECT_THAT(lost(), IsEmpty()) << "it said why";
   store_.forget_failure(first_);
-  store_.write_record(first_, {{"identity", first_.identity}});
+  store_.write_record(first_, {.identity = first_.identity});
   EXPECT_THAT(lost(), IsEmpty()) << "it was done";
 }
 

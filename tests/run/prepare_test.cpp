@@ -3,8 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
-
 #include "plan/parsed_experiment.h"
 
 namespace ivory::experiment {
@@ -33,7 +31,7 @@ class PrepareTest : public ParsedExperimentTest {
   // How many settings were looked at, with those of the points before this one.
   size_t checked_with(const std::string& setting) {
     const auto point = points_of(text, {setting}).front();
-    prepare_point(point, registry_, nlohmann::json::object(), checked_);
+    prepare_point(point, registry_, {}, checked_);
     return checked_.size();
   }
 

@@ -66,8 +66,8 @@ class ProbedRun : public testing::Test {
 TEST_F(ProbedRun, ScoresGoToTheLogTheMetricsAndTheReportAndNothingRunsAgainForThem) {
   const std::string log = run("");
   EXPECT_THAT(log, HasSubstr("probe neighbours of stage slices: validation auc"));
-  const fs::path nodes = "runs/probed/nodes";
-  std::istringstream lines(read(nodes / "stage-slices" / "metrics.jsonl"));
+  const fs::path parts = "runs/probed/nodes";
+  std::istringstream lines(read(parts / "stage-slices" / "metrics.jsonl"));
   std::vector<int64_t> probed;
   for (std::string text; std::getline(lines, text);) {
     const json line = json::parse(text);
@@ -78,12 +78,12 @@ TEST_F(ProbedRun, ScoresGoToTheLogTheMetricsAndTheReportAndNothingRunsAgainForTh
   EXPECT_EQ(probed, (std::vector<int64_t>{2, 3}));
   const std::string report = read("runs/probed/report.html");
   EXPECT_THAT(report, HasSubstr("Frozen features on validation data"));
-  EXPECT_THAT(report, testing::Not(HasSubstr("Training loss, every trial"))) << "knn trains nothing";
-  EXPECT_FALSE(json::parse(read(nodes / "task-neighbours-scratch-1" / "done.json"))["test"].empty());
+  EXPECT_THAT(report, testing::Not(HasSubstr("Training loss, every repetition"))) << "knn trains nothing";
+  EXPECT_FALSE(json::parse(read(parts / "task-neighbours-scratch-1" / "done.json"))["test"].empty());
 
   const std::string again = run("--set 'stage.slices.probes=[]'");
   EXPECT_THAT(again, HasSubstr("stage slices: done already"));
-  EXPECT_THAT(again, HasSubstr("task neighbours, from slices, trial 1: done already"));
+  EXPECT_THAT(again, HasSubstr("task neighbours, from slices, repetition 1: done already"));
 }
 
 }  // namespace

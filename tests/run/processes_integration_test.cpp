@@ -168,7 +168,7 @@ class Together : public testing::Test {
               "exit $worst";
     return test::answer_of(script);
   }
-  // Shell: waits until a node has logged `steps` steps.
+  // Shell: waits until a part has logged `steps` steps.
   std::string wait_for(const std::string& output, const std::string& stage, int steps) const {
     return "while [ $(cat " + (folder_.path() / output / "store").string() + "/" + stage +
            "-*/metrics.jsonl 2> /dev/null | grep -c '\"step\",') -lt " + std::to_string(steps) +

@@ -42,7 +42,7 @@ TEST(Quickstart, EndsInATableOfBothRowsOnGeneratedVolumes) {
   }
   const json cells = read_json(run / "table.json")["cells"];
   ASSERT_EQ(cells.size(), 4) << "two rows of IoU and Dice";
-  for (const auto& cell : cells) EXPECT_EQ(cell["trials"].size(), 2) << cell;
+  for (const auto& cell : cells) EXPECT_EQ(cell["repetitions"].size(), 2) << cell;
   for (const char* stage : {"stage-slices", "stage-masked", "stage-volumes"}) {
     EXPECT_TRUE(fs::exists(run / "nodes" / stage / "weights.safetensors")) << stage;
   }

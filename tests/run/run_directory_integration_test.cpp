@@ -106,7 +106,7 @@ TEST_F(RunDirectory, HoldsTablesLogAndProvenance) {
   EXPECT_THAT(read(run_ / "table.md"), HasSubstr("| Pre-trained |"));
   EXPECT_THAT(read(run_ / "table.csv"), HasSubstr("\"From scratch\",\"IoU\","));
   EXPECT_THAT(read(run_ / "table.tex"), HasSubstr("\\toprule"));
-  EXPECT_EQ(json::parse(read(run_ / "table.json"))["cells"][0]["trials"].size(), 2u);
+  EXPECT_EQ(json::parse(read(run_ / "table.json"))["cells"][0]["repetitions"].size(), 2u);
   EXPECT_THAT(read(run_ / "log.txt"), HasSubstr("stage both: epoch"));
   const json origin = json::parse(read(run_ / "provenance.json"));
   for (const char* key :
@@ -162,8 +162,8 @@ TEST_F(RunDirectory, TheReportShowsWhatTheRunMeasured) {
   EXPECT_THAT(html, HasSubstr("baseline: neighbour_error"));
   EXPECT_THAT(html, HasSubstr("Prototypes of swav"));
   EXPECT_THAT(html, HasSubstr("Slices that deformable attention samples"));
-  EXPECT_THAT(html, HasSubstr("Test samples: Pre-trained, trial 1"));
-  EXPECT_THAT(html, HasSubstr("From scratch, 2 trials"));
+  EXPECT_THAT(html, HasSubstr("Test samples: Pre-trained, repetition 1"));
+  EXPECT_THAT(html, HasSubstr("From scratch, 2 repetitions"));
 }
 
 TEST_F(RunDirectory, TheReportIsWholeInABrowser) {

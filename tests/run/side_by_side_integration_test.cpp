@@ -1,4 +1,4 @@
-// run-experiment --jobs: trials in processes of their own, which may crash, be stopped, or meet another driver.
+// run-experiment --jobs: repetitions in processes of their own, which may crash, be stopped, or meet another driver.
 #include <gmock/gmock.h>
 #include <unistd.h>
 
@@ -30,10 +30,10 @@ constexpr const char* ends =
 
 using SideBySideRun = ivory::test::ExperimentRun;
 
-// Of every epoch in metrics.jsonl of a node.
-json losses_of(const fs::path& node) {
+// Of every epoch in metrics.jsonl of a part.
+json losses_of(const fs::path& part) {
   json losses = json::array();
-  std::istringstream lines(read(node / "metrics.jsonl"));
+  std::istringstream lines(read(part / "metrics.jsonl"));
   for (std::string text; std::getline(lines, text);) {
     const json line = json::parse(text);
     if (line["kind"] == "epoch") losses.push_back(line["means"]["loss"]);
@@ -49,12 +49,12 @@ TEST_F(SideBySideRun, ACrashIsToldAndLeavesTheOthers) {
                                     "crashed with SIGSEGV (Segmentation fault) ("));
   EXPECT_THAT(first.text, HasSubstr("failed: out of memory: the system gives no more"));
   EXPECT_THAT(first.text, ContainsRegex("failed: out of memory: .*allocate 281474976710656 bytes"));
-  EXPECT_THAT(first.text, HasSubstr("of 8] task organ, from slices, trial 1 "
+  EXPECT_THAT(first.text, HasSubstr("of 8] task organ, from slices, repetition 1 "
                                     "(stage.slices.objectives.crashing.end=\"none\") done in "));
   const auto done = with("done.json"), failed = with("failed.json");
   ASSERT_EQ(done.size(), 2u);
   ASSERT_EQ(failed.size(), 3u);
-  EXPECT_THAT(read(done[0] / "log.txt"), HasSubstr("stage slices: epoch")) << "a child's log lies with its node";
+  EXPECT_THAT(read(done[0] / "log.txt"), HasSubstr("stage slices: epoch")) << "a child's log lies with its part";
   const auto before = times(done);
 
   const Answer verified =
@@ -153,7 +153,7 @@ TEST_F(SideBySideRun, ResultsThatWouldLieInOnePlaceAreRefused) {
   write("[sweep]\nparameters = { \"stage.slices.steps\" = [1, 1] }\n");
   const Answer twins = run("");
   EXPECT_EQ(twins.code, 2);
-  EXPECT_THAT(twins.text, HasSubstr("is named twice, or its sweep has two trials that are alike: "));
+  EXPECT_THAT(twins.text, HasSubstr("is named twice, or its sweep has two points that are alike: "));
   write("");
   const fs::path other = folder_.path() / "other.toml";
   fs::copy_file(file_, other);
@@ -164,7 +164,7 @@ TEST_F(SideBySideRun, ResultsThatWouldLieInOnePlaceAreRefused) {
   EXPECT_FALSE(fs::exists(output_));
 }
 
-TEST_F(SideBySideRun, ATrialThatSetsNothingIsATrial) {
+TEST_F(SideBySideRun, APointThatSetsNothingIsAPoint) {
   write("[sweep]\nmode = \"list\"\ntrials = [{ \"stage.slices.steps\" = 2 }, {}]\n");
   for (const char* options : {"", "--jobs 2"}) {
     const Answer answer = run(options);
@@ -296,13 +296,13 @@ TEST_F(SideBySideRun, TwoDriversOnOneStoreShareTheWork) {
   const json one = json::parse(read(output_ / "tiny" / "table.json")),
              two = json::parse(read(output_ / "other" / "table.json"));
   EXPECT_EQ(one["cells"], two["cells"]);
-  EXPECT_FALSE(one["cells"][0]["trials"].empty());
+  EXPECT_FALSE(one["cells"][0]["repetitions"].empty());
   ASSERT_EQ(with("done.json").size(), 2u) << both.text << read(out);
-  for (const auto& node : with("done.json")) {
-    const std::string metrics = read(node / "metrics.jsonl");
+  for (const auto& part : with("done.json")) {
+    const std::string metrics = read(part / "metrics.jsonl");
     size_t epochs = 0;
     for (size_t at = 0; (at = metrics.find("\"kind\":\"epoch\"", at)) != std::string::npos; ++at) ++epochs;
-    EXPECT_EQ(epochs, 1u) << node << " was trained twice";
+    EXPECT_EQ(epochs, 1u) << part << " was trained twice";
   }
 }
 
@@ -332,7 +332,7 @@ TEST_F(SideBySideRun, ClockJumpsDecideNothing) {
   fs::remove_all(stage);
   const std::string part = "IVORY_CACHE=" + (folder_.path() / "caches").string() + " timeout 300 " +
                            ivory::test::build_dir() + "/bin/run-experiment " +
-                           (output_ / "tiny" / "experiment.toml").string() + " --node " + stage.filename().string() +
+                           (output_ / "tiny" / "experiment.toml").string() + " --part " + stage.filename().string() +
                            " --until 2 2>&1";
   EXPECT_EQ(ivory::test::answer_of(part).code, 76);
   ASSERT_EQ(touch_all("2099-12-31"), 0);

@@ -56,7 +56,7 @@ TEST_F(SlurmRun, SubmitsArraysThatDependOnEachOtherAndCollectsTheTable) {
   ASSERT_EQ(submitted.code, 0) << submitted.text;
   EXPECT_THAT(submitted.text, AllOf(HasSubstr("5 parts submitted"), HasSubstr("Jobs: 1 2 3 (")));
 
-  // Stage and two trials from scratch; then two trials from the stage; then the tables.
+  // Stage and two repetitions from scratch; then two repetitions from the stage; then the tables.
   const std::string asked = this->asked();
   EXPECT_THAT(asked, ContainsRegex("--array=0-2 .*--signal=B:USR1@120 .*--partition=gpu [^ ]*/0-0.sh\n"));
   EXPECT_THAT(asked, ContainsRegex("--array=0-1 .*--partition=gpu --dependency=afterany:1 [^ ]*/1-0.sh\n"));
@@ -69,6 +69,18 @@ TEST_F(SlurmRun, SubmitsArraysThatDependOnEachOtherAndCollectsTheTable) {
   EXPECT_THAT(this->asked(), AllOf(HasSubstr("slurm/2/collect.sh"), Not(HasSubstr("--array"))));
 }
 
+TEST_F(SlurmRun, ArraysAreAsLargeAsTheClusterAllows) {
+  program("scontrol", "echo 'MaxArraySize            = 2'");
+  write(
+      "[table]\nrows = [{ label = \"Scratch\", from = \"scratch\" }]\ncolumns = [{ label = \"IoU\", task = "
+      "\"organ\" }]\n");
+  const Answer submitted = run("--set experiment.trials=3 --set 'task.organ.from=[\"scratch\"]' --launcher slurm");
+  ASSERT_EQ(submitted.code, 0) << submitted.text;
+  EXPECT_THAT(asked(),
+              AllOf(ContainsRegex("--array=0-1 [^\n]*/0-0.sh\n"), ContainsRegex("--array=0-[01] [^\n]*/0-1.sh\n")));
+  EXPECT_THAT(collected(), ContainsRegex("Scratch +[0-9.]+ ± [0-9.]+ \\(3\\)"));
+}
+
 // A login node without the caches, or with other settings, knows what plan.json says, and guesses nothing.
 TEST_F(SlurmRun, TablesAreCollectedWhereTheDataAreNotSeen) {
   write(
@@ -76,7 +88,7 @@ TEST_F(SlurmRun, TablesAreCollectedWhereTheDataAreNotSeen) {
       "\"organ\" }]\n");
   ASSERT_EQ(run("--launcher slurm").code, 0);
   const std::string table = read(output_ / "tiny" / "table.json");
-  ASSERT_THAT(table, HasSubstr("\"trials\""));
+  ASSERT_THAT(table, HasSubstr("\"repetitions\""));
   const auto elsewhere = [&](const std::string& options) {
     std::string line = command(options);
     const std::string caches = "IVORY_CACHE=" + (folder_.path() / "caches").string();
@@ -91,7 +103,7 @@ TEST_F(SlurmRun, TablesAreCollectedWhereTheDataAreNotSeen) {
   EXPECT_THAT(
       other.text,
       HasSubstr("these parts had other settings, data or inputs when they were planned, so that what is done of them "
-                "cannot be known here: task organ, from slices, trial 1\n"));
+                "cannot be known here: task organ, from slices, repetition 1\n"));
   EXPECT_EQ(read(output_ / "tiny" / "table.json"), table) << "a good table is not replaced by an empty one";
   EXPECT_THAT(elsewhere("--dry-run").text, HasSubstr("2 of 2 parts done"));
 }
@@ -270,7 +282,7 @@ TEST_F(SlurmRun, WhatRunsIsNotSubmittedAgain) {
   EXPECT_THAT(run("--launcher slurm").text,
               AllOf(HasSubstr("tiny: 0 parts submitted"),
                     ContainsRegex("stage slices: not submitted, a process outside Slurm runs it \\(pid [0-9]+ on "),
-                    HasSubstr("trial 1: not submitted, stage slices is not done")));
+                    HasSubstr("repetition 1: not submitted, stage slices is not done")));
 }
 
 TEST_F(SlurmRun, SaysWhatSbatchSays) {

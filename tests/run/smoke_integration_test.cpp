@@ -101,8 +101,8 @@ TEST_F(SmokeRun, RunsEveryCellAndMarksEveryOutput) {
   EXPECT_THAT(read(results / "report.html"), HasSubstr("nothing about any method"));
   const json table = json::parse(read(results / "table.json"));
   EXPECT_TRUE(table["smoke"].get<bool>());
-  EXPECT_EQ(table["cells"][0]["trials"].size(), 2u);
-  EXPECT_EQ(table["cells"][1]["trials"].size(), 2u);
+  EXPECT_EQ(table["cells"][0]["repetitions"].size(), 2u);
+  EXPECT_EQ(table["cells"][1]["repetitions"].size(), 2u);
   EXPECT_EQ(table["cells"][0]["paper"]["mean"], 71.5);
   EXPECT_THAT(read(results / "experiment.toml"), HasSubstr("smoke = true"));
   EXPECT_EQ(json::parse(read(results / "provenance.json"))["smoke"], true);
@@ -111,7 +111,7 @@ TEST_F(SmokeRun, RunsEveryCellAndMarksEveryOutput) {
     ++parts;
     EXPECT_EQ(json::parse(read(part.path() / "done.json"))["smoke"], true) << part.path();
   }
-  EXPECT_EQ(parts, 5u) << "a stage, two trials from it and two from scratch";
+  EXPECT_EQ(parts, 5u) << "a stage, two repetitions from it and two from scratch";
 }
 
 TEST_F(SmokeRun, TheRealRunTakesNothingOfIt) {
@@ -119,7 +119,7 @@ TEST_F(SmokeRun, TheRealRunTakesNothingOfIt) {
   EXPECT_EQ(run((folder() / "tiny.toml").string()), 3) << "its data are missing";
   const json table = json::parse(read(folder() / "runs" / "tiny" / "table.json"));
   EXPECT_FALSE(table["smoke"].get<bool>());
-  for (const auto& cell : table["cells"]) EXPECT_TRUE(cell["trials"].empty());
+  for (const auto& cell : table["cells"]) EXPECT_TRUE(cell["repetitions"].empty());
 }
 
 TEST_F(SmokeRun, Table7NeedsNoData) {

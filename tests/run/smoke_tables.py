@@ -51,10 +51,10 @@ def check_table(folder, name):
     table = json.loads((folder / "table.json").read_text())
     measured = set()
     for cell in table["cells"]:
-        if not cell["trials"]:
+        if not cell["repetitions"]:
             continue
         measured.add((cell["row"], cell["column"]))
-        for score in cell["trials"]:
+        for score in cell["repetitions"]:
             check(math.isfinite(score) and 0 <= score <= 1, f"{name}: {cell['row']}, {cell['column']}: {score}")
         check("reason" not in cell, f"{name}: {cell['row']}, {cell['column']}: {cell.get('reason')}")
     wanted = runnable_cells(name)

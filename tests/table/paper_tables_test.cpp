@@ -10,6 +10,7 @@
 #include "config/reader.h"
 #include "plan/data_sets.h"
 #include "plugin/registry.h"
+#include "run/dry_run.h"
 #include "run/run.h"
 #include "support/paths.h"
 #include "table/parameter_table.h"
@@ -56,8 +57,8 @@ Plan plan_of(const config::Experiment& experiment) {
 std::map<std::string, std::string> stage_identities(const std::string& name, bool smoke = false) {
   const auto experiment = load(name, smoke);
   std::map<std::string, std::string> identities;
-  for (const auto& node : plan_of(experiment).nodes) {
-    if (node.kind == NodeKind::stage) identities[node.name] = node.identity;
+  for (const auto& part : plan_of(experiment).parts) {
+    if (part.kind == PartKind::stage) identities[part.name] = part.identity;
   }
   return identities;
 }
@@ -78,7 +79,7 @@ TEST(PaperTables, EveryExperimentPlansAndSoDoesItsSmokeRun) {
     ++files;
     const std::string name = entry.path().filename();
     for (const auto& point : config::load_experiments(entry.path(), {"experiment.output=/nowhere"}, registry())) {
-      EXPECT_THAT(describe_plans({point}, registry()), testing::HasSubstr("nodes, results in /nowhere")) << name;
+      EXPECT_THAT(describe_plans({point}, registry()), testing::HasSubstr("parts, results in /nowhere")) << name;
     }
     if (name == "quickstart.toml") continue;
     try {
@@ -166,9 +167,9 @@ TEST(PaperTables, SmokeRunsShareStagesAmongThemselvesAndWithNothingElse) {
   const Plan marked = plan_of(experiment);
   experiment.smoke = false;
   const Plan unmarked = plan_of(experiment);
-  for (size_t i = 0; i < marked.nodes.size(); ++i) {
-    EXPECT_NE(marked.nodes[i].identity, unmarked.nodes[i].identity) << "of the same values, but no smoke run";
-    EXPECT_THAT(marked.nodes[i].folder_name(), testing::StartsWith("smoke-")) << "no measured rate of a real run";
+  for (size_t i = 0; i < marked.parts.size(); ++i) {
+    EXPECT_NE(marked.parts[i].identity, unmarked.parts[i].identity) << "of the same values, but no smoke run";
+    EXPECT_THAT(marked.parts[i].folder_name(), testing::StartsWith("smoke-")) << "no measured rate of a real run";
   }
   for (const auto& [name, identity] : real) EXPECT_NE(identity, smoke.at(name)) << name;
 }
@@ -180,9 +181,9 @@ TEST(PaperTables, AblationsOfLaterStagesTrainStage1Once) {
     const auto points =
         config::load_experiments(folder() / ("ablation_" + std::string(name) + ".toml"), {}, registry());
     for (const auto& point : points) {
-      for (const auto& node : plan_of(point).nodes) {
-        if (node.name == "swav-slices") EXPECT_EQ(node.identity, full) << name;
-        if (node.name == "swav-volumes") last.insert(node.identity);
+      for (const auto& part : plan_of(point).parts) {
+        if (part.name == "swav-slices") EXPECT_EQ(part.identity, full) << name;
+        if (part.name == "swav-volumes") last.insert(part.identity);
       }
     }
     EXPECT_EQ(last.size(), points.size()) << name << ": every point trains another stage 3";
@@ -314,7 +315,7 @@ TEST(PaperTables, Table7IsCountedExactly) {
   EXPECT_THAT(console, testing::ContainsRegex("Joint +31\\.16 +31\\.16 +\\+0\\.00"));
   EXPECT_THAT(console, testing::ContainsRegex("USST +not implemented yet +47\\.80"));
   for (const auto& cells : table.cells) {
-    if (cells.front().trials.empty()) EXPECT_EQ(cells.front().reason, "not implemented yet");
+    if (cells.front().repetitions.empty()) EXPECT_EQ(cells.front().reason, "not implemented yet");
   }
 }
 

@@ -18,7 +18,7 @@ Table sample() {
 
 TEST(TableExports, CsvHasALinePerCellWithQuotedTexts) {
   EXPECT_EQ(to_csv(sample()),
-            "row,column,mean,deviation,trials,reason,difference,p,group,paper,paper deviation,rank,kind,"
+            "row,column,mean,deviation,repetitions,reason,difference,p,group,paper,paper deviation,rank,kind,"
             "difference from paper\n"
             "\"the \"\"best\"\"\",\"IoU\",0.625,0.17677669529663689,2,,,,,,,,measured,\n"
             "\"none\",\"IoU\",,,0,\"not finished\",,,,,,,measured,\n");
@@ -83,12 +83,12 @@ TEST(TableExports, ReasonsOfEmptyCellsAreToldOnce) {
   EXPECT_THAT(to_console(table), HasSubstr("– none, IoU; last, IoU: not finished\n"));
 }
 
-TEST(TableExports, ACellThatLacksATrialSaysWhy) {
+TEST(TableExports, ACellThatLacksARepetitionSaysWhy) {
   Table table = sample();
-  table.cells[0][0].reason = "the score of trial 3 is not a number";
+  table.cells[0][0].reason = "the score of repetition 3 is not a number";
   EXPECT_THAT(to_markdown(table), HasSubstr("| 62.50 ± 17.68 (2) |"));
-  EXPECT_THAT(to_markdown(table), HasSubstr("– the \"best\", IoU: the score of trial 3 is not a number\n"));
-  EXPECT_THAT(to_csv(table), HasSubstr(",0.17677669529663689,2,\"the score of trial 3 is not a number\","));
+  EXPECT_THAT(to_markdown(table), HasSubstr("– the \"best\", IoU: the score of repetition 3 is not a number\n"));
+  EXPECT_THAT(to_csv(table), HasSubstr(",0.17677669529663689,2,\"the score of repetition 3 is not a number\","));
 }
 
 TEST(TableExports, EveryLineOfASmokeRunsCsvSaysSo) {
@@ -100,6 +100,41 @@ TEST(TableExports, EveryLineOfASmokeRunsCsvSaysSo) {
   for (size_t at = csv.find(",smoke,"); at != std::string::npos; at = csv.find(",smoke,", at + 1)) ++marked;
   EXPECT_EQ(marked + 1, lines);
   EXPECT_THAT(to_latex(table), testing::StartsWith("% SMOKE RUN, no result\n"));
+}
+
+// Each format's own special characters, wherever a text of the experiment's author comes in.
+TEST(TableExports, TextsStayTexts) {
+  struct Case {
+    const char *text, *markdown, *latex, *console;
+  };
+  const Case cases[] = {{"a|b", "a\\|b", "a|b", "a|b"},
+                        {"a*b*c", "a\\*b\\*c", "a*b*c", "a*b*c"},
+                        {"swav_3d", "swav_3d", "swav\\_3d", "swav_3d"},
+                        {"_a_", "\\_a\\_", "\\_a\\_", "_a_"},
+                        {"a`b`", "a\\`b\\`", "a`b`", "a`b`"},
+                        {"<b>x</b>", "\\<b>x\\</b>", "$<$b$>$x$<$/b$>$", "<b>x</b>"},
+                        {"p < 1", "p < 1", "p $<$ 1", "p < 1"},
+                        {"[x](y)", "\\[x\\](y)", "[x](y)", "[x](y)"},
+                        {"~~x~~", "\\~\\~x\\~\\~", "\\~{}\\~{}x\\~{}\\~{}", "~~x~~"},
+                        {"a\\b", "a\\\\b", "a\\textbackslash{}b", "a\\b"},
+                        {"&lt; & 5 %", "\\&lt; & 5 %", "\\&lt; \\& 5 \\%", "&lt; & 5 %"},
+                        {"#1 $x$ {y}^2", "\\#1 $x$ {y}^2", "\\#1 \\$x\\$ \\{y\\}\\^{}2", "#1 $x$ {y}^2"},
+                        {"two\nlines\tand\rmore", "two lines and more", "two lines and more", "two lines and more"}};
+  for (const Case& one : cases) {
+    Table table = sample();
+    table.rows[0] = table.columns[0] = table.caption = one.text;
+    table.groups = {one.text, one.text};
+    table.notes = {one.text};
+    const std::string markdown = to_markdown(table), latex = to_latex(table), console = to_console(table);
+    EXPECT_THAT(markdown, HasSubstr("**" + std::string(one.markdown) + "**\n\n|  | " + one.markdown + " |\n"));
+    EXPECT_THAT(markdown, HasSubstr("\n| *" + std::string(one.markdown) + "* | |\n| " + one.markdown + " | 62.50"));
+    EXPECT_THAT(markdown, HasSubstr("\n\n" + std::string(one.markdown) + "\n"));
+    EXPECT_THAT(latex, HasSubstr("\\caption{" + std::string(one.latex) + ". "));
+    EXPECT_THAT(latex, HasSubstr("\n & " + std::string(one.latex) + " \\\\\n\\midrule\n"));
+    EXPECT_THAT(latex, HasSubstr("{l}{\\emph{" + std::string(one.latex) + "}} \\\\\n" + one.latex + " & 62.50"));
+    EXPECT_THAT(latex, testing::EndsWith("\n% " + std::string(one.console) + "\n"));
+    EXPECT_THAT(console, HasSubstr("\n    " + std::string(one.console) + "  62.50"));
+  }
 }
 
 TEST(TableExports, LatexUsesBooktabsAndEscapes) {

@@ -9,10 +9,10 @@ namespace {
 
 using ::testing::ElementsAre;
 
-// Of one column, whose cells have these trials.
-std::vector<int> ranks_of(const std::vector<std::vector<double>>& trials) {
-  Table table{.columns = {"IoU"}, .rows = std::vector<std::string>(trials.size(), "row")};
-  for (const auto& one : trials) table.cells.push_back({{one, ""}});
+// Of one column, whose cells have these repetitions.
+std::vector<int> ranks_of(const std::vector<std::vector<double>>& repetitions) {
+  Table table{.columns = {"IoU"}, .rows = std::vector<std::string>(repetitions.size(), "row")};
+  for (const auto& one : repetitions) table.cells.push_back({{one, ""}});
   rank_cells(table);
   std::vector<int> ranks;
   for (const auto& row : table.cells) ranks.push_back(row[0].rank);

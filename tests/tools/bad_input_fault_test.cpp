@@ -191,8 +191,8 @@ TEST_F(BadInput, WeightsOfAnotherNetwork) {
 TEST_F(BadInput, WeightsThatAreNotNumbers) {
   ASSERT_EQ(run_with("", "").code, 0);
   fs::path trained;
-  for (const auto& node : fs::directory_iterator(folder_.path() / "runs" / "store")) {
-    if (node.path().filename().string().starts_with("stage-")) trained = node.path() / "weights.safetensors";
+  for (const auto& part : fs::directory_iterator(folder_.path() / "runs" / "store")) {
+    if (part.path().filename().string().starts_with("stage-")) trained = part.path() / "weights.safetensors";
   }
   const auto content = train::load_safetensors(trained);
   for (const auto& [name, tensor] : content.tensors) {

@@ -63,12 +63,12 @@ class Run:
             return subprocess.Popen(self.command, stdout=log, stderr=log)
 
     def slurm_jobs(self):
-        """(script, its run-experiment --node), where one runs: what dies when Slurm kills a job."""
+        """(script, its run-experiment --part), where one runs: what dies when Slurm kills a job."""
         found = []
         for folder in pathlib.Path("/proc").glob("[0-9]*"):
             try:
                 words = (folder / "cmdline").read_bytes().split(b"\0")
-                if b"--node" in words and words[1].startswith(str(self.output).encode() + b"/"):
+                if b"--part" in words and words[1].startswith(str(self.output).encode() + b"/"):
                     parent = (folder / "stat").read_text().rsplit(")", 1)[1].split()[1]
                     found.append((int(parent), int(folder.name)))
             except (OSError, IndexError):

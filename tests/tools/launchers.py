@@ -37,7 +37,7 @@ def check_run(folder):
     log = (folder / "log.txt").read_text()
     check("in 2 processes" in log, f"not trained together:\n{log}")
     table = json.loads((folder / "table.json").read_text())
-    check(len(table["cells"][0]["trials"]) == 1, f"the cell is not measured: {table['cells']}")
+    check(len(table["cells"][0]["repetitions"]) == 1, f"the cell is not measured: {table['cells']}")
 
 
 def by_torchrun(folder, command):

@@ -176,7 +176,7 @@ MIDDLE = ["--set", "stage.slices.steps=500"]  # long enough to be disturbed in
 
 def cells_of(run):
     table = json.loads((run.output / "tiny" / "table.json").read_text())
-    assert all(cell["trials"] for cell in table["cells"]), table
+    assert all(cell["repetitions"] for cell in table["cells"]), table
     return table["cells"]
 
 
@@ -192,7 +192,7 @@ def an_undisturbed_one_ends_with_its_table(build, root):
     wait_until(over(run.submit()), "all jobs have ended")
     expect(run.status(), "tiny: done 3\n")
     table = json.loads((run.output / "tiny" / "table.json").read_text())
-    assert len(table["cells"][0]["trials"]) == 2, table
+    assert len(table["cells"][0]["repetitions"]) == 2, table
 
 
 def a_part_whose_time_ends_saves_and_is_queued_again(build, root):

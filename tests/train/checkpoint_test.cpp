@@ -335,7 +335,7 @@ TEST_F(Checkpoints, TheBestCanBeMarkedLater) {
 
 TEST_F(Checkpoints, AreDiscardedAsAWhole) {
   save({3}, 3);
-  discard_checkpoints({.folder = folder().parent_path(), .label = "", .identity = ""});
+  discard_checkpoints(folder().parent_path());
   EXPECT_FALSE(fs::exists(folder()));
 }
 

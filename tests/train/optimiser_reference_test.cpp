@@ -76,6 +76,50 @@ TEST(Optimiser, AdamWIsTorchs) {
   expect_five_steps({.name = "adamw", .weight_decay = 0.05, .betas = {0.8, 0.99}}, "adamw");
 }
 
+TEST(Optimiser, LarsIsThatOfTheReference) {
+  expect_five_steps({.name = "lars", .momentum = 0.9, .weight_decay = 0.1}, "lars");
+}
+
+TEST(Optimiser, NesterovsMomentumIsTorchs) {
+  expect_five_steps({.name = "sgd", .momentum = 0.9, .weight_decay = 0.01, .nesterov = true}, "nesterov");
+}
+
+// A group at half the rate and without weight decay, none of vectors, a weight decay from 0.4 to 0.1: torch's groups.
+TEST(Optimiser, GroupsAndTheScheduleOfTheWeightDecayAreTorchs) {
+  for (const char* name : {"sgd", "adamw"}) {
+    const config::OptimiserSpec spec{.name = name,
+                                     .momentum = 0.9,
+                                     .weight_decay = 0.4,
+                                     .final_weight_decay = 0.1,
+                                     .decay_vectors = false,
+                                     .groups = {{.names = {"p2"}, .lr_factor = 0.5, .decay_factor = 0}}};
+    const auto optimiser = make_optimiser(spec, start());
+    const auto rates = test::golden("optimisers")["rates"].get<std::vector<double>>();
+    for (size_t step = 0; step < 5; ++step) {
+      for (size_t p = 0; p < shapes.size(); ++p) optimiser->parameters()[p].second.mutable_grad() = gradient(step, p);
+      optimiser->step(rates[step], weight_decay_at(spec, static_cast<int64_t>(step), 5));
+    }
+    expect_golden(optimiser->parameters(), std::string(name) + "_groups", 1e-12);
+  }
+}
+
+TEST(Optimiser, NamesHaveStars) {
+  EXPECT_TRUE(name_matches("model.*.bias", "model.encoder.conv.bias"));
+  EXPECT_TRUE(name_matches("*", ""));
+  EXPECT_TRUE(name_matches("*conv*", "model.conv1.weight"));
+  EXPECT_TRUE(name_matches("a*b*c", "a.b.b.c"));
+  EXPECT_FALSE(name_matches("a*b*c", "a.c.b"));
+  EXPECT_FALSE(name_matches("model", "model.conv"));
+  EXPECT_FALSE(name_matches("", "a"));
+}
+
+TEST(Optimiser, AGroupThatNamesNothingIsRefused) {
+  const auto message = test::bad_request_of([] {
+    make_optimiser({.name = "sgd", .groups = {{.names = {"p1", "decoder.*"}}}}, start());
+  });
+  EXPECT_EQ(message, "optimiser.groups: 'decoder.*' names no tensor that is trained; the first is 'p0'");
+}
+
 class OptimiserState : public testing::TestWithParam<config::OptimiserSpec> {};
 
 TEST_P(OptimiserState, IsAllThatTrainingNeedsToGoOn) {
@@ -100,6 +144,8 @@ TEST_P(OptimiserState, IsAllThatTrainingNeedsToGoOn) {
 
 INSTANTIATE_TEST_SUITE_P(All, OptimiserState,
                          testing::Values(larc(1e-6), config::OptimiserSpec{.name = "sgd", .weight_decay = 0.01},
+                                         config::OptimiserSpec{.name = "sgd", .nesterov = true},
+                                         config::OptimiserSpec{.name = "lars", .weight_decay = 0.01},
                                          config::OptimiserSpec{.name = "adamw", .weight_decay = 0.05}));
 
 TEST(Optimiser, AParameterWithoutAGradientStays) {
@@ -117,7 +163,7 @@ TEST(Optimiser, AParameterWithoutAGradientStays) {
 
 TEST(Optimiser, AnUnknownOneIsRefused) {
   const auto message = test::bad_request_of([] { make_optimiser({.name = "lion"}, start()); });
-  EXPECT_EQ(message, "optimiser 'lion' is unknown; known are: sgd, adamw");
+  EXPECT_EQ(message, "optimiser 'lion' is unknown; known are: sgd, adamw, lars");
 }
 
 TEST(Clipping, ScalesTheJointNormToTheLimit) {
@@ -152,6 +198,16 @@ TEST(Clipping, BeforeLarcChangesNothing) {
   for (size_t p = 0; p < 3; ++p) {  // the last begins at 0, where LARC leaves the plain gradient
     EXPECT_TRUE(torch::allclose(free->parameters()[p].second, clipped->parameters()[p].second, 0, 1e-9)) << p;
   }
+}
+
+TEST(Clipping, OfEachTensorByItself) {
+  const NamedTensors parameters = {{"a", torch::zeros({2}, torch::kDouble)}, {"b", torch::zeros({1}, torch::kDouble)}};
+  parameters[0].second.mutable_grad() = torch::tensor({3.0, 4.0}, torch::kDouble);
+  parameters[1].second.mutable_grad() = torch::tensor({1.5}, torch::kDouble);
+  EXPECT_NEAR(clip_each_gradient(parameters, 2), std::hypot(5, 1.5), 1e-12) << "the joint norm before";
+  EXPECT_NEAR(parameters[0].second.grad()[0].item<double>(), 1.2, 1e-6);
+  EXPECT_NEAR(parameters[0].second.grad()[1].item<double>(), 1.6, 1e-6);
+  EXPECT_EQ(parameters[1].second.grad()[0].item<double>(), 1.5);
 }
 
 TEST(Clipping, NothingToClip) {

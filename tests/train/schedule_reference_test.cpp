@@ -49,6 +49,27 @@ TEST(Schedule, ConstantAfterTheWarmUp) {
   }
 }
 
+// The warm-up ends at the peak, the cosine goes on from where it would be by then: 0.9755 of the peak after a tenth.
+TEST(Schedule, OverTheWholeCourseItIsVissls) {
+  const auto expected = test::golden("optimisers")["schedule_whole_course"].get<std::vector<double>>();
+  const Schedule schedule(
+      {.name = "cosine", .warmup_epochs = 2, .start_lr = 0.3, .final_factor = 0.01, .whole_course = true}, 1.2, 5, 100);
+  ASSERT_EQ(expected.size(), 100U);
+  for (size_t step = 0; step < expected.size(); ++step) {
+    EXPECT_NEAR(schedule.at(static_cast<int64_t>(step)), expected[step], 1e-14) << step;
+  }
+  const Schedule to_zero({.name = "cosine", .warmup_epochs = 2, .final_factor = 0, .whole_course = true}, 1, 5, 100);
+  EXPECT_NEAR(to_zero.at(10), 0.9755, 5e-5);
+}
+
+TEST(Schedule, StepsAtItsMilestones) {
+  const Schedule schedule({.name = "steps", .warmup_epochs = 0.5, .milestones = {2, 3}, .factor = 0.1}, 0.5, 2, 10);
+  const std::vector<double> expected = {0, 0.5, 0.5, 0.5, 0.05, 0.05, 0.005, 0.005};
+  for (size_t step = 1; step < expected.size(); ++step) {
+    EXPECT_NEAR(schedule.at(static_cast<int64_t>(step)), expected[step], 1e-15) << step;
+  }
+}
+
 TEST(Schedule, AWarmUpOfOneStepAndOneAsLongAsTheRun) {
   const Schedule one({.name = "cosine", .warmup_epochs = 0.5, .start_lr = 0.1}, 0.5, 2, 4);
   EXPECT_DOUBLE_EQ(one.at(0), 0.1);
@@ -60,7 +81,7 @@ TEST(Schedule, AWarmUpOfOneStepAndOneAsLongAsTheRun) {
 
 TEST(Schedule, AnUnknownOneIsRefused) {
   const auto message = test::bad_request_of([] { Schedule({.name = "step"}, 1, 1, 1); });
-  EXPECT_EQ(message, "schedule 'step' is unknown; known are: cosine, constant");
+  EXPECT_EQ(message, "schedule 'step' is unknown; known are: cosine, constant, steps");
 }
 
 }  // namespace

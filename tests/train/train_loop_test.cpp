@@ -205,6 +205,31 @@ TEST_F(Loop, ALossThatIsNotFiniteBeforeAnyCheckpoint) {
   EXPECT_THAT(failure(trainee, spec(), "run"), HasSubstr("the last good checkpoint: none yet"));
 }
 
+// What is set already is not advised.
+TEST_F(Loop, AdviceForALossThatIsNotFiniteFitsTheSettings) {
+  struct Case {
+    const char *precision, *advice;
+    double clip_norm, warmup_epochs;
+  };
+  const Case cases[] = {
+      {"fp32", "; a lower learning rate, a warm-up or clip_norm may help", 0, 0},
+      {"fp32", "; a lower learning rate or a longer warm-up may help", 1, 1},
+      {"fp32", "; a lower learning rate or a warm-up may help", 1, 0},
+      {"bf16", "; a lower learning rate, a warm-up, clip_norm or precision = \"fp32\" may help", 0, 0},
+      {"bf16", "; a lower learning rate, a longer warm-up or precision = \"fp32\" may help", 1, 1}};
+  int number = 0;
+  for (const Case& one : cases) {
+    auto changed = spec();
+    changed.precision = one.precision;
+    changed.clip_norm = one.clip_norm;
+    changed.schedule.warmup_epochs = one.warmup_epochs;
+    TinyTrainee trainee(torch::kFloat);
+    trainee.poisoned_step = 2;
+    trainee.poison = std::numeric_limits<double>::quiet_NaN();
+    EXPECT_THAT(failure(trainee, changed, "run" + std::to_string(number++)), HasSubstr(one.advice));
+  }
+}
+
 // The last step before a checkpoint: the loss is finite, the weights after it are not.
 TEST_F(Loop, WeightsThatAreNotFiniteAreNeverSaved) {
   TinyTrainee trainee;

@@ -197,6 +197,8 @@ TEST_F(Safetensors, HeadersThatAreNoHeaders) {
               HasSubstr("expected exactly"));
   EXPECT_THAT(refusal(R"({"__metadata__":{"a":1}})", 0), HasSubstr("may hold texts only, 'a' is a number"));
   EXPECT_THAT(refusal(R"({"__metadata__":[]})", 0), HasSubstr("must be a map of texts"));
+  write(R"({"__metadata__":null})", 0);  // some writers put it there
+  EXPECT_TRUE(load_safetensors(file()).tensors.empty());
   const auto once = entry("a", "U8", "[1]", "[0,1]"), again = entry("a", "U8", "[1]", "[1,2]");
   EXPECT_THAT(refusal("{" + once + "," + again + "}", 2), HasSubstr("names 'a' twice"));
   const std::string deep(100'000, '[');

@@ -61,6 +61,32 @@ TEST(TorchFile, ReadsAStateDict) {
   }
 }
 
+// The first pickle of a file before torch 1.6, by any of Python's protocols: from 4 on it lies in a frame.
+TEST(TorchFile, ReadsOldFilesOfEveryProtocol) {
+  std::ifstream in(python_file("legacy.pth"), std::ios::binary);
+  const std::string whole((std::istreambuf_iterator<char>(in)), {});
+  const auto file = fs::temp_directory_path() / ("ivory-legacy-" + std::to_string(::getpid()));
+  for (const std::string start : {std::string("\x80\3"), std::string("\x80\4\x95\x0d\0\0\0\0\0\0\0", 11),
+                                  std::string("\x80\5\x95\x0d\0\0\0\0\0\0\0", 11)}) {
+    std::ofstream(file, std::ios::binary) << start + whole.substr(2);
+    EXPECT_EQ(load_weights_file(file).content.tensors.size(), 7u) << int{start[1]};
+  }
+  fs::remove(file);
+}
+
+TEST(TorchFile, FilesThatAreSomethingElseAreNamedAsThat) {
+  const auto file = fs::temp_directory_path() / ("ivory-mistaken-" + std::to_string(::getpid()));
+  for (const auto& [bytes, keyword] : std::map<std::string, const char*>{
+           {"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n", "Git LFS"},
+           {"<!DOCTYPE html><html></html>", "web page"},
+           {"{\"weight_map\": {}}", "JSON"},
+           {"<?xml version=\"1.0\"?><Error/>", "XML"}}) {
+    std::ofstream(file, std::ios::binary) << bytes;
+    EXPECT_THAT(bad_request_of([&] { load_weights_file(file); }), HasSubstr(keyword));
+  }
+  fs::remove(file);
+}
+
 TEST(TorchFile, ReadsEveryKindOfTensor) {
   const auto tensors = tensors_of("kinds.pth");
   const auto base = values({4, 6});

@@ -23,6 +23,7 @@ struct BackboneInfo {
   // How many of the deepest levels make a slice's token (method.md §1). A ResNet has five levels, the stem and layer1 …
   // layer4; the last four make the token.
   size_t token_levels = 0;
+  bool also_volumes = false;  // a network of images that takes volumes too: the input's rank selects
 };
 
 // Backbones of images and volumes fill levels and pooled; token backbones fill tokens and pooled (the holistic

@@ -4,6 +4,7 @@
 #include <ivory/batch.h>
 #include <ivory/collective.h>
 #include <ivory/model.h>
+#include <ivory/sample.h>
 
 #include <functional>
 #include <memory>
@@ -62,22 +63,39 @@ class ClusterView {
 class Objective : public torch::nn::Module {
  public:
   struct Context {
-    SampleKind on = SampleKind::slice;  // `on = "slices"` or "volumes" of the stage's objective
-    int64_t width = 0;                  // of Model::embed(samples).pooled
-    int64_t views = 0;                  // per sample, after the stage's [views]; 0: not known
-    int64_t samples = 0;                // of this kind in the data set; 0: not known yet
-    int64_t batch_size = 0;             // over all processes
+    SampleKind on = SampleKind::slice;         // `on = "slices"` or "volumes" of the stage's objective
+    int64_t width = 0;                         // of Model::embed(samples).pooled
+    int64_t views = 0;                         // per sample, after the stage's [views]; 0: not known
+    int64_t samples = 0;                       // of this kind in the data set; 0: not known yet
+    int64_t batch_size = 0;                    // over all processes
+    int64_t sources = 0;                       // sizes that cubes are cut as (VolumeViewSpec::sources); 0: one
+    std::vector<std::string> modalities = {};  // of the samples, each once, in alphabetical order; empty: not known
     // The stage's model, for the sizes of its parts. Only valid while the objective is created.
     const Model* model = nullptr;
     // A further model of the experiment's architecture with parameters of its own, e.g. for an EMA target. Only valid
     // while the objective is created.
     std::function<std::shared_ptr<Model>()> fresh_model = nullptr;
+    // The stage's objectives that were created before this one: one that is there twice, on slices and on volumes, may
+    // share what it trains.
+    std::vector<std::shared_ptr<Objective>> beside = {};
   };
 
   // The parts of the model that the objective's gradient may reach; the stage trains the union over its objectives and
   // keeps the others in evaluation mode. Empty: Model::parts_for() the objective's kind.
   virtual std::vector<std::string> trains() const { return {}; }
   virtual LossTerms forward(Model& model, const Batch& batch) = 0;
+  // Whether it has a loss in this step; the same in all processes. Where none of a kind of samples has one, no batch of
+  // it is loaded.
+  virtual bool takes_part(const StageContext&) const { return true; }
+
+  // Work on single samples that the loader's threads do ahead of the step, such as perturbing cubes. Names of what
+  // prepare() makes of a sample; none: it is not called.
+  virtual std::vector<std::string> prepares() const { return {}; }
+  // A tensor of the CPU per name, of the same shape and type for every sample: forward() finds them, stacked, in
+  // Batch::prepared. Called from several threads at once, after before_training() and while steps run: it may read what
+  // is settled by then, and all that it draws comes from sample.random(). The batches of StageContext::for_each_batch
+  // are not prepared.
+  virtual std::vector<torch::Tensor> prepare(const Sample&) const { return {}; }
 
   virtual void before_training(Model&, const StageContext&) {}
   virtual void before_epoch(Model&, const StageContext&) {}  // e.g. clustering

@@ -1,6 +1,6 @@
 #pragma once
-// What a plugin exports: an ABI tag, read from the file before any code of the plugin runs, and one function that
-// registers descriptors. One plugin is one .cpp:
+// What a plugin exports: a symbol whose name says what it was built with, read from the file before any of its code
+// runs, and one function that registers descriptors. One plugin is one .cpp:
 //
 //   IVORY_PLUGIN(registrar) {
 //     registrar.add(ivory::Descriptor<ivory::Objective>{.name = "byol", …, .create = make_byol});
@@ -23,39 +23,29 @@ class Registrar {
   virtual void add(Descriptor<Task> descriptor) = 0;
 };
 
-inline constexpr uint32_t abi_magic = 0x59525649;  // "IVRY"
-inline constexpr uint32_t plugin_api_version = 2;  // raised with every incompatible change below core/include/ivory
-
-// Plain data in .rodata, found through .dynsym as `ivory_abi_tag`.
-struct AbiTag {
-  uint32_t magic;
-  uint32_t api_version;
-  uint32_t cxx11_abi;   // _GLIBCXX_USE_CXX11_ABI
-  char torch[20];       // "2.11.0"
-  char compiler[32];    // "gcc 12"
-  char build_type[32];  // "release" or "debug": whether NDEBUG is set
-};
-
 }  // namespace ivory
 
+#define IVORY_PLUGIN_API 2  // raised with every incompatible change below core/include/ivory
 #if defined(__clang__)
-#define IVORY_COMPILER "clang " IVORY_TEXT(__clang_major__)
+#define IVORY_COMPILER clang
+#define IVORY_COMPILER_MAJOR __clang_major__
 #else
-#define IVORY_COMPILER "gcc " IVORY_TEXT(__GNUC__)
+#define IVORY_COMPILER gcc
+#define IVORY_COMPILER_MAJOR __GNUC__
 #endif
-#define IVORY_TEXT(x) IVORY_TEXT_(x)
-#define IVORY_TEXT_(x) #x
 #ifdef NDEBUG
-#define IVORY_ASSERTIONS "release"
+#define IVORY_BUILD release
 #else
-#define IVORY_ASSERTIONS "debug"
+#define IVORY_BUILD debug
 #endif
-#define IVORY_ABI_TAG                                                                                       \
-  {                                                                                                         \
-    ::ivory::abi_magic, ::ivory::plugin_api_version, _GLIBCXX_USE_CXX11_ABI, TORCH_VERSION, IVORY_COMPILER, \
-        IVORY_ASSERTIONS                                                                                    \
-  }
+// What a plugin must have in common with its host, as one name: ivory_abi_2_torch_2_11_0_clang_19_cxx11_1_release.
+#define IVORY_ABI_TAG                                                                                             \
+  IVORY_ABI_NAME(IVORY_PLUGIN_API, TORCH_VERSION_MAJOR, TORCH_VERSION_MINOR, TORCH_VERSION_PATCH, IVORY_COMPILER, \
+                 IVORY_COMPILER_MAJOR, _GLIBCXX_USE_CXX11_ABI, IVORY_BUILD)
+#define IVORY_ABI_NAME(...) IVORY_ABI_NAME_OF(__VA_ARGS__)
+#define IVORY_ABI_NAME_OF(api, major, minor, patch, compiler, version, cxx11, build) \
+  ivory_abi_##api##_torch_##major##_##minor##_##patch##_##compiler##_##version##_cxx11_##cxx11##_##build
 
-#define IVORY_PLUGIN(registrar)                                                                                \
-  extern "C" __attribute__((visibility("default"), used)) const ::ivory::AbiTag ivory_abi_tag = IVORY_ABI_TAG; \
+#define IVORY_PLUGIN(registrar)                                                         \
+  extern "C" __attribute__((visibility("default"), used)) const char IVORY_ABI_TAG = 0; \
   extern "C" __attribute__((visibility("default"))) void ivory_register(::ivory::Registrar& registrar)

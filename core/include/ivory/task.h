@@ -20,8 +20,19 @@ struct TaskNeeds {
   SampleKind unit = SampleKind::slice;
   Target target = Target::masks;
   bool balanced = false;  // slices with and without target drawn 1:1 (method.md §7)
+  // Labels only: an epoch has every sample of class 1, 2, … once, and this many of class 0 for each of them, drawn anew
+  // without replacement; 0: every sample once.
+  double negatives = 0;
+  bool overlapping = false;  // masks only: a pixel may be of several classes (TaskBatch::masks)
   // Volumes only: training samples are such cubes, evaluation gives whole volumes at the cubes' spacing, one a batch.
   std::optional<VolumeViewSpec> cubes = {};
+  // Boxes only: an epoch has an image with a class of which fewer than this share of images have a box several times,
+  // ⌈√(share asked for / its share)⌉; 0: every image once.
+  double repeat_below = 0;
+  // Scores rank samples by whether they have a class (AUC): of masks, at least so many pixels of it; of labels, any
+  // number above 0. Splits that define no such score are refused before training. 0: scores do not rank.
+  int64_t ranks_from = 0;
+  bool ranks_every_class = false;  // without one of the classes there is no score
 };
 
 struct Boxes {
@@ -30,8 +41,10 @@ struct Boxes {
 };
 
 struct TaskBatch {
-  View images;               // [B, 1, H, W] or [B, 1, D, H, W]; normalised as Batch's
-  torch::Tensor masks;       // [B, H, W] or [B, D, H, W] int64: class index, 0 = background; undefined without
+  View images;  // [B, 1, H, W] or [B, 1, D, H, W]; normalised as Batch's
+  // [B, H, W] or [B, D, H, W] int64: class index, 0 = background; of overlapping classes the sum of 2^(index − 1).
+  // Undefined without.
+  torch::Tensor masks;
   torch::Tensor labels;      // [B] int64, class index; undefined without
   std::vector<Boxes> boxes;  // one per sample; empty without
   torch::Tensor volume;      // [B] int64: id of the volume in the data set
@@ -41,7 +54,7 @@ struct TaskBatch {
 
 struct Score {
   std::string name;  // e.g. "iou", "iou/thalamus", "auc"
-  double value = 0;  // in [0, 1]
+  double value = 0;  // in [0, 1], but for distances in mm and errors of volumes
 };
 
 struct Scores {
@@ -62,6 +75,9 @@ class Task : public torch::nn::Module {
     std::vector<std::string> classes;         // without the background
     std::vector<std::string> volume_names;    // by volume id
     std::array<int64_t, 3> size = {1, 0, 0};  // voxels of a sample: D (1 of slices), H, W
+    // By volume id; empty where nobody asks.
+    std::vector<std::string> patients = {};
+    std::vector<std::array<double, 3>> spacings = {};  // mm between slices, rows, columns of a slice at `size`
   };
 
   virtual TaskNeeds needs() const = 0;

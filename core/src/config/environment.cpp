@@ -1,3 +1,6 @@
+#include <pwd.h>
+#include <unistd.h>
+
 #include <cstdlib>
 #include <set>
 
@@ -22,6 +25,7 @@ class Expansion {
   void visit(Node& node, const Place& blame, bool in_data) {
     if (auto* text = std::get_if<std::string>(&node.value)) {
       if (text->find("${") != std::string::npos) *text = expanded(*text, blame, in_data);
+      if (*text == "~" || text->starts_with("~/")) *text = home(blame) + text->substr(1);
     } else if (auto* items = std::get_if<List>(&node.value)) {
       for (auto& item : *items) visit(item, item.place, in_data);
     } else if (auto* members = std::get_if<Table>(&node.value)) {
@@ -61,13 +65,21 @@ class Expansion {
       return "";
     }
     const char* set = std::getenv(name.c_str());
-    if (set && (*set || fallback == std::string::npos)) return set;
+    if (set && *set) return set;
     if (fallback != std::string::npos) return reference.substr(fallback + 2);
     if (!(in_data && generated_) && missing_.insert(name).second) {
-      diagnostics_.add(blame,
-                       "environment variable '" + name + "' is not set; set it, or write ${" + name + ":-fallback}");
+      diagnostics_.add(blame, "environment variable '" + name + "' is " + (set ? "set, but empty" : "not set") +
+                                  "; set it, or write ${" + name + ":-fallback}");
     }
     return "";
+  }
+
+  // Cron, containers and batch systems may start a process without HOME.
+  std::string home(const Place& blame) {
+    if (const char* set = std::getenv("HOME"); set && *set) return set;
+    if (const passwd* user = ::getpwuid(::getuid()); user && user->pw_dir && *user->pw_dir) return user->pw_dir;
+    diagnostics_.add(blame, "'~' stands for the home folder, and the environment variable 'HOME' is not set");
+    return "~";
   }
 
   const bool generated_;

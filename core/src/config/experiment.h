@@ -37,7 +37,7 @@ struct Experiment {
   std::string name;
   std::string note;  // printed under every table ("shows that the pipeline works, not …")
   uint64_t seed = 1;
-  int64_t trials = 1;           // downstream repetitions with different seeds
+  int64_t repetitions = 1;           // downstream repetitions with different seeds
   std::string device = "auto";  // "auto", "cpu", "cuda"
   int64_t threads = 0;          // 0: all cores
   std::string output = "runs";
@@ -49,7 +49,7 @@ struct Experiment {
   std::vector<StageSpec> stages;
   std::vector<TaskSpec> tasks;
   TableSpec table;
-  // Of a sweep: "stage.joint.epochs=3, …" of this trial; empty without one.
+  // Of a sweep: "stage.joint.epochs=3, …" of this point; empty without one.
   std::string sweep_point;
   std::optional<HalvingSpec> halving;  // of a sweep, the same in all its points
   std::filesystem::path file;

@@ -59,8 +59,8 @@ struct Field {
 class Fields {
  public:
   using Value = std::variant<bool*, int64_t*, uint64_t*, double*, std::string*, std::optional<int64_t>*,
-                             std::vector<std::string>*, std::vector<int64_t>*, std::array<double, 2>*,
-                             std::array<double, 3>*, std::array<int64_t, 3>*>;
+                             std::optional<double>*, std::vector<std::string>*, std::vector<int64_t>*,
+                             std::array<double, 2>*, std::array<double, 3>*, std::array<int64_t, 3>*>;
   using Visit = std::function<void(Fields&)>;
 
   virtual ~Fields() = default;

@@ -89,7 +89,10 @@ class Identity : public Fields {
   static json of(const T& value) {
     return value;
   }
-  static json of(const std::optional<int64_t>& value) { return value ? json(*value) : json(); }
+  template <class T>
+  static json of(const std::optional<T>& value) {
+    return value ? json(*value) : json();
+  }
 
   void keep(const Field& field, json value) {
     const std::string& key = field.identity_key.empty() ? field.key : field.identity_key;

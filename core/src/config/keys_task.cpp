@@ -56,7 +56,7 @@ void keys(Fields& v, TaskSpec& s) {
   v("augment", s.augment,
     {.help = "training samples are flipped, rotated, scaled and changed in tone "
              "([deviations.md](deviations.md#downstream-tasks)); false for labels that mean left or right"});
-  v("repetitions", s.trials,
+  v("repetitions", s.repetitions,
     {.help = "with different seeds",
      .range = at_least(1),
      .fallback = "the experiment's",

@@ -49,6 +49,17 @@ void keys(Fields& v, CropSpec& s) {
   v("size", s.size, {.help = "side of a crop", .range = side, .unit = "pixels"});
   v.ends("scale", s.scale_min, s.scale_max,
          {.help = "smallest and largest share of the slice's area", .range = above_up_to(0, 1)});
+  v("blur", s.blur,
+    {.help = "probability of a Gaussian blur of these crops",
+     .range = probability,
+     .fallback = "the slice views'",
+     .identity = changed,
+     .written = Written::given});
+  v("solarise", s.solarise,
+    {.help = "probability that grey values from half the window on are inverted, x to 1 − x",
+     .range = probability,
+     .identity = changed,
+     .written = Written::given});
 }
 
 void keys(Fields& v, SliceViewSpec& s) {
@@ -57,8 +68,12 @@ void keys(Fields& v, SliceViewSpec& s) {
   v("flip", s.flip, {.help = "probability of a horizontal flip", .range = probability});
   v("intensity", s.intensity,
     {.help = "strength s of a change of tone with probability 0.8: brightness and contrast × (1 ± 0.8 s), exponent "
-             "e^(± 0.3 s); 0 switches it off",
+             "e^(± `gamma` s); 0 switches it off",
      .range = at_least(0)});
+  v("gamma", s.gamma,
+    {.help = "of the change of tone; 0: brightness and contrast alone, as in recipes of natural images",
+     .range = between(0, 1),
+     .identity = changed});
   v("blur", s.blur, {.help = "probability of a Gaussian blur", .range = probability});
   v("blur_sigma", s.blur_sigma,
     {.help = "uniform between them",
@@ -126,7 +141,49 @@ void keys(Fields& v, VolumeViewSpec& s) {
     {.help = "a volume smaller than the cube is padded and counted; else it is refused",
      .unused = of_cube,
      .identity = used});
+  v("iou", s.iou,
+    {.help = "least intersection over union of the first cube of a sample and each further one",
+     .range = from_up_to_below(0, 1),
+     .unused = of_cube,
+     .identity = changed});
+  v.expect(s.iou == 0 || s.count > 1, "iou", "0 where a sample has one cube: it is between cubes");
+  v("most_tissue", s.most_tissue,
+    {.help = "a cube with a larger share of dense voxels is drawn again; those before a dense slice count half (Models "
+             "Genesis: 0.15)",
+     .range = above_up_to(0, 1),
+     .unused = of_cube,
+     .identity = changed});
+  v("tissue_from", s.tissue_from,
+    {.help = "a voxel from this value on is dense",
+     .range = between(0, 1),
+     .unit = "of the window",
+     .unused = of_cube,
+     .identity = changed});
+  v("border", s.border,
+    {.help = "what cubes keep off on either side of a volume, along D, H, W; less where a volume is too small",
+     .range = between(0, 4096),
+     .unit = "voxels of the volume",
+     .unused = of_cube,
+     .per_axis = true,
+     .identity = changed});
+  v.tables("sources", s.sources,
+           {.help = "sizes as one of which each cube is cut, then resized to `size`; see below",
+            .fallback = "none: as `size`",
+            .unused = of_cube,
+            .identity = changed,
+            .written = Written::given});
+  v.expect(s.overlap == 0 || s.sources.empty(), "sources",
+           "left out with overlap, which is between cubes of one size: use iou");
   transformation(v, s);
+}
+
+void keys(Fields& v, CubeSource& s) {
+  v("size", s.size,
+    {.help = "voxels along D, H, W at the cubes' spacing",
+     .range = between(1, 4096),
+     .unit = "voxels",
+     .needs = "the voxels of a cube, [D, H, W] or one number for all",
+     .per_axis = true});
 }
 
 }  // namespace ivory::config

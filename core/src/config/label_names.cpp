@@ -3,6 +3,7 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "base/file_kind.h"
 #include "base/json_text.h"
 #include "config/layouts.h"
 
@@ -34,7 +35,8 @@ LabelNames from_description(const DataSpec& spec) {
   LabelNames names;
   names.missing = !std::filesystem::exists(file);
   if (names.missing) return names;
-  const json description = base::read_json_file(file).value_or(json());
+  const auto read = base::read_json_file(file);
+  const json description = read.value_or(json());
   const auto labels = description.is_object() ? description.find("labels") : description.end();
   if (labels != description.end() && labels->is_object()) {
     for (const auto& [key, value] : labels->items()) {
@@ -45,7 +47,9 @@ LabelNames from_description(const DataSpec& spec) {
       }
     }
   }
-  if (names.ids.empty()) names.problem = file.string() + " names no labels; list their ids";
+  const std::string mistaken = read ? "" : base::mistaken_file(file);
+  if (!mistaken.empty()) names.problem = file.string() + " is " + mistaken;
+  if (mistaken.empty() && names.ids.empty()) names.problem = file.string() + " names no labels; list their ids";
   return names;
 }
 

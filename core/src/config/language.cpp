@@ -36,7 +36,8 @@ std::string text_of(const T& value) {
     return code("[" + items + "]");
   }
 }
-std::string text_of(const std::optional<int64_t>&) {
+template <class T>
+std::string text_of(const std::optional<T>&) {
   return "–";
 }
 
@@ -47,6 +48,7 @@ struct TypeName {
   std::string operator()(const uint64_t*) const { return "integer"; }
   std::string operator()(const std::optional<int64_t>*) const { return "integer"; }
   std::string operator()(const double*) const { return "number"; }
+  std::string operator()(const std::optional<double>*) const { return "number"; }
   std::string operator()(const std::string*) const {
     return field.text == Text::path ? "path" : field.text == Text::name ? "name" : "text";
   }

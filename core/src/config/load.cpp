@@ -45,7 +45,7 @@ Experiment read_point(Node document, const Sweep& sweep, const SweepPoint& point
   experiment.file = file;
   experiment.sweep_point = described(point);
   if (experiment.sweep_point.empty() && sweep.points.size() > 1)
-    experiment.sweep_point = "nothing changed";  // trial {}
+    experiment.sweep_point = "nothing changed";  // point {}
   Section root(document, document.place, "", scope.diagnostics);
   read_experiment(root, experiment, scope);
   experiment.data = read_data(root);

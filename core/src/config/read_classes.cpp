@@ -32,7 +32,16 @@ void look_up(Section& section, ClassSpec& spec, const DataSpec& data) {
   spec.label_names.clear();
 }
 
-void read_labels(Section& section, ClassSpec& spec, const DataSpec* data, std::map<int64_t, std::string>& owners) {
+// Whether the task's classes may overlap, and so share label ids.
+bool may_overlap(const TaskSpec& spec) {
+  const auto& values = spec.plugin.options.values();
+  const auto found = values.find("activation");
+  const auto* text = found == values.end() ? nullptr : std::get_if<std::string>(&found->second);
+  return text && *text == "sigmoid";
+}
+
+void read_labels(Section& section, ClassSpec& spec, const DataSpec* data, std::map<int64_t, std::string>& owners,
+                 bool may_share) {
   const Member* member = section.take("labels");
   const List* items = member ? member->node.list() : nullptr;
   if (items && !items->empty() && items->front().text()) {
@@ -47,7 +56,8 @@ void read_labels(Section& section, ClassSpec& spec, const DataSpec* data, std::m
   for (const int64_t label : spec.labels) {
     const auto [owner, fresh] = owners.try_emplace(label, spec.name);
     const std::string text = "label " + std::to_string(label);
-    if (!fresh) section.error("labels", text + " belongs to class '" + owner->second + "' and to '" + spec.name + "'");
+    if (!fresh && !may_share)
+      section.error("labels", text + " belongs to class '" + owner->second + "' and to '" + spec.name + "'");
   }
   if (data && data->layout == "phantom" && !spec.labels.empty()) check_generated(section, spec, *data);
 }
@@ -64,7 +74,7 @@ void read_classes(Section& section, TaskSpec& spec, const DataSpec* data) {
     item.require("name", "the name of the class");
     item.read("name", made.name);
     if (item.require("labels", "the label ids of the data set that make this class"))
-      read_labels(item, made, data, owners);
+      read_labels(item, made, data, owners, may_overlap(spec));
     item.finish();
     spec.classes.push_back(std::move(made));
   }

@@ -113,8 +113,8 @@ bool Reader::read_value(const Field& field, const std::string& key, T& target) {
     return read_pair(field, key, target);
   } else if constexpr (requires { read_axes(field, key, target); }) {
     return read_axes(field, key, target);
-  } else if constexpr (std::is_same_v<T, std::optional<int64_t>>) {
-    int64_t number = 0;
+  } else if constexpr (std::is_same_v<T, std::optional<int64_t>> || std::is_same_v<T, std::optional<double>>) {
+    typename T::value_type number = 0;
     const bool well = section_.read(key, number, field.range);
     if (well) target = number;
     return well;

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "base/file_kind.h"
 #include "config/experiment.h"
 
 namespace ivory::config {
@@ -128,7 +129,8 @@ Node read_document(const std::string& text, const std::string& file) {
   try {
     return convert(toml::parse(std::string_view(text), std::string_view(file)), name, 0);
   } catch (const toml::parse_error& error) {
-    refuse(place_of(name, error.source()), sentence(error));
+    const std::string mistaken = text.starts_with('[') ? "" : base::mistaken_text(text);  // [[stage]] looks like JSON
+    refuse(place_of(name, error.source()), mistaken.empty() ? sentence(error) : "not valid TOML: it is " + mistaken);
   }
 }
 

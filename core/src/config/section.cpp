@@ -20,6 +20,15 @@ std::string range_text(const Range& range) {
   return text.empty() ? "finite" : text;
 }
 
+// Whether there is an infinity or NaN among the values.
+template <class T>
+bool all_finite(const T& value) {
+  if constexpr (std::is_floating_point_v<T>) return std::isfinite(value);
+  if constexpr (requires { requires std::is_floating_point_v<typename T::value_type>; })
+    return std::ranges::all_of(value, [](double one) { return std::isfinite(one); });
+  return true;
+}
+
 bool inside(const Range& range, double value) {
   const bool low = range.above ? value > range.minimum : value >= range.minimum;
   const bool high = range.below ? value < range.maximum : value <= range.maximum;
@@ -78,7 +87,8 @@ bool Section::convert(const std::string& key, T& target, const Range& range) {
     return false;
   }
   if (!inside(range, value)) {
-    must_be(key, (member->node.list() ? "a list of numbers, each " : "") + range_text(range));
+    const std::string limits = range_text(range), finite = all_finite(value) || limits == "finite" ? "" : "finite and ";
+    must_be(key, (member->node.list() ? "a list of numbers, each " : "") + finite + limits);
     return false;
   }
   target = std::move(value);

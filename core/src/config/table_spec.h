@@ -29,7 +29,7 @@ struct TableColumn {
   std::string label;
   std::string task;
   std::string score = {};                // empty: the task's primary one
-  std::vector<std::string> others = {};  // further tasks whose trials belong to it
+  std::vector<std::string> others = {};  // further tasks whose repetitions belong to it
   std::string reference = {};            // its column in the reference file; empty: none
   std::string missing = {};              // as of a row
 };

@@ -22,8 +22,9 @@ std::string toml(double value) {
 std::string toml(const std::string& value) {
   return written(value);
 }
-std::string toml(const std::optional<int64_t>& value) {
-  return std::to_string(value.value_or(0));
+template <class T>
+std::string toml(const std::optional<T>& value) {
+  return toml(value.value_or(T{}));
 }
 template <class Sequence>
 requires requires(const Sequence& s) {
@@ -36,7 +37,8 @@ std::string toml(const Sequence& values) {
 bool is_given(const std::string& value) {
   return !value.empty();
 }
-bool is_given(const std::optional<int64_t>& value) {
+template <class T>
+bool is_given(const std::optional<T>& value) {
   return value.has_value();
 }
 template <class T>

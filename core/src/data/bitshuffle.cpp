@@ -94,6 +94,12 @@ uint64_t transposed(uint64_t x) {
   return x ^ t ^ (t << 28);
 }
 
+// All first bytes, then all second bytes, …
+void shuffle(const uint8_t* values, size_t width, size_t count, uint8_t* out) {
+  for (size_t k = 0; k < width; ++k)
+    for (size_t i = 0; i < count; ++i) out[k * count + i] = values[i * width + k];
+}
+
 int lz4_size(size_t bytes) {
   IVORY_CHECK(bytes <= LZ4_MAX_INPUT_SIZE, "a block of ", bytes, " bytes, expected at most ", LZ4_MAX_INPUT_SIZE);
   return static_cast<int>(bytes);

@@ -1,9 +1,9 @@
 #pragma once
-// Chunks exactly as the public HDF5 filters read and write them (docs/slice_cache_format.md): byte shuffle, then
-// deflate, LZ4 (32004) or Zstd (32015); or Bitshuffle with LZ4 (32008).
+// One slice's chunk, as the public HDF5 filters write it (docs/slice_cache_format.md): Bitshuffle with LZ4 (32008), or,
+// in caches of November 2026, byte planes with LZ4 (32004).
 
-#include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "data/bitshuffle.h"
@@ -12,29 +12,12 @@
 
 namespace ivory::data {
 
-std::string to_text(Filter filter);            // "none", "deflate", "lz4", "zstd", "bitshuffle"
+std::string to_text(Filter filter);            // "lz4", "bitshuffle"
 Filter filter_named(const std::string& name);  // throws bad_request
-bool shuffles(Filter filter, size_t width);    // whether the byte shuffle comes first
-
-// `values` are whole values of `width` bytes. The result is valid until the next call.
-class Encoder {
- public:
-  explicit Encoder(Filter filter) : filter_(filter) {}
-  std::span<const uint8_t> encode(std::span<const uint8_t> values, size_t width);
-
- private:
-  size_t encode_lz4(std::span<const uint8_t> bytes, size_t block);
-
-  Filter filter_;
-  std::vector<uint8_t> shuffled_, chunk_;
-  BitshuffleEncoder bitshuffle_;
-};
 
 // One thread's decoder. It never writes outside its buffers, whatever the chunk holds.
 class Decoder {
  public:
-  Decoder();
-  ~Decoder();
   // Room for a chunk to be read into; valid until the next call.
   std::span<uint8_t> chunk_buffer(size_t bytes);
   // Throws bad_request when the chunk is not `count` values of `width` bytes. The planes live in the chunk and in this
@@ -57,8 +40,6 @@ class Decoder {
  private:
   Planes decode_lz4(std::span<const uint8_t> chunk, size_t width, size_t count);
 
-  struct Contexts;
-  std::unique_ptr<Contexts> contexts_;
   std::vector<uint8_t> chunk_, bytes_;
   BitshuffleDecoder bitshuffle_;
 };

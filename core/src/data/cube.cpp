@@ -21,6 +21,15 @@ void check_volume_views(const VolumeViewSpec& views) {
               " cannot be met by one cube of each volume, expected two or more");
   IVORY_CHECK(views.most_air > 0 && views.most_air <= 1, "cubes with a share of air of at most ", views.most_air,
               ", expected a number above 0 and up to 1");
+  IVORY_CHECK(views.most_tissue > 0 && views.most_tissue <= 1, "cubes with a share of dense voxels of at most ",
+              views.most_tissue, ", expected a number above 0 and up to 1");
+  IVORY_CHECK(views.iou >= 0 && views.iou < 1 && (views.iou == 0 || views.count > 1), "an intersection over union of ",
+              views.iou, " of ", views.count, " cubes, expected a number from 0 to below 1 of two or more");
+  IVORY_CHECK(views.overlap == 0 || views.sources.empty(), "an overlap is a share of cubes of one size, but they have ",
+              views.sources.size(), " sources: expected iou instead");
+  for (const CubeSource& source : views.sources)
+    for (const int64_t side : source.size)
+      IVORY_CHECK(side > 0, "a cube cut with a side of ", side, " voxels, expected a positive number");
   IVORY_CHECK(std::isfinite(views.air_below), "air below an intensity of ", views.air_below, ", expected a number");
 }
 
@@ -31,19 +40,34 @@ double shared_part(const VolumeBox& first, const VolumeBox& second) {
   return part;
 }
 
-CubeGrid::CubeGrid(const VolumeInfo& info, const VolumeViewSpec& views)
-    : extent_{info.slices, info.rows, info.columns}, size_(views.size) {
+double intersection_over_union(const VolumeBox& first, const VolumeBox& second) {
+  double both = 1, one = 1, other = 1;
+  for (size_t i = 0; i < 3; ++i) {
+    const double end = std::min(first.start[i] + first.length[i], second.start[i] + second.length[i]);
+    both *= std::max(0.0, end - std::max(first.start[i], second.start[i]));
+    one *= first.length[i];
+    other *= second.length[i];
+  }
+  return both / (one + other - both);
+}
+
+CubeGrid::CubeGrid(const VolumeInfo& info, const VolumeViewSpec& views, const CubeSource* source)
+    : extent_{info.slices, info.rows, info.columns}, size_(views.size), border_(views.border) {
   for (size_t i = 0; i < 3; ++i) {
     const double own = info.spacing[i], wanted = views.spacing[i];
     native_[i] = wanted == 0 || wanted == own;
     IVORY_CHECK(native_[i] || (std::isfinite(own) && own > 0), "volume ", info.name, " has a spacing of ", own,
                 " mm, expected a positive number for cubes of ", wanted, " mm");
-    length_[i] = static_cast<double>(size_[i]) * (native_[i] ? 1 : wanted / own);
+    length_[i] = static_cast<double>(source ? source->size[i] : size_[i]) * (native_[i] ? 1 : wanted / own);
   }
 }
 
 bool CubeGrid::fits() const {
   return room(0) >= 0 && room(1) >= 0 && room(2) >= 0;
+}
+
+double CubeGrid::lowest(size_t axis) const {
+  return std::max(0.0, std::min(static_cast<double>(border_[axis]), std::floor(room(axis) / 2)));
 }
 
 // `low` and `high` are possible starts themselves.
@@ -60,7 +84,7 @@ VolumeBox CubeGrid::draw(CounterRandom& random) const {
     if (left < 0)
       box.start[i] = native_[i] ? std::floor(left / 2) : left / 2;
     else
-      box.start[i] = draw_start(i, 0, left, random);
+      box.start[i] = draw_start(i, lowest(i), highest(i), random);
   }
   return box;
 }
@@ -73,8 +97,8 @@ VolumeBox CubeGrid::draw_beside(const VolumeBox& first, double overlap, CounterR
     for (size_t i = 0; i < 3; ++i) {
       if (room(i) <= 0) continue;
       const double reach = (1 - overlap) * length_[i];
-      box.start[i] =
-          draw_start(i, std::max(0.0, first.start[i] - reach), std::min(room(i), first.start[i] + reach), random);
+      box.start[i] = draw_start(i, std::max(lowest(i), first.start[i] - reach),
+                                std::min(highest(i), first.start[i] + reach), random);
     }
     if (shared_part(first, box) >= overlap) return box;
   }

@@ -15,15 +15,19 @@ void check_volume_views(const VolumeViewSpec& views);
 // The share of the first box that lies in the second one; both of one size.
 double shared_part(const VolumeBox& first, const VolumeBox& second);
 
+// What both boxes cover, as a share of what one of them does.
+double intersection_over_union(const VolumeBox& first, const VolumeBox& second);
+
 // The cubes of one volume. Along an axis that keeps the volume's spacing a box begins between two voxels, so that its
 // voxels are the volume's. A box that is longer than the volume lies about its middle.
 class CubeGrid {
  public:
-  CubeGrid(const VolumeInfo& info, const VolumeViewSpec& views);
+  // Cut as `source`, else as views.size.
+  CubeGrid(const VolumeInfo& info, const VolumeViewSpec& views, const CubeSource* source = nullptr);
 
   const std::array<double, 3>& length() const { return length_; }  // of a cube, in voxels of the volume
   bool fits() const;                                               // whether the volume is as large as a cube
-  // Anywhere in the volume, uniformly.
+  // Anywhere in the volume but its border, uniformly.
   VolumeBox draw(CounterRandom& random) const;
   // Uniformly among those that share at least `overlap` of `first`.
   VolumeBox draw_beside(const VolumeBox& first, double overlap, CounterRandom& random) const;
@@ -38,9 +42,12 @@ class CubeGrid {
 
  private:
   double room(size_t axis) const { return static_cast<double>(extent_[axis]) - length_[axis]; }
+  // Where cubes may start: `border` voxels from either end, less where that leaves no place.
+  double lowest(size_t axis) const;
+  double highest(size_t axis) const { return room(axis) - lowest(axis); }
   double draw_start(size_t axis, double low, double high, CounterRandom& random) const;
 
-  Extent extent_, size_;
+  Extent extent_, size_, border_;
   std::array<double, 3> length_;
   std::array<bool, 3> native_;
 };

@@ -13,6 +13,10 @@ std::string text_of(const Extent& extent) {
   return c10::str(extent[0], " x ", extent[1], " x ", extent[2]);
 }
 
+int64_t source_count(const VolumeViewSpec& views) {
+  return std::max<int64_t>(1, std::ssize(views.sources));
+}
+
 }  // namespace
 
 std::string some_names(const std::vector<std::string>& names) {
@@ -26,42 +30,84 @@ CubeReader::CubeReader(std::shared_ptr<const DataSet> data, const VolumeViewSpec
                        std::span<const int32_t> volumes)
     : data_(std::move(data)), views_(views) {
   check_volume_views(views_);
+  const auto fits = [&](int64_t volume) {
+    for (int64_t source = 0; source < source_count(views_); ++source)
+      if (!grid_of(volume, source).fits()) return false;
+    return true;
+  };
   for (const int32_t volume : volumes)
-    if (!grid(volume).fits()) padded_.push_back(data_->info(volume).name);
+    if (!fits(volume)) padded_.push_back(data_->info(volume).name);
   IVORY_CHECK(padded_.empty() || views_.pad, "cubes of ", text_of(views_.size), " voxels do not fit into ",
               padded_.size(), " of ", volumes.size(), " volumes: ", some_names(padded_),
               "; expected larger volumes, or pad = true");
 }
 
 void CubeReader::read(int64_t volume, const VolumeBox& box, const VolumeTransform& transform, const Extent& size,
-                      GreyVolume& out) const {
-  read_part(*data_, volume, part_needed(data_->info(volume), box, transform, size, grid(volume).shrinking()), out);
+                      GreyVolume& out, int64_t further) const {
+  const VolumeInfo& info = data_->info(volume);
+  VolumePart part = part_needed(info, box, transform, size, grid(volume).shrinking());
+  part.count[0] = std::min(part.count[0] + further, info.slices - part.first[0]);
+  read_part(*data_, volume, part, out);
 }
 
-VolumeBox CubeReader::draw(int64_t volume, const VolumeTransform& transform, c10::function_ref<VolumeBox()> draw,
-                           GreyVolume& out) const {
+CubeGrid CubeReader::grid_of(int64_t volume, int64_t source) const {
+  return {data_->info(volume), views_, views_.sources.empty() ? nullptr : &views_.sources[static_cast<size_t>(source)]};
+}
+
+PlacedCube CubeReader::place(int64_t volume, const PlacedCube* first, CounterRandom& random) const {
+  constexpr int64_t attempts = 256;
+  const auto any = [&] {
+    PlacedCube cube;
+    if (!views_.sources.empty()) cube.source = random.below(std::ssize(views_.sources));
+    cube.box = grid_of(volume, cube.source).draw(random);
+    return cube;
+  };
+  if (first && views_.overlap > 0)
+    return {.box = grid(volume).draw_beside(first->box, views_.overlap, random), .source = 0};
+  if (!first || views_.iou == 0) return any();
+  for (int64_t attempt = 0; attempt < attempts; ++attempt) {
+    const PlacedCube cube = any();
+    if (intersection_over_union(first->box, cube.box) >= views_.iou) return cube;
+  }
+  ++together_;
+  return *first;
+}
+
+PlacedCube CubeReader::draw(int64_t volume, const VolumeTransform& transform, c10::function_ref<PlacedCube()> draw,
+                            GreyVolume& out) const {
   thread_local GreyVolume candidate;
-  VolumeBox best;
-  double least = 2;
+  const bool airy = views_.most_air < 1, dense = views_.most_tissue < 1;
+  PlacedCube best;
+  double least = 3, best_air = 0, best_tissue = 0;  // the share that is too much
   for (int64_t i = 0; i < most_draws; ++i) {
-    const VolumeBox box = draw();
-    read(volume, box, transform, views_.size, i == 0 ? out : candidate);
-    if (views_.most_air >= 1) return box;
-    const double air = share_below(i == 0 ? out : candidate, box, views_.air_below);
-    if (air < least) {
+    const PlacedCube cube = draw();
+    GreyVolume& part = i == 0 ? out : candidate;
+    read(volume, cube.box, transform, views_.size, part, dense ? 1 : 0);
+    if (!airy && !dense) return cube;
+    const double air = airy ? share_below(part, cube.box, views_.air_below) : 0;
+    const double tissue = dense ? dense_share(part, cube.box, views_.tissue_from) : 0;
+    const double excess = std::max(0.0, air - views_.most_air) + std::max(0.0, tissue - views_.most_tissue);
+    if (excess < least) {
       if (i > 0) std::swap(out, candidate);
-      least = air, best = box;
+      least = excess, best = cube, best_air = air, best_tissue = tissue;
     }
-    if (least <= views_.most_air) break;
+    if (least <= 0) break;
   }
   ++drawn_;
-  if (least > views_.most_air) ++airy_;
+  if (best_air > views_.most_air) ++airy_;
+  if (best_tissue > views_.most_tissue) ++dense_;
   return best;
 }
 
 int64_t CubeReader::most_values(int64_t volume) const {
+  int64_t most = 0;
+  for (int64_t source = 0; source < source_count(views_); ++source)
+    most = std::max(most, most_values(volume, grid_of(volume, source)));
+  return most;
+}
+
+int64_t CubeReader::most_values(int64_t volume, const CubeGrid& cubes) const {
   const VolumeInfo& info = data_->info(volume);
-  const CubeGrid cubes = grid(volume);
   const Extent extent = {info.slices, info.rows, info.columns}, shrinking = cubes.shrinking();
   const bool turns = views_.rotation > 0;
   double diagonal = 0;  // mm
@@ -85,6 +131,12 @@ std::vector<std::string> CubeReader::remarks() const {
   if (airy_ > 0)
     all.push_back(c10::str(airy_.load(), " of ", drawn_.load(), " cubes hold more than ", 100 * views_.most_air,
                            " % air: the least airy of ", most_draws, " draws was taken"));
+  if (dense_ > 0)
+    all.push_back(c10::str(dense_.load(), " of ", drawn_.load(), " cubes hold more than ", 100 * views_.most_tissue,
+                           " % of dense tissue: the least dense of ", most_draws, " draws was taken"));
+  if (together_ > 0)
+    all.push_back(c10::str(together_.load(), " cubes found no place with an intersection over union of ", views_.iou,
+                           " and lie where the first one of their sample does"));
   return all;
 }
 

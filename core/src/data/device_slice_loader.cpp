@@ -35,6 +35,7 @@ class SliceJobs : public ViewRecipe<UnmadeBatch, SampleKind::slice> {
       bytes += slice_bytes(data_->info(data_->slices[static_cast<size_t>(draw.sample)][0]));
     }
     batch.pixels = host_bytes(bytes, options_.device);
+    batch.places = torch::empty({count_, std::ssize(draws), 2, 3}, torch::kDouble);
     batch.jobs = host_bytes(count_ * std::ssize(draws) * static_cast<int64_t>(sizeof(SliceJob)), options_.device);
     return batch;
   }
@@ -53,7 +54,10 @@ class SliceJobs : public ViewRecipe<UnmadeBatch, SampleKind::slice> {
       for (int64_t i = 0; i < crop.count; ++i, ++view) {
         CounterRandom random = stream(draw, view, epoch);
         SliceJob& job = jobs[static_cast<int64_t>(view) * samples + position];
-        job = make_job(decoded, crop, random);
+        const SliceView drawn = draw_slice_view(random, decoded.rows(), decoded.columns(), crop, views_, sampling_);
+        job = make_job(decoded, crop, drawn);
+        write_place(drawn, crop.size,
+                    batch.places.data_ptr<double>() + 6 * (static_cast<int64_t>(view) * samples + position));
         job.pixels = first;
         job.out = out + position * crop.size * crop.size;
         out += samples * crop.size * crop.size;
@@ -62,8 +66,7 @@ class SliceJobs : public ViewRecipe<UnmadeBatch, SampleKind::slice> {
   }
 
  private:
-  SliceJob make_job(const DecodedSlice& slice, const CropSpec& crop, CounterRandom& random) const {
-    const SliceView view = draw_slice_view(random, slice.rows(), slice.columns(), crop, views_, sampling_);
+  SliceJob make_job(const DecodedSlice& slice, const CropSpec& crop, const SliceView& view) const {
     return {.rows = slice.rows(),
             .columns = slice.columns(),
             .type = slice.type(),
@@ -77,7 +80,8 @@ class SliceJobs : public ViewRecipe<UnmadeBatch, SampleKind::slice> {
             .antialias = sampling_.antialias,
             .flip = view.flip,
             .tone = view.tone,
-            .blur = make_blur(view.sigma)};
+            .blur = make_blur(view.sigma),
+            .solarise = view.solarise};
   }
 
   SliceViewSpec views_;
@@ -107,8 +111,8 @@ std::unique_ptr<BatchSource<Batch>> make_device_slice_loader(std::shared_ptr<con
     for (const CropSpec& crop : views.crops) {
       for (int64_t i = 0; i < crop.count; ++i) {
         const int64_t size = samples * crop.size * crop.size;
-        batch.views.push_back(
-            {room.out.narrow(0, first, size).view({samples, 1, crop.size, crop.size})});  // [B, 1, S, S]
+        batch.views.push_back({.pixels = room.out.narrow(0, first, size).view({samples, 1, crop.size, crop.size}),
+                               .place = unmade.places[std::ssize(batch.views)]});
         first += size;
       }
     }

@@ -34,14 +34,24 @@ IVORY_VECTORISED void normalise(float* image, size_t count) {
   for (size_t i = 0; i < count; ++i) image[i] = normalised(image[i]);
 }
 
-// clamp(x·factor + offset), normalised.
-IVORY_VECTORISED void affine(float* image, size_t count, float factor, float offset) {
-  for (size_t i = 0; i < count; ++i) image[i] = normalised(clamped(image[i] * factor + offset));
+IVORY_VECTORISED void solarise(float* image, size_t count) {
+  for (size_t i = 0; i < count; ++i) image[i] = solarised(image[i]);
+}
+
+// clamp(x·factor + offset), normalised; `sign` is −1 where values are solarised, else 1.
+IVORY_VECTORISED void affine(float* image, size_t count, float factor, float offset, float sign) {
+  for (size_t i = 0; i < count; ++i) {
+    const float value = normalised(clamped(image[i] * factor + offset));
+    image[i] = value > 0.0F ? sign * value : value;
+  }
 }
 
 // The same with the power in between.
-IVORY_VECTORISED void affine_power(float* image, size_t count, float factor, float offset, float gamma) {
-  for (size_t i = 0; i < count; ++i) image[i] = normalised(power(clamped(image[i] * factor + offset), gamma));
+IVORY_VECTORISED void affine_power(float* image, size_t count, float factor, float offset, float gamma, float sign) {
+  for (size_t i = 0; i < count; ++i) {
+    const float value = normalised(power(clamped(image[i] * factor + offset), gamma));
+    image[i] = value > 0.0F ? sign * value : value;
+  }
 }
 
 IVORY_VECTORISED void to_bfloat16(const float* __restrict in, size_t count, uint16_t* __restrict out) {
@@ -87,10 +97,10 @@ Scratch& thread_scratch() {
 
 }  // namespace
 
-Tone draw_tone(CounterRandom& random, double strength) {
+Tone draw_tone(CounterRandom& random, double strength, double gamma_strength) {
   const bool changed = random.chance(0.8);
   const double brightness = random.uniform(-0.8, 0.8), contrast = random.uniform(-0.8, 0.8);
-  const double gamma = random.uniform(-0.3, 0.3);
+  const double gamma = random.uniform(-gamma_strength, gamma_strength);
   if (!changed || strength == 0) return {};
   return {static_cast<float>(std::max(0.0, 1.0 + brightness * strength)),
           static_cast<float>(std::max(0.0, 1.0 + contrast * strength)), static_cast<float>(std::exp(gamma * strength))};
@@ -100,15 +110,19 @@ void raise(std::span<float> image, double gamma) {
   kernels::raise(image.data(), image.size(), static_cast<float>(gamma));
 }
 
-void tone_and_normalise(const Tone& tone, std::span<float> image) {
+void tone_and_normalise(const Tone& tone, std::span<float> image, bool solarise) {
   const bool linear = view_math::is_linear(tone);
-  if (!linear && tone.gamma == 1) return normalise(image);
+  const float sign = solarise ? -1.0F : 1.0F;
+  // Values in [0, 1] are clamped to themselves.
+  if (!linear && tone.gamma == 1) {
+    return solarise ? kernels::affine(image.data(), image.size(), 1, 0, sign) : normalise(image);
+  }
   const float mean = linear ? kernels::sum(image.data(), image.size()) / static_cast<float>(image.size()) : 0;
   const float factor = view_math::tone_factor(tone), offset = view_math::tone_offset(tone, mean);
   if (tone.gamma == 1)
-    kernels::affine(image.data(), image.size(), factor, offset);
+    kernels::affine(image.data(), image.size(), factor, offset, sign);
   else
-    kernels::affine_power(image.data(), image.size(), factor, offset, tone.gamma);
+    kernels::affine_power(image.data(), image.size(), factor, offset, tone.gamma, sign);
 }
 
 void normalise(std::span<float> image) {
@@ -134,7 +148,7 @@ void to_bfloat16(std::span<const float> values, uint16_t* out) {
   kernels::to_bfloat16(values.data(), values.size(), out);
 }
 
-void blur(std::span<float> image, int64_t rows, int64_t columns, double sigma) {
+void blur(std::span<float> image, int64_t rows, int64_t columns, double sigma, bool solarise) {
   const Blur half = make_blur(sigma);
   const auto radius = static_cast<size_t>(half.radius), taps = 2 * radius + 1;
   const auto height = static_cast<size_t>(rows), width = static_cast<size_t>(columns);
@@ -153,8 +167,11 @@ void blur(std::span<float> image, int64_t rows, int64_t columns, double sigma) {
     const size_t source = std::clamp(y, radius, height + radius - 1) - radius;
     std::memcpy(padded.data() + y * width, image.data() + source * width, width * sizeof(float));
   }
-  for (size_t y = 0; y < height; ++y)
-    kernels::convolve(padded.data() + y * width, width, scratch.weight.data(), taps, width, image.data() + y * width);
+  for (size_t y = 0; y < height; ++y) {
+    float* row = image.data() + y * width;
+    kernels::convolve(padded.data() + y * width, width, scratch.weight.data(), taps, width, row);
+    if (solarise) kernels::solarise(row, width);
+  }
 }
 
 }  // namespace ivory::data

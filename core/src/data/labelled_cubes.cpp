@@ -19,7 +19,7 @@ class LabelledCubeRecipe : public Recipe<TaskBatch> {
         views_(*samples.cubes),
         cubes_(std::move(data), as_cubes(views_, samples), samples.volumes) {
     check_volume_samples(*data_, samples_);
-    if (!samples_.classes.empty()) classes_.emplace(samples_.classes);
+    if (!samples_.classes.empty()) classes_.emplace(samples_.classes, samples_.overlapping);
     if (samples_.balanced && !samples_.whole) find_targets();
   }
 
@@ -118,8 +118,10 @@ class LabelledCubeRecipe : public Recipe<TaskBatch> {
     const CubeGrid grid = cubes_.grid(volume);
     CounterRandom places = stream(mix(options_.seed, cube_stream), draw, epoch);
     if (!samples_.whole && !is_about_target(draw, epoch))
-      return cubes_.draw(
-          volume, transform, [&] { return grid.draw(places); }, part);
+      return cubes_
+          .draw(
+              volume, transform, [&] { return cubes_.place(volume, nullptr, places); }, part)
+          .box;
     const VolumeBox box =
         samples_.whole ? grid.whole() : grid.around(targets_[place_of_volume(draw)].draw(*data_, *classes_, places));
     cubes_.read(volume, box, transform, size_of(volume), part);

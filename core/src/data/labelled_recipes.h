@@ -9,6 +9,8 @@ namespace ivory::data {
 using TaskRecipe = std::unique_ptr<const Recipe<TaskBatch>>;
 TaskRecipe make_labelled_slices(std::shared_ptr<const DataSet> data, const LabelledSamples& samples,
                                 const LoaderOptions& options);
+TaskRecipe make_labelled_boxes(std::shared_ptr<const DataSet> data, const LabelledSamples& samples,
+                               const LoaderOptions& options);
 TaskRecipe make_labelled_volumes(std::shared_ptr<const DataSet> data, const LabelledSamples& samples,
                                  const LoaderOptions& options);
 TaskRecipe make_labelled_cubes(std::shared_ptr<const DataSet> data, const LabelledSamples& samples,

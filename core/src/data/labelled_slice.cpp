@@ -54,14 +54,21 @@ int64_t nearest(double place, int64_t extent, int64_t size) {
 
 }  // namespace
 
-ClassTable::ClassTable(const std::vector<std::vector<int64_t>>& classes)
+ClassTable::ClassTable(const std::vector<std::vector<int64_t>>& classes, bool overlapping)
     : table_(size_t{std::numeric_limits<int16_t>::max()} + 1, 0) {
   IVORY_CHECK(!classes.empty(), "a task with masks has no classes, expected at least one");
+  constexpr size_t most_overlapping = 31;
+  IVORY_CHECK(!overlapping || classes.size() <= most_overlapping, classes.size(),
+              " overlapping classes, expected at most ", most_overlapping);
   for (size_t c = 0; c < classes.size(); ++c) {
     for (const int64_t label : classes[c]) {
       IVORY_CHECK(label >= 0 && label < static_cast<int64_t>(table_.size()), "label id ", label, " of class ", c + 1,
                   ", expected 0 to ", table_.size() - 1);
       int64_t& entry = table_[static_cast<size_t>(label)];
+      if (overlapping) {
+        entry |= int64_t{1} << c;
+        continue;
+      }
       IVORY_CHECK(entry == 0, "label id ", label, " belongs to class ", entry, " and to class ", c + 1,
                   ", expected one class");
       entry = static_cast<int64_t>(c) + 1;

@@ -10,11 +10,12 @@
 
 namespace ivory::data {
 
-// From label ids to class indices: class c + 1 is made of the ids classes[c], everything else is 0.
+// From label ids to class indices: class c + 1 is made of the ids classes[c], everything else is 0. Of overlapping
+// classes, an id becomes the sum of 2^c over all that have it.
 class ClassTable {
  public:
-  // Throws bad_request when an id is out of range or belongs to two classes.
-  explicit ClassTable(const std::vector<std::vector<int64_t>>& classes);
+  // Throws bad_request when an id is out of range or, unless they overlap, belongs to two classes.
+  explicit ClassTable(const std::vector<std::vector<int64_t>>& classes, bool overlapping = false);
   int64_t operator[](int16_t label) const { return label < 0 ? 0 : table_[static_cast<size_t>(label)]; }
 
  private:

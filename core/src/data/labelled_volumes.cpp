@@ -17,11 +17,13 @@ class LabelledVolumeRecipe : public Recipe<TaskBatch> {
         cache_(std::move(data), samples.size, options.volume_cache_mib << 20) {
     check_volume_samples(*data_, samples_);
     check_volume_views({.size = samples_.size});
-    if (!samples_.classes.empty()) classes_.emplace(samples_.classes);
+    if (!samples_.classes.empty()) classes_.emplace(samples_.classes, samples_.overlapping);
+    if (samples_.negatives > 0) by_label_.emplace(samples_.volume_labels, samples_.negatives);
   }
 
-  int64_t batches() const override { return batch_count(count(), options_); }
+  int64_t batches() const override { return batch_count(by_label_ ? by_label_->count() : count(), options_); }
   std::vector<Draw> draws(int64_t epoch) const override {
+    if (by_label_) return share(by_label_->draw(options_.seed, static_cast<uint64_t>(epoch)), options_);
     return share(epoch_order(count(), options_, epoch), options_);
   }
   int64_t bytes(int64_t samples) const override {
@@ -82,7 +84,8 @@ class LabelledVolumeRecipe : public Recipe<TaskBatch> {
   LabelledSamples samples_;
   LoaderOptions options_;
   mutable VolumeCache cache_;
-  std::optional<ClassTable> classes_;  // of masks
+  std::optional<ClassTable> classes_;     // of masks
+  std::optional<LabelBalance> by_label_;  // where negatives are drawn
 };
 
 }  // namespace

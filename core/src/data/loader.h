@@ -2,6 +2,7 @@
 // Batches of views or of labelled samples from slice caches: worker threads, bounded prefetch, counter-based
 // randomness. The same batches whatever the number of workers.
 
+#include <ivory/sample.h>
 #include <ivory/task.h>
 #include <ivory/views.h>
 
@@ -52,6 +53,9 @@ struct LoaderOptions {
   // device next() renders, on the caller's current stream, what the workers read.
   torch::Device device = torch::kCPU;
   torch::ScalarType type = torch::kFloat32;
+  // Of slice and volume loaders that render on the CPU: called by the workers for each sample, several at once; its
+  // tensors become Batch::prepared. Their shapes and types are those of every sample.
+  std::function<std::vector<torch::Tensor>(const Sample&)> prepare = nullptr;
 };
 
 // How crops of a slice are drawn and resampled.
@@ -97,6 +101,10 @@ struct LabelledSamples {
   std::array<int64_t, 3> size = {64, 224, 224};  // voxels of a sample that is no cube: D (of volumes), H, W
   std::optional<VolumeViewSpec> cubes = {};      // units of volumes
   bool whole = false;                            // with `cubes`: evaluation, whole volumes
+  bool boxes = false;                            // units of slices: with the boxes of their findings instead of masks
+  double repeat_below = 0;                       // training with boxes: TaskNeeds'
+  bool overlapping = false;                      // masks of classes that share label ids: TaskNeeds'
+  double negatives = 0;                          // training with labels: TaskNeeds'
 };
 std::unique_ptr<BatchSource<TaskBatch>> make_task_loader(std::shared_ptr<const DataSet> data,
                                                          const LabelledSamples& samples, const LoaderOptions& options);

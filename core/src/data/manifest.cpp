@@ -17,22 +17,41 @@ namespace {
 using base::JsonEvent;
 using nlohmann::json;
 
+json to_json(const std::vector<MarkedBox>& boxes) {
+  json list = json::array();
+  for (const auto& [slice, label, c] : boxes) list.push_back({slice, label, c[0], c[1], c[2], c[3]});
+  return list;
+}
+
+std::vector<MarkedBox> boxes_from(const json& list) {
+  std::vector<MarkedBox> boxes;
+  for (const json& item : list) {
+    IVORY_CHECK(item.is_array() && item.size() == 6, "a box of ", item.size(), " numbers, expected 6");
+    boxes.push_back({item[0].get<int64_t>(),
+                     item[1].get<int64_t>(),
+                     {item[2].get<double>(), item[3].get<double>(), item[4].get<double>(), item[5].get<double>()}});
+  }
+  return boxes;
+}
+
 json to_json(const VolumeInfo& info) {
-  return {{"name", info.name},
-          {"patient", info.patient},
-          {"modality", info.modality},
-          {"source_file", info.source_file},
-          {"source_hash", info.source_hash},
-          {"orientation", info.orientation},
-          {"spacing", info.spacing},
-          {"origin", info.origin},
-          {"direction", info.direction},
-          {"window", info.window},
-          {"dtype", info.dtype},
-          {"shape", {info.slices, info.rows, info.columns}},
-          {"has_labels", info.has_labels},
-          {"content_hash", info.content_hash},
-          {"notes", info.notes}};
+  json value = {{"name", info.name},
+                {"patient", info.patient},
+                {"modality", info.modality},
+                {"source_file", info.source_file},
+                {"source_hash", info.source_hash},
+                {"orientation", info.orientation},
+                {"spacing", info.spacing},
+                {"origin", info.origin},
+                {"direction", info.direction},
+                {"window", info.window},
+                {"dtype", info.dtype},
+                {"shape", {info.slices, info.rows, info.columns}},
+                {"has_labels", info.has_labels},
+                {"content_hash", info.content_hash},
+                {"notes", info.notes}};
+  if (info.boxes) value["boxes"] = to_json(*info.boxes);
+  return value;
 }
 
 VolumeInfo info_from(const json& value) {
@@ -53,6 +72,7 @@ VolumeInfo info_from(const json& value) {
   value.at("has_labels").get_to(info.has_labels);
   value.at("content_hash").get_to(info.content_hash);
   value.at("notes").get_to(info.notes);
+  if (value.contains("boxes")) info.boxes = boxes_from(value.at("boxes"));
   return info;
 }
 
@@ -89,6 +109,7 @@ void check(const StoredVolume& volume) {
   IVORY_CHECK(!volume.shard.empty() && volume.shard.find('/') == std::string::npos, "volume ", info.name,
               " names the shard \"", volume.shard, "\"");
   pixel_type(info.dtype);
+  check_boxes(info);
 }
 
 StoredVolume volume_from(const json& value) {
@@ -189,6 +210,7 @@ std::string content_hash_of(const std::vector<StoredVolume>& volumes) {
     const VolumeInfo& info = volume.info;
     parts.push_back({info.name, info.patient, info.modality, info.spacing, info.window, info.dtype, info.slices,
                      info.rows, info.columns, info.has_labels, info.content_hash});
+    if (info.boxes) parts.back().push_back(to_json(*info.boxes));
   }
   return base::hash128(base::dump(parts));
 }

@@ -33,7 +33,7 @@ struct StoredVolume {
   VolumeInfo info;
   std::string shard;  // file name
   uint64_t shard_bytes = 0;
-  Filter filter = Filter::lz4;
+  Filter filter = Filter::bitshuffle;
   IndexPlace image_index;
   IndexPlace labels_index;                  // with labels only
   PixelType label_type = PixelType::uint8;  // uint8 or uint16

@@ -105,9 +105,4 @@ void unshuffle(const Planes& planes, size_t width, size_t count, uint8_t* out) {
   }
 }
 
-void shuffle(const uint8_t* values, size_t width, size_t count, uint8_t* out) {
-  for (size_t k = 0; k < width; ++k)
-    for (size_t i = 0; i < count; ++i) out[k * count + i] = values[i * width + k];
-}
-
 }  // namespace ivory::data

@@ -30,7 +30,5 @@ void decode_window(const Planes& planes, PixelType type, size_t first, size_t co
                    float* out);
 // Values [0, count) in native byte order.
 void unshuffle(const Planes& planes, size_t width, size_t count, uint8_t* out);
-// HDF5's shuffle filter: all first bytes, then all second bytes, …
-void shuffle(const uint8_t* values, size_t width, size_t count, uint8_t* out);
 
 }  // namespace ivory::data

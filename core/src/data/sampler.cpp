@@ -203,4 +203,23 @@ std::vector<int64_t> balance(const std::vector<int64_t>& first, const std::vecto
   return joined;
 }
 
+LabelBalance::LabelBalance(const std::vector<int64_t>& labels, double negatives) {
+  for (size_t i = 0; i < labels.size(); ++i)
+    (labels[i] != 0 ? positive_ : negative_).push_back(static_cast<int64_t>(i));
+  IVORY_CHECK(!positive_.empty(), "none of the split's ", labels.size(),
+              " samples is positive, expected at least one for balanced training");
+  const auto wanted = static_cast<int64_t>(std::llround(negatives * static_cast<double>(positive_.size())));
+  drawn_ = std::min(wanted, static_cast<int64_t>(negative_.size()));
+}
+
+std::vector<int64_t> LabelBalance::draw(uint64_t seed, uint64_t epoch) const {
+  std::vector<int64_t> chosen = positive_;
+  const auto order = permutation(static_cast<int64_t>(negative_.size()), mix(seed, 2), epoch);
+  for (int64_t i = 0; i < drawn_; ++i) chosen.push_back(negative_[static_cast<size_t>(order[static_cast<size_t>(i)])]);
+  std::vector<int64_t> mixed;
+  for (const int64_t place : permutation(static_cast<int64_t>(chosen.size()), mix(seed, 1), epoch))
+    mixed.push_back(chosen[static_cast<size_t>(place)]);
+  return mixed;
+}
+
 }  // namespace ivory::data

@@ -61,4 +61,18 @@ void check_draws(const DataSet& data, SampleKind kind, const LoaderOptions& opti
 std::vector<int64_t> balance(const std::vector<int64_t>& first, const std::vector<int64_t>& second, uint64_t seed,
                              uint64_t epoch);
 
+// Epochs of all samples whose label is not 0, and of some whose label is: `negatives` for each of the others, as far as
+// there are, drawn anew in every epoch without replacement; in random order.
+class LabelBalance {
+ public:
+  // Throws bad_request when every label is 0.
+  LabelBalance(const std::vector<int64_t>& labels, double negatives);
+  int64_t count() const { return static_cast<int64_t>(positive_.size()) + drawn_; }  // of an epoch
+  std::vector<int64_t> draw(uint64_t seed, uint64_t epoch) const;                    // places of labels
+
+ private:
+  std::vector<int64_t> positive_, negative_;
+  int64_t drawn_ = 0;  // of the negatives
+};
+
 }  // namespace ivory::data

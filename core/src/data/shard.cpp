@@ -13,9 +13,7 @@
 namespace ivory::data {
 namespace {
 
-constexpr H5Z_filter_t lz4_filter = 32004, zstd_filter = 32015, bitshuffle_filter = 32008;  // registered ids
-constexpr unsigned deflate_level = 4, zstd_level = 3;  // as recorded in the file; readers ignore them
-constexpr size_t growth = size_t{1} << 20;             // of the image in memory
+constexpr size_t growth = size_t{1} << 20;  // of the image in memory
 
 // HDF5 may be built without thread safety.
 std::mutex& library_lock() {
@@ -76,6 +74,29 @@ void write_attribute(hid_t object, const char* name, std::span<const double> num
   checked(H5Awrite(attribute, H5T_NATIVE_DOUBLE, numbers.data()), "write an attribute");
 }
 
+// Of a data set without the times of writing that HDF5 keeps by default: the same volumes are the same bytes.
+hid_t dataset_properties() {
+  const hid_t properties = checked(H5Pcreate(H5P_DATASET_CREATE), "create a property list");
+  checked(H5Pset_obj_track_times(properties, false), "leave out the times");
+  return properties;
+}
+
+void write_boxes(hid_t object, const std::vector<MarkedBox>& boxes) {
+  const std::array<hsize_t, 2> shape = {boxes.size(), 6};
+  std::vector<double> numbers;
+  for (const auto& [slice, label, corners] : boxes) {
+    numbers.push_back(static_cast<double>(slice));
+    numbers.push_back(static_cast<double>(label));
+    numbers.insert(numbers.end(), corners.begin(), corners.end());
+  }
+  const Handle space(H5Screate_simple(2, shape.data(), nullptr), H5Sclose, "create a data space");
+  const Handle properties(dataset_properties(), H5Pclose, "create a property list");
+  const Handle dataset(H5Dcreate2(object, "boxes", H5T_IEEE_F64LE, space, H5P_DEFAULT, properties, H5P_DEFAULT),
+                       H5Dclose, "create a data set");
+  if (!numbers.empty())
+    checked(H5Dwrite(dataset, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, numbers.data()), "write boxes");
+}
+
 void write_attributes(hid_t group, const VolumeInfo& info) {
   write_attribute(group, "name", info.name);
   write_attribute(group, "patient", info.patient);
@@ -105,47 +126,32 @@ hid_t stored_type(PixelType type) {
   return H5I_INVALID_HID;
 }
 
-// Of a data set without the times of writing that HDF5 keeps by default: the same volumes are the same bytes.
-hid_t dataset_properties() {
-  const hid_t properties = checked(H5Pcreate(H5P_DATASET_CREATE), "create a property list");
-  checked(H5Pset_obj_track_times(properties, false), "leave out the times");
-  return properties;
-}
-
-// HDF5 itself knows neither LZ4 nor Zstd; optional filters may be declared all the same, and the chunks come encoded.
-void declare_filters(hid_t properties, Filter filter, PixelType type, uint64_t values) {
-  if (shuffles(filter, bytes_of(type))) checked(H5Pset_shuffle(properties), "declare the shuffle filter");
-  const auto block = static_cast<unsigned>(values);
-  if (filter == Filter::deflate) checked(H5Pset_deflate(properties, deflate_level), "declare the deflate filter");
-  if (filter == Filter::lz4)
-    checked(H5Pset_filter(properties, lz4_filter, H5Z_FLAG_OPTIONAL, 1, &block), "declare the LZ4 filter");
-  if (filter == Filter::bitshuffle) {
-    constexpr unsigned major = 0, minor = 4, with_lz4 = 2;  // of the filter's own version; what follows the bits
-    const auto width = static_cast<unsigned>(bytes_of(type));
-    const std::array<unsigned, 5> settings = {major, minor, width, static_cast<unsigned>(bitshuffle_block(width)),
-                                              with_lz4};
-    checked(H5Pset_filter(properties, bitshuffle_filter, H5Z_FLAG_OPTIONAL, settings.size(), settings.data()),
-            "declare the Bitshuffle filter");
-  }
-  if (filter == Filter::zstd)
-    checked(H5Pset_filter(properties, zstd_filter, H5Z_FLAG_OPTIONAL, 1, &zstd_level), "declare the Zstd filter");
+// HDF5 itself does not know Bitshuffle; an optional filter may be declared all the same, and the chunks come encoded.
+void declare_filter(hid_t properties, PixelType type) {
+  constexpr H5Z_filter_t bitshuffle_filter = 32008;       // its registered id
+  constexpr unsigned major = 0, minor = 4, with_lz4 = 2;  // of the filter's own version; what follows the bits
+  const auto width = static_cast<unsigned>(bytes_of(type));
+  const std::array<unsigned, 5> settings = {major, minor, width, static_cast<unsigned>(bitshuffle_block(width)),
+                                            with_lz4};
+  checked(H5Pset_filter(properties, bitshuffle_filter, H5Z_FLAG_OPTIONAL, settings.size(), settings.data()),
+          "declare the Bitshuffle filter");
 }
 
 using LibraryLock = std::unique_lock<std::mutex>;
 
 // Writes [slices, rows, columns] slice by slice; returns each chunk's place. Takes and leaves `lock` held.
-std::vector<ChunkPlace> write_slices(hid_t group, const char* name, const VolumeInfo& info, Filter filter,
-                                     PixelType type, std::span<const uint8_t> values, LibraryLock& lock) {
+std::vector<ChunkPlace> write_slices(hid_t group, const char* name, const VolumeInfo& info, PixelType type,
+                                     std::span<const uint8_t> values, LibraryLock& lock) {
   const auto slices = static_cast<hsize_t>(info.slices);
   const std::array<hsize_t, 3> shape = {slices, static_cast<hsize_t>(info.rows), static_cast<hsize_t>(info.columns)};
   const std::array<hsize_t, 3> chunk = {1, shape[1], shape[2]};
   const Handle space(H5Screate_simple(3, shape.data(), nullptr), H5Sclose, "create a data space");
   const Handle properties(dataset_properties(), H5Pclose, "create a property list");
   checked(H5Pset_chunk(properties, 3, chunk.data()), "set the chunk's shape");
-  declare_filters(properties, filter, type, shape[1] * shape[2]);
+  declare_filter(properties, type);
   const Handle dataset(H5Dcreate2(group, name, stored_type(type), space, H5P_DEFAULT, properties, H5P_DEFAULT),
                        H5Dclose, "create a data set");
-  Encoder encoder(filter);
+  BitshuffleEncoder encoder;
   std::vector<ChunkPlace> places(slices);
   const size_t width = bytes_of(type), slice_bytes = shape[1] * shape[2] * width;
   for (hsize_t slice = 0; slice < slices; ++slice) {
@@ -186,24 +192,18 @@ void silence() {
 }  // namespace
 
 struct ShardBuilder::State {
-  explicit State(Filter used)
-      : filter(used),
-        file(memory_file(), H5Fclose, "create a file in memory"),
-        volumes(H5Gcreate2(file, "volumes", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Gclose, "create a group") {}
-
-  Filter filter;
-  Handle file;
-  Handle volumes;
+  Handle file{memory_file(), H5Fclose, "create a file in memory"};
+  Handle volumes{H5Gcreate2(file, "volumes", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Gclose, "create a group"};
 };
 
-ShardBuilder::ShardBuilder(const std::string& identity, Filter filter) {
+ShardBuilder::ShardBuilder(const std::string& identity) {
   const std::lock_guard lock(library_lock());
   silence();
-  state_ = std::make_unique<State>(filter);
+  state_ = std::make_unique<State>();
   write_attribute(state_->file, "format", std::string(format_name));
   write_attribute(state_->file, "version", format_version);
   write_attribute(state_->file, "identity", identity);
-  write_attribute(state_->file, "filter", to_text(filter));
+  write_attribute(state_->file, "filter", to_text(Filter::bitshuffle));
 }
 
 ShardBuilder::~ShardBuilder() {
@@ -217,12 +217,12 @@ void ShardBuilder::add(const std::string& group_name, StoredVolume& volume, std:
   const Handle group(H5Gcreate2(state_->volumes, group_name.c_str(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Gclose,
                      "create a volume's group");
   write_attributes(group, volume.info);
+  if (volume.info.boxes) write_boxes(group, *volume.info.boxes);
   const PixelType type = pixel_type(volume.info.dtype);
-  const auto places = write_slices(group, "image", volume.info, state_->filter, type, pixels, lock);
+  const auto places = write_slices(group, "image", volume.info, type, pixels, lock);
   volume.image_index = write_index(group, "image_index", places);
   if (!labels.empty()) {
-    const auto label_places =
-        write_slices(group, "labels", volume.info, state_->filter, volume.label_type, labels, lock);
+    const auto label_places = write_slices(group, "labels", volume.info, volume.label_type, labels, lock);
     volume.labels_index = write_index(group, "labels_index", label_places);
   }
 }

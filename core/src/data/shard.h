@@ -14,7 +14,7 @@ namespace ivory::data {
 // A shard may hold several volumes. Nothing touches the disk: image() is what the file has to be.
 class ShardBuilder {
  public:
-  ShardBuilder(const std::string& identity, Filter filter);
+  explicit ShardBuilder(const std::string& identity);
   ~ShardBuilder();
   // Adds /volumes/<group>; fills in the volume's index places. Pixels: [slices, rows, columns] of info.dtype; labels of
   // `label_type`, or empty.

@@ -40,6 +40,24 @@ class OpenFiles {
 
 }  // namespace
 
+void check_boxes(const VolumeInfo& info) {
+  if (!info.boxes) return;
+  for (const auto& [slice, label, corners] : *info.boxes) {
+    const auto [left, top, right, bottom] = corners;
+    const auto box = [&] { return joined({"(", left, ", ", top, ", ", right, ", ", bottom, ")"}); };
+    IVORY_CHECK(slice >= 0 && slice < info.slices, "volume ", info.name, ": a box in slice ", slice, ", expected 0 to ",
+                info.slices - 1);
+    IVORY_CHECK(label >= 0 && label <= 32767, "volume ", info.name, ": a box of label ", label,
+                ", expected 0 to 32767");
+    IVORY_CHECK(left < right && top < bottom, "volume ", info.name, ": the box ", box(),
+                " has no area, expected x_min < x_max and y_min < y_max");
+    IVORY_CHECK(
+        left >= 0 && top >= 0 && right <= static_cast<double>(info.columns) && bottom <= static_cast<double>(info.rows),
+        "volume ", info.name, ": the box ", box(), " is not within its image of ", info.columns, " x ", info.rows,
+        " pixels");
+  }
+}
+
 struct SliceCache::State {
   std::filesystem::path folder;
   std::string content_hash;

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -17,6 +18,16 @@
 #include "data/pixels.h"
 
 namespace ivory::data {
+
+// A finding that someone marked: in a slice, in pixels as stored, from the outer edge of the first to that of the last:
+// 0 to columns, 0 to rows.
+struct MarkedBox {
+  int64_t slice = 0;
+  int64_t label = 0;                             // id, as in label maps
+  std::array<double, 4> corners = {0, 0, 0, 0};  // x_min, y_min, x_max, y_max
+
+  bool operator==(const MarkedBox&) const = default;
+};
 
 struct VolumeInfo {
   std::string name;
@@ -31,10 +42,19 @@ struct VolumeInfo {
   std::array<double, 2> window = {0, 1};  // intensities that become 0 and 1
   std::string dtype = "int16";            // "uint8", "int16", "uint16", "float32"
   int64_t slices = 0, rows = 0, columns = 0;
-  bool has_labels = false;   // uint8 or uint16 label ids on the same grid
+  bool has_labels = false;  // uint8 or uint16 label ids on the same grid
+  // Nothing where nobody looked for findings; none where they looked and found none.
+  std::optional<std::vector<MarkedBox>> boxes = {};
   std::string content_hash;  // XXH3-128 of pixels and labels
   std::string notes;         // what ingest changed: reoriented, resampled, …
 };
+
+// Masks or boxes: what a split for training needs.
+inline bool is_labelled(const VolumeInfo& info) {
+  return info.has_labels || info.boxes.has_value();
+}
+// Throws bad_request on a box without area, or that does not lie within its slice, or in no slice.
+void check_boxes(const VolumeInfo& info);
 
 // One volume to write. Pixels [slices, rows, columns] contiguous, of info.dtype; labels int16/uint8 or undefined.
 struct VolumeData {
@@ -43,7 +63,7 @@ struct VolumeData {
   torch::Tensor labels;
 };
 
-enum class Filter { none, deflate, lz4, zstd, bitshuffle };
+enum class Filter { lz4, bitshuffle };  // lz4 is read only: caches of November 2026
 
 // Writes shards to temporary names, fsyncs, verifies and renames them; the manifest comes last. One writer per folder
 // at a time, over all processes; its shards may be written by several threads at once. What a cache holds does not
@@ -52,7 +72,7 @@ class SliceCacheWriter {
  public:
   // Removes what a killed build left half-written. `identity` says what is ingested, and how: complete shards of the
   // same identity are used again, a finished cache of another one is taken apart.
-  SliceCacheWriter(std::filesystem::path folder, std::string identity, Filter filter = Filter::bitshuffle);
+  SliceCacheWriter(std::filesystem::path folder, std::string identity);
   ~SliceCacheWriter();
   // Volumes already complete from an earlier, killed build.
   bool has(const std::string& volume) const;

@@ -57,6 +57,7 @@ void check(const VolumeData& volume) {
               volume.pixels.scalar_type(), ", expected ", info.dtype);
   IVORY_CHECK(std::isfinite(info.window[0]) && std::isfinite(info.window[1]) && info.window[0] < info.window[1],
               "volume ", info.name, ": the window ", info.window[0], " to ", info.window[1], " is empty");
+  check_boxes(info);
   if (!volume.labels.defined()) return;
   IVORY_CHECK(volume.labels.sizes().equals(shape), "volume ", info.name, ": labels ", volume.labels.sizes(),
               ", expected ", c10::IntArrayRef(shape));
@@ -78,7 +79,6 @@ torch::Tensor narrowed(const torch::Tensor& labels, const std::string& name) {
 struct SliceCacheWriter::State {
   std::filesystem::path folder;
   std::string identity;
-  Filter filter;
   base::FolderLock lock;
   std::mutex mutex = {};                             // of what follows
   std::map<std::string, StoredVolume> volumes = {};  // by name
@@ -125,12 +125,12 @@ struct SliceCacheWriter::State {
   }
 };
 
-SliceCacheWriter::SliceCacheWriter(std::filesystem::path folder, std::string identity, Filter filter) {
+SliceCacheWriter::SliceCacheWriter(std::filesystem::path folder, std::string identity) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) throw run_failed(folder.string(), ": the folder cannot be created: ", error.message());
   base::FolderLock lock(folder);
-  state_.reset(new State{std::move(folder), std::move(identity), filter, std::move(lock)});
+  state_.reset(new State{std::move(folder), std::move(identity), std::move(lock)});
   state_->adopt_earlier_build();
 }
 
@@ -156,7 +156,7 @@ void SliceCacheWriter::keep_only(const std::set<std::string>& names) {
 }
 
 struct SliceCacheWriter::Shard::Draft {
-  explicit Draft(const State& state) : shard(state.identity, state.filter) {}
+  explicit Draft(const State& state) : shard(state.identity) {}
 
   ShardBuilder shard;
   std::vector<StoredVolume> volumes;
@@ -180,7 +180,6 @@ void SliceCacheWriter::Shard::add(const VolumeData& volume) {
 
   StoredVolume stored;
   stored.info = volume.info;
-  stored.filter = writer_.state_->filter;
   stored.info.has_labels = labels.defined();
   if (labels.defined() && labels.scalar_type() != torch::kUInt8) stored.label_type = PixelType::uint16;
   base::Hasher hasher;

@@ -17,7 +17,7 @@ class SliceRecipe : public ViewRecipe<Batch, SampleKind::slice> {
   int64_t bytes(int64_t samples) const override {
     int64_t pixels = 0;
     for (const CropSpec& crop : views_.crops) pixels += crop.count * crop.size * crop.size;
-    return samples * pixels * static_cast<int64_t>(c10::elementSize(options_.type));
+    return samples * (pixels * static_cast<int64_t>(c10::elementSize(options_.type)) + prepared_bytes());
   }
 
   Batch allocate(std::span<const Draw> draws) const override {
@@ -25,7 +25,8 @@ class SliceRecipe : public ViewRecipe<Batch, SampleKind::slice> {
     Batch batch{.kind = SampleKind::slice, .views = {}, .index = sample_ids(draws)};
     for (const CropSpec& crop : views_.crops)
       for (int64_t i = 0; i < crop.count; ++i)
-        batch.views.push_back({torch::empty({count, 1, crop.size, crop.size}, options_.type)});  // [B, 1, S, S]
+        batch.views.push_back({.pixels = torch::empty({count, 1, crop.size, crop.size}, options_.type),
+                               .place = torch::empty({count, 2, 3}, torch::kDouble)});
     return batch;
   }
 
@@ -38,8 +39,10 @@ class SliceRecipe : public ViewRecipe<Batch, SampleKind::slice> {
         CounterRandom random = stream(draw, view, epoch);
         const SliceView drawn = draw_slice_view(random, decoded.rows(), decoded.columns(), crop, views_, sampling_);
         render(decoded, drawn, crop.size, batch.views[view].pixels, position);
+        write_place(drawn, crop.size, batch.views[view].place.data_ptr<double>() + 6 * position);
       }
     }
+    prepare(batch, position, draw, epoch);
   }
 
  private:
@@ -58,8 +61,9 @@ class SliceRecipe : public ViewRecipe<Batch, SampleKind::slice> {
   void render(const DecodedSlice& slice, const SliceView& view, int64_t size, std::span<float> out) const {
     resample([&](int64_t row, int64_t first, std::span<float> values) { slice.read(row, first, values); }, view.box,
              {.rows = size, .columns = size, .antialias = sampling_.antialias, .flip = view.flip}, out.data());
-    tone_and_normalise(view.tone, out);
-    if (view.sigma > 0) blur(out, size, size, view.sigma);
+    const bool blurred = view.sigma > 0;
+    tone_and_normalise(view.tone, out, view.solarise && !blurred);
+    if (blurred) blur(out, size, size, view.sigma, view.solarise);
   }
 
   SliceViewSpec views_;
@@ -73,11 +77,22 @@ SliceView draw_slice_view(CounterRandom& random, int64_t rows, int64_t columns, 
   SliceView view;
   view.box = draw_crop(random, rows, columns, crop.scale_min, crop.scale_max, sampling.aspect);
   view.flip = random.chance(views.flip);
-  view.tone = draw_tone(random, views.intensity);
-  const bool blurred = random.chance(views.blur);
+  view.tone = draw_tone(random, views.intensity, views.gamma);
+  const bool blurred = random.chance(crop.blur.value_or(views.blur));
   const double sigma = random.uniform(views.blur_sigma[0], views.blur_sigma[1]);
   if (blurred) view.sigma = sigma;
+  if (crop.solarise > 0) view.solarise = random.chance(crop.solarise);  // else the numbers that there were before it
   return view;
+}
+
+void write_place(const SliceView& view, int64_t size, double* place) {
+  const double down = static_cast<double>(view.box.rows) / static_cast<double>(size);
+  const double right = static_cast<double>(view.box.columns) / static_cast<double>(size);
+  const double first_row = static_cast<double>(view.box.row) + 0.5 * down - 0.5;
+  const double first_column = static_cast<double>(view.box.column) + 0.5 * right - 0.5;
+  const double last_column = first_column + right * static_cast<double>(size - 1);
+  const double values[] = {down, 0, first_row, 0, view.flip ? -right : right, view.flip ? last_column : first_column};
+  std::copy(std::begin(values), std::end(values), place);
 }
 
 void check_crops(const SliceViewSpec& views) {

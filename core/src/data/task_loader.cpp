@@ -9,7 +9,7 @@ namespace {
 class LabelledSliceRecipe : public Recipe<TaskBatch> {
  public:
   LabelledSliceRecipe(std::shared_ptr<const DataSet> data, const LabelledSamples& samples, const LoaderOptions& options)
-      : data_(std::move(data)), samples_(samples), options_(options), classes_(samples.classes) {
+      : data_(std::move(data)), samples_(samples), options_(options), classes_(samples.classes, samples.overlapping) {
     IVORY_CHECK(!samples_.slices.empty(), "the split holds no slices, expected at least one");
     const auto [slices, rows, columns] = samples_.size;
     IVORY_CHECK(rows > 0 && rows == columns, "slices of ", rows, " x ", columns,
@@ -109,7 +109,7 @@ std::unique_ptr<BatchSource<TaskBatch>> make_task_loader(std::shared_ptr<const D
   LoaderOptions options = asked;
   if (samples.unit == SampleKind::volume && samples.cubes && samples.whole)
     options.batch_size = 1;  // of their own sizes
-  const auto make = samples.unit == SampleKind::slice ? make_labelled_slices
+  const auto make = samples.unit == SampleKind::slice ? (samples.boxes ? make_labelled_boxes : make_labelled_slices)
                     : samples.cubes                   ? make_labelled_cubes
                                                       : make_labelled_volumes;
   return std::make_unique<Prefetcher<TaskBatch>>(make(std::move(data), samples, options), options);

@@ -18,6 +18,7 @@ struct SliceJob {
   bool antialias, flip;
   Tone tone;
   Blur blur;
+  bool solarise;
 };
 
 // One view of a volume.
@@ -208,7 +209,7 @@ IVORY_BOTH void make_slice_view(const Block& block, const SliceJob& job, const u
     image[i] = normalised(value);
   });
   blur_and_write(block, job.blur, size, size, image, image + count,
-                 [&](int64_t i, float value) { store(target, job.out + i, value); });
+                 [&](int64_t i, float value) { store(target, job.out + i, job.solarise ? solarised(value) : value); });
 }
 
 // `voxels`: the batch's volumes or parts of them, grey values in [0, 1].

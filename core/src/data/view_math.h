@@ -38,6 +38,11 @@ IVORY_BOTH float normalised(float x) {
   return (x - normal_mean) * (1.0F / normal_deviation);
 }
 
+// Of a normalised value: 1 − x from 0.5 on.
+IVORY_BOTH float solarised(float value) {
+  return value > 0.0F ? -value : value;
+}
+
 IVORY_BOTH float windowed(float value, float low, float scale) {
   return clamped((value - low) * scale);
 }

@@ -10,7 +10,8 @@ class VolumeRecipe : public ViewRecipe<Batch, SampleKind::volume> {
       : ViewRecipe(data, options), views_(std::move(data), views, options) {}
 
   int64_t bytes(int64_t samples) const override {
-    return samples * views_.spec().count * views_.voxels() * static_cast<int64_t>(c10::elementSize(options_.type));
+    const int64_t voxels = views_.spec().count * views_.voxels();
+    return samples * (voxels * static_cast<int64_t>(c10::elementSize(options_.type)) + prepared_bytes());
   }
 
   Batch allocate(std::span<const Draw> draws) const override {
@@ -24,7 +25,9 @@ class VolumeRecipe : public ViewRecipe<Batch, SampleKind::volume> {
   }
 
   void fill(Batch& batch, int64_t position, const Draw& draw, int64_t epoch) const override {
+    std::vector<int64_t> sources;
     views_.draw(draw, epoch, [&](DrawnView& view) {
+      if (!views_.spec().sources.empty()) sources.push_back(view.source);
       const View& into = batch.views[static_cast<size_t>(view.number)];
       write_place(*view.volume, view.job, place_of(into, position));
       const int64_t first = position * views_.voxels();
@@ -37,6 +40,7 @@ class VolumeRecipe : public ViewRecipe<Batch, SampleKind::volume> {
       else
         render(static_cast<uint16_t*>(into.pixels.data_ptr()));
     });
+    prepare(batch, position, draw, epoch, sources);
   }
 
   std::vector<std::string> remarks() const override { return views_.remarks(); }

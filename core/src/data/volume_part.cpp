@@ -82,7 +82,11 @@ void read_label_part(const DataSet& data, int64_t volume, const VolumePart& part
                       std::span(out).subspan(static_cast<size_t>(slice) * plane, plane));
 }
 
-double share_below(const GreyVolume& part, const VolumeBox& box, double limit) {
+namespace {
+
+// use(z, first voxel of a row, voxels in it) for the rows of the voxels whose centres lie in `box`; how many they are.
+template <class Use>
+int64_t each_row(const GreyVolume& part, const VolumeBox& box, Use use) {
   const VolumeBox inside = within(part, box);
   Extent first, count;
   for (size_t i = 0; i < 3; ++i) {
@@ -91,18 +95,35 @@ double share_below(const GreyVolume& part, const VolumeBox& box, double limit) {
     first[i] = std::clamp<int64_t>(begin, 0, part.extent[i] - 1);
     count[i] = std::clamp<int64_t>(end, first[i] + 1, part.extent[i]) - first[i];
   }
+  for (int64_t slice = first[0]; slice < first[0] + count[0]; ++slice)
+    for (int64_t row = first[1]; row < first[1] + count[1]; ++row)
+      use(slice, part.voxels.data() + (slice * part.extent[1] + row) * part.extent[2] + first[2], count[2]);
+  return count[0] * count[1] * count[2];
+}
+
+}  // namespace
+
+double share_below(const GreyVolume& part, const VolumeBox& box, double limit) {
   const auto below = static_cast<float>(limit);
   int64_t found = 0;
-  for (int64_t slice = 0; slice < count[0]; ++slice) {
-    for (int64_t row = 0; row < count[1]; ++row) {
-      const float* values =
-          part.voxels.data() + ((first[0] + slice) * part.extent[1] + first[1] + row) * part.extent[2] + first[2];
-      int32_t line = 0;
-      for (int64_t i = 0; i < count[2]; ++i) line += values[i] < below ? 1 : 0;
-      found += line;
-    }
-  }
-  return static_cast<double>(found) / static_cast<double>(count[0] * count[1] * count[2]);
+  const int64_t all = each_row(part, box, [&](int64_t, const float* values, int64_t count) {
+    int32_t line = 0;
+    for (int64_t i = 0; i < count; ++i) line += values[i] < below ? 1 : 0;
+    found += line;
+  });
+  return static_cast<double>(found) / static_cast<double>(all);
+}
+
+double dense_share(const GreyVolume& part, const VolumeBox& box, double from) {
+  const auto dense = static_cast<float>(from);
+  int64_t halves = 0;
+  const int64_t all = each_row(part, box, [&](int64_t slice, const float* values, int64_t count) {
+    const float* next = slice + 1 < part.extent[0] ? values + part.extent[1] * part.extent[2] : values;
+    int32_t line = 0;
+    for (int64_t i = 0; i < count; ++i) line += values[i] >= dense ? 2 : next[i] >= dense ? 1 : 0;
+    halves += line;
+  });
+  return static_cast<double>(halves) / static_cast<double>(2 * all);
 }
 
 }  // namespace ivory::data

@@ -24,5 +24,8 @@ void read_label_part(const DataSet& data, int64_t volume, const VolumePart& part
 
 // The share of the voxels whose centres lie in `box` that are below `limit`; `box` is in the stored volume's voxels.
 double share_below(const GreyVolume& part, const VolumeBox& box, double limit);
+// Models Genesis' measure of dense tissue: the mean over these voxels of 1 where one is at least `from`, ½ where only
+// the voxel of the next slice is, 0 elsewhere.
+double dense_share(const GreyVolume& part, const VolumeBox& box, double from);
 
 }  // namespace ivory::data

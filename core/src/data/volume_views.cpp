@@ -41,20 +41,20 @@ void VolumeViews::draw_whole(const Draw& draw, int64_t epoch, c10::function_ref<
 void VolumeViews::draw_cubes(const Draw& draw, int64_t epoch, c10::function_ref<void(DrawnView&)> use) const {
   thread_local GreyVolume part;
   const int64_t volume = data_->stacks[static_cast<size_t>(draw.sample)];
-  const CubeGrid grid = cubes_->grid(volume);
-  VolumeBox first;
+  PlacedCube first;
   for (int64_t number = 0; number < views_.count; ++number) {
     CounterRandom random = stream(seed_, draw, number, epoch);
     CounterRandom places = stream(mix(seed_, cube_stream), draw, number, epoch);
     const VolumeTransform transform = draw_transform(random, views_);
-    const auto next = [&] { return number == 0 ? grid.draw(places) : grid.draw_beside(first, views_.overlap, places); };
-    const VolumeBox box = cubes_->draw(volume, transform, next, part);
-    if (number == 0) first = box;
+    const auto next = [&] { return cubes_->place(volume, number == 0 ? nullptr : &first, places); };
+    const PlacedCube cube = cubes_->draw(volume, transform, next, part);
+    if (number == 0) first = cube;
     DrawnView view{.number = number,
+                   .source = cube.source,
                    .volume = &part,
                    .kept = nullptr,
                    .transform = transform,
-                   .job = volume_job(part, within(part, box), transform, views_.size, random),
+                   .job = volume_job(part, within(part, cube.box), transform, views_.size, random),
                    .random = random};
     use(view);
   }

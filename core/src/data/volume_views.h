@@ -10,6 +10,7 @@ namespace ivory::data {
 // One view, before it is rendered.
 struct DrawnView {
   int64_t number = 0;  // of the sample's views
+  int64_t source = 0;  // of the specification's sources
   const GreyVolume* volume = nullptr;
   std::shared_ptr<const GreyVolume> kept;  // the same where the cache holds it, else it is valid within the call only
   VolumeTransform transform;

@@ -39,6 +39,11 @@ double Overlap::dice() const {
   return 2 * static_cast<double>(intersection) / static_cast<double>(prediction + truth);
 }
 
+double Overlap::volume_error() const {
+  if (truth == 0) return std::nan("");
+  return static_cast<double>(prediction - truth) / static_cast<double>(truth);
+}
+
 // Mann–Whitney U over P·N: (Σ ranks of the positives − P (P + 1) / 2) / (P N), equal scores sharing their mean rank.
 double auc(const torch::Tensor& scores, const torch::Tensor& labels) {
   IVORY_CHECK(scores.dim() == 1 && labels.sizes() == scores.sizes(),

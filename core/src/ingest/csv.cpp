@@ -6,6 +6,7 @@
 #include <charconv>
 #include <fstream>
 
+#include "base/file_kind.h"
 #include "base/text.h"
 
 namespace ivory::ingest {
@@ -44,11 +45,28 @@ bool next_record(const std::string& text, size_t& at, int64_t& line, std::vector
   return true;
 }
 
+thread_local OpenedTables* opened = nullptr;
+
 }  // namespace
 
+OpenedTables::OpenedTables() {
+  opened = this;
+}
+
+OpenedTables::~OpenedTables() {
+  opened = nullptr;
+}
+
+void OpenedTables::add(const std::filesystem::path& file) {
+  if (opened && std::ranges::find(opened->files, file) == opened->files.end()) opened->files.push_back(file);
+}
+
 Csv::Csv(const std::filesystem::path& file) : file_(file.string()) {
+  OpenedTables::add(file);
   std::ifstream in(file, std::ios::binary);
   if (!in) throw missing_data(file_, ": cannot be read");
+  const std::string mistaken = base::mistaken_file(file);
+  IVORY_CHECK(mistaken.empty(), file_, ": is ", mistaken);
   std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
   if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
   size_t at = 0;

@@ -33,4 +33,16 @@ class Csv {
   std::vector<Row> rows_;
 };
 
+// Tables and descriptions of data sets that the calling thread opens while one of these lives.
+class OpenedTables {
+ public:
+  OpenedTables();
+  ~OpenedTables();
+  OpenedTables(const OpenedTables&) = delete;
+  OpenedTables& operator=(const OpenedTables&) = delete;
+  static void add(const std::filesystem::path& file);
+
+  std::vector<std::filesystem::path> files;
+};
+
 }  // namespace ivory::ingest

@@ -1,230 +1,305 @@
 #include "ingest/dicom.h"
 
 #include <fmt/format.h>
-#include <gdcmTrace.h>
-#include <itkGDCMImageIO.h>
-#include <itkGDCMSeriesFileNames.h>
 #include <ivory/error.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
-#include <fstream>
 
-#include "ingest/dicom_length.h"
+#include "base/file_kind.h"
+#include "ingest/dicom_classes.h"
+#include "ingest/dicom_process.h"
+#include "ingest/dicom_stack.h"
+#include "ingest/format.h"
 #include "ingest/geometry.h"
+#include "ingest/layouts.h"
+#include "ingest/pictures.h"
 #include "ingest/voxels.h"
 
 namespace ivory::ingest {
 namespace {
 
 namespace fs = std::filesystem;
+using Files = std::vector<DicomSource>;
 
-std::string tag(itk::ImageIOBase& io, const std::string& key) {
-  std::string value;
-  static_cast<itk::GDCMImageIO&>(io).GetValueFromTag(key, value);
-  while (!value.empty() && (value.back() == ' ' || value.back() == '\0')) value.pop_back();
-  return value;
+torch::ScalarType type_of(DicomType type) {
+  constexpr std::array types = {torch::kUInt8,  torch::kInt8,  torch::kUInt16,  torch::kInt16,
+                                torch::kUInt32, torch::kInt32, torch::kFloat32, torch::kFloat64};
+  return types.at(static_cast<size_t>(type));
 }
 
-std::vector<fs::path> series_files(const fs::path& folder) {
-  for (const auto& entry : fs::directory_iterator(folder)) check_dicom_start(entry.path());
-  const auto names = itk::GDCMSeriesFileNames::New();
-  names->SetUseSeriesDetails(false);  // one series is one SeriesInstanceUID
-  names->SetDirectory(folder.string());
-  const auto series = names->GetSeriesUIDs();
-  IVORY_CHECK(!series.empty(), folder.string(), ": holds no DICOM images");
-  if (series.size() > 1) {
-    std::string listed;
-    for (const auto& uid : series) {
-      listed += fmt::format("{}{} ({} files)", listed.empty() ? "" : ", ", uid, names->GetFileNames(uid).size());
-    }
-    throw bad_request(folder.string(), ": holds ", series.size(), " DICOM series, expected one per folder: ", listed);
+void check_image(const DicomSource& source) {
+  const DicomHeader& header = source.header;
+  const std::string other = no_image_of_class(header.sop_class);
+  IVORY_CHECK(other.empty(), source.file.string(), ": is ", other, ", not an image");
+  IVORY_CHECK(header.has_pixels, source.file.string(), ": holds no image");
+  IVORY_CHECK(std::min(header.rows, header.columns) > 0 && !header.frames.empty(), source.file.string(), ": has ",
+              header.columns, " × ", header.rows, " pixels");
+}
+
+// The images of a folder, which have to be of one series.
+Files images_in(const fs::path& folder) {
+  Files sources;
+  std::map<std::string, int64_t> series;
+  for (const auto& file : entries(folder)) {
+    if (format_of(file) != Format::dicom || !no_image_of_class(class_in_first_group(file)).empty()) continue;
+    const std::string mistaken = base::mistaken_file(file);
+    IVORY_CHECK(mistaken.empty(), file.string(), ": is ", mistaken);
+    DicomSource source{file, dicom_process().header(file)};
+    if (!source.header.has_pixels || !no_image_of_class(source.header.sop_class).empty()) continue;
+    check_image(source);
+    ++series[source.header.series];
+    sources.push_back(std::move(source));
   }
-  const auto& sorted = names->GetFileNames(series.front());
-  return {sorted.begin(), sorted.end()};
+  IVORY_CHECK(!sources.empty(), folder.string(), ": holds no DICOM images");
+  std::string listed;
+  for (const auto& [uid, files] : series)
+    listed += fmt::format("{}{} ({} files)", listed.empty() ? "" : ", ", uid, files);
+  IVORY_CHECK(series.size() == 1, folder.string(), ": holds ", series.size(),
+              " DICOM series, expected one per folder: ", listed);
+  return sources;
 }
 
-struct Slice {
-  torch::Tensor pixels;  // [1, rows, columns]
-  Geometry geometry;
-  fs::path file;
-  std::string uid;      // SOP instance
-  double position = 0;  // mm along the normal of the first slice
+// Pixels of files: of those with several frames all at once.
+class PixelReader {
+ public:
+  PixelReader(const Files& sources, Use use) : sources_(sources), use_(use) {}
+
+  // [rows, columns], as stored. Notes go to the scan.
+  torch::Tensor read(const DicomSlice& slice, Scan& scan) {
+    const auto& [file, header] = sources_[slice.source];
+    const auto known = kept_.find(slice.source);
+    const torch::Tensor frames = known == kept_.end() ? read_file(file, header) : known->second;
+    if (header.frames.size() > 1) kept_[slice.source] = frames;
+    const auto at = static_cast<int64_t>(slice.frame);
+    const torch::Tensor one = frames.narrow(0, at, 1);
+    IVORY_CHECK(use_ != Use::labels || one.size(3) == 1, file.string(), ": holds colours, expected label ids");
+    return single_channel(one, file, scan)[0];
+  }
+
+ private:
+  torch::Tensor read_file(const fs::path& file, const DicomHeader& header) const {
+    IVORY_CHECK(use_ != Use::labels || !header.is_lossy, file.string(),
+                ": was compressed with losses, which changes label ids");
+    torch::Tensor pixels;
+    const auto room = [&](const DicomPixels& about) {
+      const auto type = type_of(about.type);
+      const auto count = static_cast<int64_t>(header.frames.size());
+      const std::vector<int64_t> shape = {count, header.rows, header.columns, about.samples};
+      const double bytes = static_cast<double>(c10::elementSize(type)) * static_cast<double>(count) *
+                           static_cast<double>(header.rows) * static_cast<double>(header.columns) *
+                           static_cast<double>(about.samples);
+      IVORY_CHECK(about.samples >= 1 && about.samples <= 4 && bytes == static_cast<double>(about.bytes), file.string(),
+                  ": the reader of DICOM answered nonsense");
+      pixels = empty_pixels(file, shape, type, 0);
+      return pixels.mutable_data_ptr();
+    };
+    dicom_process().pixels(file, use_ == Use::labels, room);
+    return pixels;
+  }
+
+  const Files& sources_;
+  const Use use_;
+  std::map<size_t, torch::Tensor> kept_;
 };
 
-Vector3 normal_of(const Geometry& g) {
-  const auto& d = g.direction;
-  return {d[3] * d[7] - d[6] * d[4], d[6] * d[1] - d[0] * d[7], d[0] * d[4] - d[3] * d[1]};
+// What becomes of a slice's stored values.
+struct Mapping {
+  double slope = 1, intercept = 0;
+  bool operator==(const Mapping&) const = default;
+};
+
+// High values are dark in MONOCHROME1: they are inverted over the stored bits, so that a value means the same in all
+// files, then rescaled.
+Mapping mapping_of(const DicomSlice& slice, const DicomHeader& header, Use use) {
+  if (header.photometric != "MONOCHROME1" || use == Use::labels) return {slice.slope, slice.intercept};
+  const double top = header.is_signed != 0 ? -1 : std::exp2(static_cast<double>(header.bits_stored)) - 1;
+  return {-slice.slope, top * slice.slope + slice.intercept};
 }
 
-double along(const Vector3& direction, const Vector3& position) {
-  return direction[0] * position[0] + direction[1] * position[1] + direction[2] * position[2];
+// Whole numbers stay integers, of the narrowest type that holds all values that so many bits can have.
+torch::Tensor mapped_values(const torch::Tensor& stored, const Mapping& mapping, const DicomHeader& header) {
+  const auto [slope, intercept] = mapping;
+  if (mapping == Mapping{}) return stored;
+  const bool whole = slope == std::round(slope) && intercept == std::round(intercept);
+  if (whole && !stored.is_floating_point() && header.bits_stored <= 16) {
+    const double bits = static_cast<double>(header.bits_stored);
+    const double low = header.is_signed != 0 ? -std::exp2(bits - 1) : 0, high = low + std::exp2(bits) - 1;
+    const double first = std::min(low * slope, high * slope) + intercept;
+    const double last = std::max(low * slope, high * slope) + intercept;
+    const auto as = [&]<class T>(T) -> std::optional<torch::Tensor> {
+      if (first < std::numeric_limits<T>::min() || last > std::numeric_limits<T>::max()) return std::nullopt;
+      const auto a = static_cast<int32_t>(slope), b = static_cast<int32_t>(intercept);
+      return mapped<T>(stored, [=](auto value) { return static_cast<int32_t>(value) * a + b; });
+    };
+    if (auto small = as(int16_t())) return *small;
+    if (auto small = as(uint16_t())) return *small;
+    if (auto fits = as(int32_t())) return *fits;
+  }
+  return mapped<float>(stored, [=](auto value) { return static_cast<double>(value) * slope + intercept; });
 }
 
-std::vector<Slice> read_slices(const std::vector<fs::path>& files, Scan& scan) {
-  std::vector<Slice> slices;
-  for (const auto& file : files) {
-    Scan one;
-    one.files = {file};
-    check_dicom_pixels(file);
-    const auto io = itk::GDCMImageIO::New();
-    one.voxels = read_information_and_voxels(*io, file, one);
-    one.geometry = geometry_of(*io);
-    apply_dicom_tags(*io, one);
-    IVORY_CHECK(one.voxels.size(0) == 1, file.string(), ": holds ", one.voxels.size(0),
-                " frames in a series of several files; keep such files in folders of their own");
-    if (slices.empty()) {
-      scan.modality = one.modality;
-      scan.notes = one.notes;
+// Slices of one type, which becomes wider when one of another comes.
+class Volume {
+ public:
+  explicit Volume(int64_t slices) : slices_(slices) {}
+
+  void put(int64_t at, const torch::Tensor& slice) {
+    if (!voxels.defined()) voxels = torch::empty({slices_, slice.size(0), slice.size(1)}, slice.scalar_type());
+    torch::Tensor one = slice.contiguous();
+    if (one.scalar_type() != voxels.scalar_type()) {
+      voxels = widened(voxels);
+      one = widened(one);
     }
-    slices.push_back({one.voxels, one.geometry, file, tag(*io, "0008|0018")});
-    const auto& first = slices.front();
-    IVORY_CHECK(slices.back().pixels.sizes() == first.pixels.sizes(), file.string(), ": is ",
-                size_text(slices.back().pixels), " pixels, other slices of the series ", size_text(first.pixels));
-    slices.back().position = along(normal_of(first.geometry), one.geometry.origin);
+    IVORY_CHECK(one.nbytes() * static_cast<size_t>(slices_) == voxels.nbytes(), "slices of different sizes");
+    std::memcpy(static_cast<char*>(voxels.mutable_data_ptr()) + static_cast<size_t>(at) * one.nbytes(),
+                one.const_data_ptr(), one.nbytes());
   }
-  return slices;
+  bool holds(int64_t at, const torch::Tensor& slice) const {
+    const torch::Tensor one = slice.contiguous(), there = voxels[at];
+    return one.scalar_type() == there.scalar_type() &&
+           std::memcmp(one.const_data_ptr(), there.const_data_ptr(), one.nbytes()) == 0;
+  }
+  torch::Tensor voxels;
+
+ private:
+  static torch::Tensor widened(const torch::Tensor& values) {
+    return mapped<float>(values, [](auto value) { return static_cast<float>(value); });
+  }
+  int64_t slices_;
+};
+
+// Places along the normal: of slices at one position only the first is kept.
+std::vector<int64_t> places_of(const std::vector<DicomSlice>& slices) {
+  std::vector<int64_t> places;
+  double last = 0;
+  for (size_t i = 0; i < slices.size(); ++i) {
+    const bool again = i > 0 && slices[i].position - last <= geometry_tolerance;
+    if (!again) last = slices[i].position;
+    places.push_back(i == 0 ? 0 : places.back() + (again ? 0 : 1));
+  }
+  return places;
 }
 
-// Of sorted slices, all but the first of those at one position; says so.
-void drop_same_place(Series& series, std::vector<Slice>& slices, const fs::path& folder) {
-  std::vector<Slice> kept;
-  int64_t different = 0;
-  for (auto& slice : slices) {
-    const bool again = !kept.empty() && slice.position - kept.back().position <= geometry_tolerance;
-    if (again)
-      different += torch::equal(slice.pixels.view(torch::kUInt8), kept.back().pixels.view(torch::kUInt8)) ? 0 : 1;
-    if (!again) kept.push_back(slice);
-    series.slice[slice.uid] = static_cast<int64_t>(kept.size()) - 1;
-  }
-  if (kept.size() < slices.size()) {
-    series.scan.notes.push_back(
-        fmt::format("{} slices at the position of another one dropped", slices.size() - kept.size()));
-  }
-  if (different > 0) {
-    series.scan.warnings.push_back(
-        fmt::format("{}: {} slices lie at the position of another one and differ from it; the "
-                    "first by file name is kept",
-                    folder.string(), different));
-  }
-  slices = std::move(kept);
-}
+class StackReader {
+ public:
+  StackReader(const Files& sources, const std::string& name, SamePlace same_place, Use use)
+      : sources_(sources), name_(name), same_place_(same_place), use_(use), pixels_(sources, use) {}
 
-// Distances of neighbours: one value, else a sentence.
-double slice_spacing(const std::vector<Slice>& slices, const fs::path& folder, std::vector<std::string>& warnings) {
-  const double mean = (slices.back().position - slices.front().position) / static_cast<double>(slices.size() - 1);
-  double worst = 0;
-  for (size_t i = 1; i < slices.size(); ++i) {
-    const double gap = slices[i].position - slices[i - 1].position;
-    IVORY_CHECK(gap > geometry_tolerance, folder.string(), ": ", slices[i - 1].file.filename().string(), " and ",
-                slices[i].file.filename().string(), " lie at the same position");
-    worst = std::max(worst, std::abs(gap - mean));
+  Series run() {
+    DicomStack stack = stack_of(sources_, name_);
+    Scan& scan = series_.scan;
+    scan.warnings = stack.warnings;
+    for (const auto& source : sources_) scan.files.push_back(source.file);
+    read_voxels(stack);
+    describe(stack);
+    drop_copies(stack);
+    IVORY_CHECK(stack.slices.size() > 1 || slices_ == 1, name_, ": all its slices lie at one position");
+    scan.geometry = geometry_of(stack, sources_, name_, scan.warnings);
+    return std::move(series_);
   }
-  if (worst > 0.01 * mean) {
-    warnings.push_back(
-        fmt::format("{}: distances between slices differ from their mean, {:.4g} mm, by up to {:.3g} mm "
-                    "(a slice may be missing)",
-                    folder.string(), mean, worst));
-  }
-  return mean;
-}
 
-// The direction in which the slices are stacked is their normal; what a tilted gantry adds is named, not undone.
-Geometry stack_geometry(const std::vector<Slice>& slices, const fs::path& folder, std::vector<std::string>& warnings) {
-  Geometry geometry = slices.front().geometry;
-  geometry.spacing[2] = slice_spacing(slices, folder, warnings);
-  const Vector3 normal = normal_of(geometry);
-  for (int i = 0; i < 3; ++i) geometry.direction[i * 3 + 2] = normal[i];
-  const auto &first = slices.front().geometry.origin, &last = slices.back().geometry.origin;
-  const double length = std::hypot(last[0] - first[0], last[1] - first[1], last[2] - first[2]);
-  const double height = slices.back().position - slices.front().position;
-  const double tilt = std::acos(std::min(1.0, height / length)) * 180 / M_PI;
-  if (tilt > 0.5) {
-    warnings.push_back(fmt::format("{}: the gantry was tilted by {:.1f} degrees; slices are stacked along their normal",
-                                   folder.string(), tilt));
+ private:
+  void read_voxels(const DicomStack& stack) {
+    const auto& slices = stack.slices;
+    slices_ = slices.size();
+    places_ = places_of(slices);
+    Volume volume(places_.back() + 1);
+    int64_t different = 0;
+    size_t kept = 0;  // the slice whose place it is
+    for (size_t i = 0; i < slices.size(); ++i) {
+      const auto& header = sources_[slices[i].source].header;
+      Scan notes;
+      const torch::Tensor stored = pixels_.read(slices[i], notes);
+      const torch::Tensor values = mapped_values(stored, mapping_of(slices[i], header, use_), header);
+      if (i == 0) series_.scan.notes = notes.notes;
+      series_.slice[header.instance] = places_[i];
+      if (i == 0 || places_[i] != places_[i - 1]) {
+        volume.put(places_[i], values);
+        kept = i;
+      } else if (!volume.holds(places_[i], values)) {
+        IVORY_CHECK(same_place_ == SamePlace::dropped, name_, ": ", name_of(slices[kept], sources_), " and ",
+                    name_of(slices[i], sources_),
+                    " lie at the same position and differ (several times, echoes or series in one?)");
+        ++different;
+      }
+    }
+    if (different > 0) {
+      series_.scan.warnings.push_back(
+          fmt::format("{}: {} slices lie at the position of another one and differ from it; "
+                      "the first by file name is kept",
+                      name_, different));
+    }
+    series_.scan.voxels = volume.voxels;
   }
-  make_orthonormal(geometry.direction, folder.string(), warnings);
-  return geometry;
-}
 
-torch::Tensor stacked(const std::vector<Slice>& slices) {
-  const auto type = slices.front().pixels.scalar_type();
-  const bool same =
-      std::all_of(slices.begin(), slices.end(), [&](const Slice& slice) { return slice.pixels.scalar_type() == type; });
-  std::vector<torch::Tensor> pixels;
-  for (const auto& slice : slices) {
-    torch::Tensor one = same ? slice.pixels : mapped<float>(slice.pixels, [](auto value) { return value; });
-    pixels.push_back(one.scalar_type() == torch::kUInt16 ? one.view(torch::kInt16) : one);
+  void drop_copies(DicomStack& stack) {
+    std::vector<DicomSlice> kept;
+    for (size_t i = 0; i < stack.slices.size(); ++i) {
+      if (i == 0 || places_[i] != places_[i - 1]) kept.push_back(stack.slices[i]);
+    }
+    if (kept.size() < stack.slices.size()) {
+      series_.scan.notes.push_back(
+          fmt::format("{} slices at the position of another one dropped", stack.slices.size() - kept.size()));
+    }
+    stack.slices = std::move(kept);
   }
-  torch::Tensor volume = torch::cat(pixels);
-  return same && type == torch::kUInt16 ? volume.view(torch::kUInt16) : volume;
-}
+
+  // The modality, and notes of what was done to the values.
+  void describe(const DicomStack& stack) {
+    Scan& scan = series_.scan;
+    const DicomSlice& first = stack.slices.front();
+    const DicomHeader& header = sources_[first.source].header;
+    if (header.modality == "CT") scan.modality = "ct";
+    if (header.modality == "MR") scan.modality = "mr";
+    if (header.modality == "CR" || header.modality == "DX" || header.modality == "DR") scan.modality = "xray";
+    const bool alike = std::ranges::all_of(stack.slices, [&](const DicomSlice& slice) {
+      return slice.slope == first.slope && slice.intercept == first.intercept;
+    });
+    if (!alike) scan.notes.emplace_back("rescaled slice by slice");
+    if (alike && (first.slope != 1 || first.intercept != 0))
+      scan.notes.push_back(fmt::format("rescaled: value × {:g} + {:g}", first.slope, first.intercept));
+    if (header.photometric == "MONOCHROME1" && use_ != Use::labels)
+      scan.notes.push_back(fmt::format("MONOCHROME1 inverted over {} bits", header.bits_stored));
+    if (header.has_modality_lut)
+      scan.warnings.push_back(name_ + ": the file's table of values (Modality LUT) is not applied");
+  }
+
+  const Files& sources_;
+  const std::string& name_;
+  const SamePlace same_place_;
+  const Use use_;
+  PixelReader pixels_;
+  size_t slices_ = 0;
+  std::vector<int64_t> places_;  // of each slice
+  Series series_;
+};
 
 }  // namespace
 
-void check_dicom_start(const fs::path& file) {
-  gdcm::Trace::ErrorOff();  // GDCM prints what is said here in one sentence
-  gdcm::Trace::WarningOff();
-  std::string start(144, '\0');  // preamble, "DICM", the element (0002,0000): the length of the first group
-  std::ifstream in(file, std::ios::binary);
-  in.read(start.data(), static_cast<std::streamsize>(start.size()));
-  start.resize(static_cast<size_t>(in.gcount()));
-  if (start.size() < 132 || start.compare(128, 4, "DICM") != 0) return;
-  uint32_t group = 0;
-  if (start.size() == 144 && start.compare(132, 8, std::string("\2\0\0\0UL\4\0", 8)) == 0)
-    std::memcpy(&group, &start[140], sizeof group);
-  IVORY_CHECK(fs::file_size(file) > 144 + uint64_t{group}, file.string(), ": is truncated in its first group");
-}
-
-void apply_dicom_tags(itk::ImageIOBase& io, Scan& scan) {
-  const std::string modality = tag(io, "0008|0060");
-  if (modality == "CT") scan.modality = "ct";
-  if (modality == "MR") scan.modality = "mr";
-  if (modality == "CR" || modality == "DX" || modality == "DR") scan.modality = "xray";
-  const auto& dicom = static_cast<itk::GDCMImageIO&>(io);
-  if (dicom.GetRescaleSlope() != 1 || dicom.GetRescaleIntercept() != 0) {
-    scan.notes.push_back(
-        fmt::format("rescaled: value × {:g} + {:g}", dicom.GetRescaleSlope(), dicom.GetRescaleIntercept()));
-  }
-  if (tag(io, "0028|0004") == "MONOCHROME1")
-    scan.notes.push_back("MONOCHROME1 inverted over " + tag(io, "0028|0101") + " bits");
-}
-
 std::string dicom_modality(const fs::path& file) {
-  const auto io = itk::GDCMImageIO::New();
-  io->SetFileName(file.string());
   try {
-    io->ReadImageInformation();
-  } catch (const itk::ExceptionObject&) {
-    return "";  // a structured report, a damaged file: nothing that holds an image
+    return dicom_process().header(file).modality;
+  } catch (const Error& error) {
+    if (error.code() != ExitCode::bad_request) throw;
+    return "";  // damaged, or nothing that holds an image
   }
-  return tag(*io, "0008|0060");
 }
 
-Scan read_dicom_series(const fs::path& folder) {
-  return read_series(folder, SamePlace::refused).scan;
+Scan read_dicom(const fs::path& file, Use use) {
+  const Files sources = {{file, dicom_process().header(file)}};
+  check_image(sources[0]);
+  return StackReader(sources, file.string(), SamePlace::refused, use).run().scan;
+}
+
+Scan read_dicom_series(const fs::path& folder, Use use) {
+  const Files sources = images_in(folder);
+  return StackReader(sources, folder.string(), SamePlace::refused, use).run().scan;
 }
 
 Series read_series(const fs::path& folder, SamePlace same_place) {
-  try {
-    const auto files = series_files(folder);
-    if (files.size() == 1) return {read_with_itk(files.front()), {}};
-    Series series;
-    Scan& scan = series.scan;
-    scan.files = files;
-    auto slices = read_slices(files, scan);
-    std::stable_sort(slices.begin(), slices.end(), [](const Slice& a, const Slice& b) {
-      return std::tie(a.position, a.file) < std::tie(b.position, b.file);
-    });
-    if (same_place == SamePlace::dropped) drop_same_place(series, slices, folder);
-    IVORY_CHECK(slices.size() > 1, folder.string(), ": all its slices lie at one position");
-    scan.geometry = stack_geometry(slices, folder, scan.warnings);
-    scan.voxels = stacked(slices);
-    return series;
-  } catch (const itk::ExceptionObject& error) {
-    throw bad_request(folder.string(), ": cannot be read: ", reason(error));
-  }
+  const Files sources = images_in(folder);
+  return StackReader(sources, folder.string(), same_place, Use::image).run();
 }
 
 }  // namespace ivory::ingest

@@ -1,24 +1,17 @@
 #pragma once
-// What DICOM says beyond voxels and geometry.
+// DICOM: single files and folders of a series, read through a process of their own (dicom_process.h).
 
 #include <map>
 
-#include "ingest/itk_io.h"
+#include "ingest/scan.h"
 
 namespace ivory::ingest {
 
-// Sets the scan's modality and notes what ITK has done to the values: rescaled them, and inverted MONOCHROME1, where
-// high values are dark, over the stored bits (not over the file's extrema, so that a value means the same in all
-// files).
-void apply_dicom_tags(itk::ImageIOBase& io, Scan& scan);
-
-// Throws bad_request when a file that begins as DICOM ends within its first group: GDCM would end the process.
-void check_dicom_start(const std::filesystem::path& file);
-
-// "CT", "DX", …: the modality of one file; empty when it has none.
+// "CT", "DX", …: the modality of one file; empty when it has none, or cannot be read.
 std::string dicom_modality(const std::filesystem::path& file);
 
-// Slices of one series at one position: a mistake, or known to occur and dropped, all but the first by file name.
+// Different slices at one position: a mistake, or known to occur and dropped, all but the first by file name. Copies of
+// a slice are always dropped.
 enum class SamePlace { refused, dropped };
 struct Series {
   Scan scan;                             // [slices, rows, columns], not reoriented

@@ -5,10 +5,12 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace ivory::ingest {
 namespace {
@@ -18,7 +20,8 @@ namespace fs = std::filesystem;
 constexpr uint32_t undefined = 0xFFFFFFFF;  // length of what ends with a delimiter
 constexpr uint32_t item = 0xFFFEE000, item_end = 0xFFFEE00D, sequence_end = 0xFFFEE0DD;  // group << 16 | element
 constexpr uint32_t syntax = 0x00020010, samples = 0x00280002, frames = 0x00280008, rows = 0x00280010;
-constexpr uint32_t columns = 0x00280011, bits = 0x00280100, pixels = 0x7FE00010;
+constexpr uint32_t columns = 0x00280011, bits = 0x00280100, photometric = 0x00280004;
+constexpr uint32_t pixels = 0x7FE00010, floats = 0x7FE00008, doubles = 0x7FE00009;
 constexpr int deepest = 16;
 
 struct Element {
@@ -33,7 +36,7 @@ class Walk {
     in_.seekg(128);
     if (text(4) != "DICM") return;
     while (const auto element = next()) {
-      if (element->tag == pixels) return check(*element);
+      if (element->tag == pixels || element->tag == floats || element->tag == doubles) return check(*element);
       if (element->length == undefined) {
         if (!skip_items(0)) return;
       } else if (!keep(*element)) {
@@ -97,6 +100,8 @@ class Walk {
       syntax_ = text(element.length);
       syntax_.erase(std::find_if(syntax_.begin(), syntax_.end(), [](char c) { return c == '\0' || c == ' '; }),
                     syntax_.end());
+    } else if (element.tag == photometric) {
+      halved_ = text(element.length).starts_with("YBR_FULL_422");
     } else if (element.tag == frames) {
       known_[frames] = static_cast<uint32_t>(std::strtoul(text(element.length).c_str(), nullptr, 10));
     } else if (element.length == 2 && element.tag >> 16 == 0x0028) {
@@ -125,22 +130,44 @@ class Walk {
     if (element.length == undefined) return check_fragments();
     IVORY_CHECK(left() >= element.length, name_, ": is truncated, its pixel data are ", element.length,
                 " bytes according to the header, expected as many, got ", left());
-    const uint64_t expected =
-        (known(rows) * known(columns) * known_or_one(samples) * known_or_one(frames) * known(bits) + 7) / 8;
+    const uint64_t width = element.tag == floats ? 32 : element.tag == doubles ? 64 : known(bits);
+    const uint64_t values = halved_ ? 2 : known_or_one(samples);  // two pixels may share their chrominance
+    const uint64_t plane = known(rows) * known(columns) * values * width, count = known_or_one(frames);
+    const uint64_t expected = (plane * count + 7) / 8;
     IVORY_CHECK(element.length >= expected, name_, ": holds ", element.length, " bytes of pixel data, expected ",
-                expected, " for ", known(rows), " x ", known(columns), " pixels of ", known(bits), " bits");
+                expected, " for ", known(rows), " x ", known(columns), " pixels of ", width, " bits");
+    IVORY_CHECK(expected == 0 || element.length < expected + (plane + 7) / 8, name_, ": holds ", element.length,
+                " bytes of pixel data, expected ", expected, " for ", count, count == 1 ? " frame" : " frames",
+                "; is its number of frames right?");
   }
 
-  // Compressed: pieces with a length each, then a delimiter.
+  // Compressed: pieces with a length each, then a delimiter. The first one is a table of offsets.
   void check_fragments() {
-    while (const auto fragment = next()) {
-      if (fragment->tag == sequence_end) return;
+    bool ended = true;
+    for (int64_t piece = 0; const auto fragment = next(); ++piece) {
+      if (fragment->tag == sequence_end) {
+        IVORY_CHECK(ended || !ends_with_marker(), name_, ": is truncated, its compressed pixel data have no end");
+        return;
+      }
       if (fragment->tag != item) return;  // damaged: the decoder says how
       IVORY_CHECK(left() >= fragment->length, name_, ": is truncated, a piece of its compressed pixel data is ",
                   fragment->length, " bytes according to the header, expected as many, got ", left());
-      in_.seekg(static_cast<std::streamoff>(fragment->length), std::ios::cur);
+      const bool found = has_end(fragment->length);
+      if (piece > 0) ended = found;
     }
     throw bad_request(name_, ": is truncated, its compressed pixel data have no end");
+  }
+
+  // Streams of JPEG, JPEG-LS and JPEG 2000 end with the marker FF D9; padding may follow. Passes over the piece.
+  bool has_end(uint32_t length) {
+    constexpr uint32_t most = 64;
+    in_.seekg(static_cast<std::streamoff>(length - std::min(length, most)), std::ios::cur);
+    return text(std::min(length, most)).find("\xFF\xD9") != std::string::npos;
+  }
+  bool ends_with_marker() const {
+    constexpr std::string_view jpeg = "1.2.840.10008.1.2.4.";
+    const int number = syntax_.starts_with(jpeg) ? std::atoi(syntax_.c_str() + jpeg.size()) : 0;
+    return number >= 50 && number < 100;
   }
 
   uint64_t known(uint32_t tag) const {
@@ -153,11 +180,24 @@ class Walk {
   std::ifstream in_;
   uint64_t end_;
   bool in_meta_ = true, implicit_ = false, big_endian_ = false, deflated_ = false;
+  bool halved_ = false;
   std::string syntax_;
   std::map<uint32_t, uint32_t> known_;
 };
 
 }  // namespace
+
+void check_dicom_start(const fs::path& file) {
+  std::string start(144, '\0');  // preamble, "DICM", the element (0002,0000): the length of the first group
+  std::ifstream in(file, std::ios::binary);
+  in.read(start.data(), static_cast<std::streamsize>(start.size()));
+  start.resize(static_cast<size_t>(in.gcount()));
+  if (start.size() < 132 || start.compare(128, 4, "DICM") != 0) return;
+  uint32_t group = 0;
+  if (start.size() == 144 && start.compare(132, 8, std::string("\2\0\0\0UL\4\0", 8)) == 0)
+    std::memcpy(&group, &start[140], sizeof group);
+  IVORY_CHECK(fs::file_size(file) > 144 + uint64_t{group}, file.string(), ": is truncated in its first group");
+}
 
 void check_dicom_pixels(const fs::path& file) {
   Walk(file).run();

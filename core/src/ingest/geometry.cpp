@@ -119,6 +119,27 @@ void reorient(Scan& scan) {
   scan.notes.push_back("reoriented from " + codes);
 }
 
+void place_on_grid(Scan& image, Scan& mask) {
+  const Geometry &a = image.geometry, &b = mask.geometry;
+  const auto size = image.voxels.sizes(), box = mask.voxels.sizes();
+  if (size == box || size[0] == 1 || largest_difference(a.spacing, b.spacing) > geometry_tolerance ||
+      largest_difference(a.direction, b.direction) > geometry_tolerance)
+    return;
+  torch::Tensor whole = torch::zeros(size, mask.voxels.options()), part = whole;
+  for (int axis = 0; axis < 3; ++axis) {
+    double mm = 0;
+    for (int i = 0; i < 3; ++i) mm += a.direction[i * 3 + axis] * (b.origin[i] - a.origin[i]);
+    const int64_t first = std::lround(mm / a.spacing[axis]), length = box[2 - axis];
+    const bool on_grid = std::abs(mm - static_cast<double>(first) * a.spacing[axis]) <= geometry_tolerance;
+    if (!on_grid || first < 0 || first + length > size[2 - axis]) return;
+    part = part.narrow(2 - axis, first, length);
+  }
+  part.copy_(mask.voxels);
+  image.notes.push_back("mask of " + size_text(mask.voxels) + " voxels placed on the image's grid");
+  mask.voxels = whole;
+  mask.geometry = image.geometry;
+}
+
 void check_same_grid(const Scan& image, const std::string& image_file, const Scan& mask, const std::string& mask_file) {
   const std::string start = mask_file + " is not on the grid of " + image_file + ": ";
   IVORY_CHECK(image.voxels.sizes() == mask.voxels.sizes(), start, "it has ", size_text(mask.voxels),

@@ -26,6 +26,10 @@ std::string axis_codes(const Geometry& geometry);
 // shown with row 0 on top looks as radiological software shows it. A scan of one slice is left as it is.
 void reorient(Scan& scan);
 
+// Puts a mask that covers a box of the image's grid (same axes and spacing) where it belongs, with zeros around it and
+// a note of the image. Leaves any other mask as it is.
+void place_on_grid(Scan& image, Scan& mask);
+
 // Throws bad_request when the grids of image and mask differ by more than the tolerance.
 void check_same_grid(const Scan& image, const std::string& image_file, const Scan& mask, const std::string& mask_file);
 

@@ -1,5 +1,5 @@
 #pragma once
-// The first picture of a GIF, as grey values: ITK has no reader for it, and the masks of SCR are GIFs.
+// The first picture of a GIF, as grey values: the masks of SCR are GIFs.
 
 #include <ivory/torch.h>
 

@@ -1,5 +1,5 @@
 #pragma once
-// From volumes as they were downloaded to a slice cache. The only user of ITK.
+// From volumes as they were downloaded to a slice cache.
 
 #include <atomic>
 #include <filesystem>
@@ -49,7 +49,7 @@ data::VolumeData read_volume(const config::VolumeSource& source, const config::D
 
 }  // namespace ivory::ingest
 
-// What run-experiment looks up after loading the library: only processes that build a cache load ITK.
+// What run-experiment looks up after loading the library: only processes that build a cache load the readers.
 extern "C" void ivory_ingest_build(const ivory::config::DataSpec& spec, const std::filesystem::path& folder,
                                    bool strict, const std::function<void(const ivory::ingest::Progress&)>& progress,
                                    const std::atomic<bool>& stop, int64_t workers, ivory::ingest::Report& report);

@@ -7,12 +7,15 @@
 // The codes of arithmetic coding are known only after it.
 #include <jerror.h>
 
+#include "ingest/orientation.h"
 #include "ingest/pictures.h"
 
 namespace ivory::ingest {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr int exif_marker = JPEG_APP0 + 1;
 
 struct Jpeg {
   explicit Jpeg(const fs::path& file);
@@ -59,6 +62,7 @@ bool read_header(Jpeg& from) {
   if (setjmp(from.back) != 0) return false;
   jpeg_create_decompress(&from.decoder);
   jpeg_stdio_src(&from.decoder, from.in);
+  jpeg_save_markers(&from.decoder, exif_marker, 0xFFFF);
   jpeg_read_header(&from.decoder, TRUE);
   return true;
 }
@@ -77,9 +81,21 @@ bool read_pixels(Jpeg& from, JSAMPLE* out) {
   return true;
 }
 
+int orientation_of(const jpeg_decompress_struct& decoder) {
+  constexpr std::string_view begin("Exif\0\0", 6);
+  for (const auto* marker = decoder.marker_list; marker; marker = marker->next) {
+    const std::string_view text(reinterpret_cast<const char*>(marker->data), marker->data_length);
+    if (marker->marker == exif_marker && text.starts_with(begin))
+      return exif_orientation({marker->data + begin.size(), marker->data_length - begin.size()});
+  }
+  return 1;
+}
+
 }  // namespace
 
-Scan read_jpeg(const fs::path& file) {
+Scan read_jpeg(const fs::path& file, Use use) {
+  IVORY_CHECK(use == Use::image, file.string(),
+              ": is a mask as JPEG, whose losses change label ids; save it as PNG, with the ids as values");
   Jpeg from(file);
   IVORY_CHECK(read_header(from), file.string(), ": is a truncated or damaged JPEG: ", from.message);
   const auto& header = from.decoder;
@@ -89,7 +105,7 @@ Scan read_jpeg(const fs::path& file) {
       empty_pixels(file, {1, header.image_height, header.image_width, header.num_components}, torch::kUInt8);
   IVORY_CHECK(read_pixels(from, pixels.data_ptr<uint8_t>()), file.string(),
               ": is a truncated or damaged JPEG: ", from.message);
-  return picture(file, pixels);
+  return picture(file, upright(pixels, orientation_of(header)));
 }
 
 }  // namespace ivory::ingest

@@ -6,8 +6,10 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "base/file_kind.h"
 #include "base/files.h"
 #include "base/json_text.h"
+#include "ingest/csv.h"
 #include "ingest/format.h"
 #include "ingest/layouts.h"
 
@@ -23,11 +25,14 @@ json read_description(const config::DataSpec& spec) {
     throw missing_data("data set '", spec.name, "': ", file.string(), " is missing, which layout \"", spec.layout,
                        "\" needs", spec.hint.empty() ? "" : "; " + spec.hint);
   }
+  OpenedTables::add(file);
   json description;
   try {
     description = base::parse_json(base::read_text(file));
   } catch (const Error& error) {
-    throw Error(error.code(), file.string() + ": is no JSON object: " + error.what());
+    const std::string mistaken = base::mistaken_file(file);
+    throw Error(error.code(),
+                file.string() + ": is " + (mistaken.empty() ? "no JSON object: " : mistaken + "; ") + error.what());
   }
   IVORY_CHECK(description.is_object(), file.string(), ": is no JSON object");
   return description;

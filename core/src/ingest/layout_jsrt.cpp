@@ -8,6 +8,7 @@
 #include <fstream>
 #include <map>
 
+#include "base/file_kind.h"
 #include "ingest/gif.h"
 #include "ingest/layouts.h"
 
@@ -57,6 +58,8 @@ Sources list(const config::DataSpec& spec, std::vector<std::string>&) {
 Scan read_radiograph(const fs::path& file) {
   constexpr int64_t bytes = 2 * side * side;
   const auto size = static_cast<int64_t>(fs::file_size(file));
+  const std::string mistaken = size == bytes ? "" : base::mistaken_file(file);
+  IVORY_CHECK(mistaken.empty(), file.string(), ": is ", mistaken);
   IVORY_CHECK(size == bytes, file.string(), ": is ", size, " bytes long, a radiograph of JSRT has ", bytes,
               " (2048 × 2048 words of 16 bits)");
   std::string raw(static_cast<size_t>(bytes), '\0');
@@ -65,6 +68,7 @@ Scan read_radiograph(const fs::path& file) {
             .geometry = {.spacing = {millimetres, millimetres, 1}},
             .modality = "xray",
             .files = {file},
+            .also_read = {},
             .notes = {"inverted over 12 bits"},
             .warnings = {}};
   auto* out = scan.voxels.data_ptr<int16_t>();
@@ -82,6 +86,7 @@ Scan read_masks(const fs::path& folder, const std::string& name, const Scan& ima
              .geometry = image.geometry,
              .modality = "",
              .files = {},
+             .also_read = {},
              .notes = {},
              .warnings = {}};
   for (const auto& [organ, id] : organs) {

@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 
+#include "base/file_kind.h"
 #include "ingest/dicom.h"
 #include "ingest/format.h"
 #include "ingest/layouts.h"
@@ -33,11 +34,11 @@ std::string patient_of(const fs::path& folder, const fs::path& root) {
 }
 
 // Folders with DICOM files whose first one is of a CT.
-void find_series(const fs::path& folder, const fs::path& root, std::vector<CtSeries>& found) {
+void find_series(const fs::path& folder, const fs::path& root, LinkGuard& guard, std::vector<CtSeries>& found) {
   fs::path first, readings;
   for (const auto& entry : entries(folder)) {
     if (fs::is_directory(entry)) {
-      find_series(entry, root, found);
+      if (guard.enters(entry)) find_series(entry, root, guard, found);
     } else if (entry.extension() == ".xml") {
       readings = entry;
     } else if (first.empty() && format_of(entry) == Format::dicom) {
@@ -49,7 +50,8 @@ void find_series(const fs::path& folder, const fs::path& root, std::vector<CtSer
 
 Sources list(const config::DataSpec& spec, std::vector<std::string>&) {
   std::vector<CtSeries> found;
-  find_series(spec.path, spec.path, found);
+  LinkGuard guard(spec.path);
+  find_series(spec.path, spec.path, guard, found);
   std::map<std::string, int> count, number;
   for (const auto& series : found) ++count[series.patient];
   Sources sources;
@@ -112,7 +114,9 @@ torch::Tensor readers_of(const fs::path& file, const Series& series) {
       if (name == "readingSession") readers += reading_of(session, series, file);
     }
   } catch (const boost::property_tree::ptree_error& error) {
-    throw bad_request(file.string(), ": is no reading of LIDC: ", error.what());
+    const std::string mistaken = base::mistaken_file(file);
+    const bool is_xml = mistaken.empty() || mistaken.find("XML") != std::string::npos;
+    throw bad_request(file.string(), ": is ", is_xml ? "no reading of LIDC: " + std::string(error.what()) : mistaken);
   }
   return readers;
 }
@@ -124,6 +128,7 @@ LabelledScan read(const config::VolumeSource& source, const config::DataSpec&) {
              .geometry = series.scan.geometry,
              .modality = "",
              .files = {source.label},
+             .also_read = {},
              .notes = {},
              .warnings = {}};
   return combine(std::move(series.scan), std::move(label), source, layout_lidc);

@@ -103,7 +103,8 @@ Scan cut(const Scan& scan, const std::array<int64_t, 3>& centre) {
   Scan part{.voxels = torch::full({cube[0], cube[1], cube[2]}, has_negatives ? air : 0, scan.voxels.options()),
             .geometry = scan.geometry,
             .modality = scan.modality,
-            .files = {},  // of 850 cubes a scan: hashing it for each would take longer than all else
+            .files = {},
+            .also_read = scan.files,  // of 850 cubes a scan: hashing it for each would take longer than all else
             .notes = scan.notes,
             .warnings = {}};
   torch::Tensor from = scan.voxels, to = part.voxels;

@@ -122,7 +122,7 @@ LabelledScan read(const config::VolumeSource& source, const config::DataSpec&) {
   files.labels_on_image_grid = part_of(source.name).ids == lits.ids;
   Scan image = read_scan(source.image);
   std::optional<Scan> label;
-  if (!source.label.empty()) label = read_scan(source.label);
+  if (!source.label.empty()) label = read_scan(source.label, Use::labels);
   return combine(std::move(image), std::move(label), source, files);
 }
 

@@ -102,7 +102,7 @@ LabelledScan read(const config::VolumeSource& source, const config::DataSpec&) {
   const Labels labels = from_text(source.label);
   config::VolumeSource files = source;
   files.label = labels.file.string();
-  LabelledScan scans = combine(std::move(image), read_scan(labels.file), files, layout_ribfrac);
+  LabelledScan scans = combine(std::move(image), read_scan(labels.file, Use::labels), files, layout_ribfrac);
   scans.labels = to_kinds(scans.labels, labels);
   return scans;
 }

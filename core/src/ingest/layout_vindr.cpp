@@ -136,6 +136,7 @@ Scan read_boxes(const config::VolumeSource& source, const Scan& image) {
           .geometry = image.geometry,
           .modality = "",
           .files = {},
+          .also_read = {},
           .notes = {},
           .warnings = {}};
 }

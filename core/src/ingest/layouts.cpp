@@ -19,10 +19,10 @@ constexpr std::array layouts = {
     &layout_mmwhs_ct, &layout_mmwhs_mri, &layout_tcia_ct, &layout_ribfrac,   &layout_luna,  &layout_luna_candidates,
     &layout_lidc,     &layout_mots,      &layout_nih,     &layout_nih_boxes, &layout_vindr, &layout_jsrt};
 
-void collect(const fs::path& folder, std::vector<fs::path>& files) {
+void collect(const fs::path& folder, LinkGuard& guard, std::vector<fs::path>& files) {
   for (const auto& entry : entries(folder)) {
     if (fs::is_directory(entry)) {
-      if (!fs::is_symlink(entry)) collect(entry, files);
+      if (guard.enters(entry)) collect(entry, guard, files);
     } else {
       files.push_back(entry);
     }
@@ -42,9 +42,10 @@ LabelledScan combine(Scan image, std::optional<Scan> label, const config::Volume
   if (label && layout.labels_on_image_grid) label->geometry = image.geometry;
   reorient(image);
   if (!label) return {std::move(image), {}};
-  label->voxels = label_ids(label->voxels, source.label);
+  label->voxels = label_ids(label->voxels, source.label, label->warnings);
   if (layout.map_labels) label->voxels = layout.map_labels(label->voxels, source, image);
   reorient(*label);
+  place_on_grid(image, *label);
   check_same_grid(image, source.image, *label, source.label);
   image.files.insert(image.files.end(), label->files.begin(), label->files.end());
   image.warnings.insert(image.warnings.end(), label->warnings.begin(), label->warnings.end());
@@ -67,8 +68,22 @@ std::vector<fs::path> entries(const fs::path& folder) {
 
 std::vector<fs::path> files_below(const fs::path& folder) {
   std::vector<fs::path> files;
-  collect(folder, files);
+  LinkGuard guard(folder);
+  collect(folder, guard, files);
   return files;
+}
+
+LinkGuard::LinkGuard(const fs::path& root) {
+  std::error_code ignored;
+  root_ = fs::weakly_canonical(root, ignored);
+  walked_.insert(root_);
+}
+
+bool LinkGuard::enters(const fs::path& folder) {
+  std::error_code ignored;
+  const fs::path real = fs::weakly_canonical(folder, ignored);
+  const bool inside = fs::is_symlink(folder) && !real.lexically_relative(root_).string().starts_with("..");
+  return !inside && walked_.insert(real).second;
 }
 
 std::vector<NamedFile> nifti_below(const fs::path& folder) {

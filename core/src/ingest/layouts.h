@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -49,6 +50,17 @@ bool is_hidden(const std::filesystem::path& path);
 std::vector<std::filesystem::path> entries(const std::filesystem::path& folder);
 // Files at any depth, none hidden or in a hidden folder, sorted.
 std::vector<std::filesystem::path> files_below(const std::filesystem::path& folder);
+// Which folders a walk below `root` goes into: links are followed, unless they lead to a folder that was walked
+// already, or lies below the root and will be.
+class LinkGuard {
+ public:
+  explicit LinkGuard(const std::filesystem::path& root);
+  bool enters(const std::filesystem::path& folder);
+
+ private:
+  std::filesystem::path root_;
+  std::set<std::filesystem::path> walked_;
+};
 // Volumes among them: NIfTI by name (.nii, .nii.gz), with their stems.
 struct NamedFile {
   std::string stem;

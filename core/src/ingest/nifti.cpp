@@ -1,6 +1,5 @@
-// NIfTI-1 (.nii, .nii.gz). ITK 5.2 is not used here: it fills a truncated file with zeros without a word and refuses
-// axes that are off by 4e-4. This reader checks length and gzip checksum, and leaves the axes to make_orthonormal().
-// Whole files are inflated at once; what that does not take (padding, several members, damage) is read as a stream.
+// NIfTI-1 (.nii, .nii.gz): length and gzip checksum are checked, axes are left to make_orthonormal(). Whole files are
+// inflated at once; what that does not take (padding, several members, damage) is read as a stream.
 #include <fmt/format.h>
 #include <ivory/error.h>
 #include <zlib.h>
@@ -154,12 +153,6 @@ void check_channel(std::optional<int64_t> channel, int64_t channels, const std::
               ", number ", *channel, " was asked for (counted from 0)");
 }
 
-void swap_values(torch::Tensor& voxels) {
-  const size_t width = voxels.element_size();
-  char* at = static_cast<char*>(voxels.mutable_data_ptr());
-  for (int64_t i = 0; i < voxels.numel(); ++i, at += width) std::reverse(at, at + width);
-}
-
 // Of a compressed file as a whole; where that cannot be, the stream tells why.
 std::optional<torch::Tensor> whole_voxels(const fs::path& file, int64_t offset, int64_t bytes, torch::ScalarType type) {
   if (offset % static_cast<int64_t>(c10::elementSize(type)) != 0) return std::nullopt;
@@ -178,7 +171,7 @@ torch::Tensor read_voxels(Stream& stream, const Header& header, const Scan& scan
               " according to the header, expected 352 or more");
   check_announced_size(static_cast<double>(bytes), scan, header.name());
   if (auto whole = whole_voxels(scan.files.front(), static_cast<int64_t>(offset), bytes, type)) {
-    if (header.swapped()) swap_values(*whole);
+    if (header.swapped()) swap_bytes(*whole);
     return whole->view(shape);
   }
   stream.skip(static_cast<int64_t>(offset) - Header::size);
@@ -187,21 +180,17 @@ torch::Tensor read_voxels(Stream& stream, const Header& header, const Scan& scan
   IVORY_CHECK(got == bytes, header.name(), ": is truncated, the header announces ", bytes,
               " bytes of voxels and the file has ", got);
   stream.finish();
-  if (header.swapped()) swap_values(voxels);
+  if (header.swapped()) swap_bytes(voxels);
   return voxels;
 }
 
-// value · slope + intercept; whole numbers stay integers.
-torch::Tensor rescaled(const torch::Tensor& voxels, double slope, double intercept, std::vector<std::string>& notes) {
-  if (!std::isfinite(slope) || slope == 0 || !std::isfinite(intercept) || (slope == 1 && intercept == 0)) return voxels;
-  notes.push_back(fmt::format("rescaled: value × {:g} + {:g}", slope, intercept));
-  const bool whole = slope == std::round(slope) && intercept == std::round(intercept);
-  const bool fits = std::abs(slope) < 1e4 && std::abs(intercept) < 1e6 && voxels.element_size() <= 4;
-  if (whole && fits && !voxels.is_floating_point()) {
-    const auto a = static_cast<int64_t>(slope), b = static_cast<int64_t>(intercept);
-    return mapped<int64_t>(voxels, [=](auto value) { return static_cast<int64_t>(value) * a + b; });
-  }
-  return mapped<float>(voxels, [=](auto value) { return static_cast<double>(value) * slope + intercept; });
+// The standard says that a slope of 0 scales nothing; nor does one that is no number.
+torch::Tensor with_intensities(const torch::Tensor& voxels, const Header& header, Scan& scan) {
+  const double slope = header.get<float>(112), intercept = header.get<float>(116);
+  if (!std::isfinite(slope) || slope == 0) return voxels;
+  IVORY_CHECK(std::isfinite(intercept), header.name(), ": the header's slope is ", slope, " and its intercept ",
+              intercept);
+  return rescaled(voxels, slope, intercept, scan.notes);
 }
 
 // Columns of a 3 × 3 matrix → unit vectors and their lengths.
@@ -217,23 +206,55 @@ Geometry from_affine(const std::array<double, 12>& rows, const std::string& name
   return geometry;
 }
 
-Geometry from_sform(const Header& header) {
+std::array<double, 12> sform_of(const Header& header) {
   std::array<double, 12> rows;
   for (size_t i = 0; i < 12; ++i) rows[i] = header.get<float>(280 + 4 * i);
-  return from_affine(rows, header.name());
+  return rows;
 }
 
-Vector3 voxel_size(const Header& header) {
+// Why a matrix cannot be an sform: "" where it can.
+std::string fault_of(const std::array<double, 12>& rows) {
+  for (const double value : rows) {
+    if (!std::isfinite(value)) return "holds what is no number";
+  }
+  for (int axis = 0; axis < 3; ++axis) {
+    if (std::hypot(rows[axis], rows[4 + axis], rows[8 + axis]) == 0)
+      return fmt::format("gives axis {} no length", axis + 1);
+  }
+  return skew(from_affine(rows, "").direction) > geometry_tolerance ? "is sheared" : "";
+}
+
+// Sizes along the axes that the header says beside a matrix; what is none is 1 mm, with a warning.
+Vector3 voxel_size(const Header& header, Scan& scan) {
   Vector3 size;
   for (size_t i = 0; i < 3; ++i) {
     size[i] = std::abs(header.get<float>(80 + 4 * i));
-    if (!std::isfinite(size[i]) || size[i] == 0) size[i] = 1;
+    if (std::isfinite(size[i]) && size[i] > 0) continue;
+    scan.warnings.push_back(fmt::format("{}: the header's voxel size along axis {} is {}; it is taken as 1 mm",
+                                        header.name(), i + 1, size[i]));
+    size[i] = 1;
   }
   return size;
 }
 
-Geometry from_qform(const Header& header) {
-  const double b = header.get<float>(256), c = header.get<float>(260), d = header.get<float>(264);
+// b, c, d of the quaternion, then the position.
+std::array<double, 6> qform_of(const Header& header) {
+  std::array<double, 6> values;
+  for (size_t i = 0; i < 6; ++i) values[i] = header.get<float>(256 + 4 * i);
+  return values;
+}
+
+std::string fault_of(const std::array<double, 6>& form) {
+  for (const double value : form) {
+    if (!std::isfinite(value)) return "holds what is no number";
+  }
+  return std::hypot(form[0], form[1], form[2]) > 1 + geometry_tolerance ? "is no rotation" : "";
+}
+
+Geometry from_qform(const Header& header, Scan& scan) {
+  const auto form = qform_of(header);
+  const double length = std::max(1.0, std::hypot(form[0], form[1], form[2]));  // of rounding
+  const double b = form[0] / length, c = form[1] / length, d = form[2] / length;
   const double a = std::sqrt(std::max(0.0, 1 - b * b - c * c - d * d));
   const double last = header.get<float>(76) < 0 ? -1 : 1;  // qfac
   Geometry geometry;
@@ -241,33 +262,40 @@ Geometry from_qform(const Header& header) {
       a * a + b * b - c * c - d * d, 2 * (b * c - a * d),           2 * (b * d + a * c) * last,
       2 * (b * c + a * d),           a * a + c * c - b * b - d * d, 2 * (c * d - a * b) * last,
       2 * (b * d - a * c),           2 * (c * d + a * b),           (a * a + d * d - b * b - c * c) * last};
-  geometry.spacing = voxel_size(header);
-  for (size_t i = 0; i < 3; ++i) geometry.origin[i] = header.get<float>(268 + 4 * i);
+  geometry.spacing = voxel_size(header, scan);
+  for (size_t i = 0; i < 3; ++i) geometry.origin[i] = form[3 + i];
   return geometry;
 }
 
-// The sform where there is one; the qform where the sform is sheared or missing.
-Geometry geometry_of(const Header& header, std::vector<std::string>& warnings) {
-  const bool has_qform = header.get<int16_t>(252) > 0, has_sform = header.get<int16_t>(254) > 0;
+Geometry without_forms(const Header& header, Scan& scan) {
   Geometry geometry;
-  if (has_sform) geometry = from_sform(header);
-  if (has_sform && has_qform && skew(geometry.direction) > geometry_tolerance) {
-    warnings.push_back(header.name() + ": the header's sform is sheared; its qform is used");
-    geometry = from_qform(header);
-  } else if (!has_sform && has_qform) {
-    geometry = from_qform(header);
-  } else if (!has_sform) {
-    geometry.spacing = voxel_size(header);
-    geometry.direction = {1, 0, 0, 0, 1, 0, 0, 0, 1};
-    warnings.push_back(header.name() + ": the header has neither sform nor qform; axes are taken as R, A, S");
-  }
-  make_orthonormal(geometry.direction, header.name(), warnings);
+  geometry.spacing = voxel_size(header, scan);
+  geometry.direction = {1, 0, 0, 0, 1, 0, 0, 0, 1};
+  scan.warnings.push_back(header.name() + ": the header has neither sform nor qform; axes are taken as R, A, S");
+  return geometry;
+}
+
+// The sform, or the qform where there is no sform or a broken one. Of two broken ones the sform's fault is named.
+Geometry form_of(const Header& header, Scan& scan) {
+  const bool has_qform = header.get<int16_t>(252) > 0, has_sform = header.get<int16_t>(254) > 0;
+  if (!has_sform && !has_qform) return without_forms(header, scan);
+  const std::string sform_fault = has_sform ? fault_of(sform_of(header)) : "", qform_fault = fault_of(qform_of(header));
+  if (has_sform && sform_fault.empty()) return from_affine(sform_of(header), header.name());
+  const bool usable = has_qform && qform_fault.empty();
+  if (!usable && sform_fault == "is sheared") return from_affine(sform_of(header), header.name());  // refused below
+  IVORY_CHECK(usable, header.name(), ": the header's ", has_sform ? "sform " : "qform ",
+              has_sform ? sform_fault : qform_fault, has_sform ? ", and it has no qform that could be used" : "");
+  if (has_sform)
+    scan.warnings.push_back(fmt::format("{}: the header's sform {}; its qform is used", header.name(), sform_fault));
+  return from_qform(header, scan);
+}
+
+Geometry geometry_of(const Header& header, Scan& scan) {
+  Geometry geometry = form_of(header, scan);
+  make_orthonormal(geometry.direction, header.name(), scan.warnings);
   const int unit = header.get<int8_t>(123) & 7;
   const double factor = unit == 1 ? 1000 : unit == 3 ? 0.001 : 1;  // metres, micrometres
   for (int i = 0; i < 3; ++i) geometry.spacing[i] *= factor, geometry.origin[i] *= factor;
-  for (const double value : geometry.origin) {
-    IVORY_CHECK(std::isfinite(value), header.name(), ": the header's origin is not a number");
-  }
   return geometry;
 }
 
@@ -278,12 +306,12 @@ Scan read_nifti(const fs::path& file, std::optional<int64_t> channel) {
   const Header header(stream, file);
   Scan scan;
   scan.files = {file};
-  scan.geometry = geometry_of(header, scan.warnings);
+  scan.geometry = geometry_of(header, scan);
   const auto size = dimensions(header);
   check_channel(channel, size[3], header.name());
   torch::Tensor voxels = read_voxels(stream, header, scan, size).select(0, channel.value_or(0));
   if (size[3] > 1) voxels = voxels.clone();  // the other channels go
-  scan.voxels = rescaled(voxels, header.get<float>(112), header.get<float>(116), scan.notes);
+  scan.voxels = with_intensities(voxels, header, scan);
   return scan;
 }
 

@@ -29,6 +29,9 @@ void name_patients(const config::DataSpec& spec, Sources& sources, std::vector<s
     }
   }
   if (without.empty()) return;
+  IVORY_CHECK(without.size() < sources.size(), "data set '", spec.name, "': ", spec.patients, " names none of its ",
+              sources.size(), " volumes, such as '", without.front(), "'; column 'volume' has '",
+              table.rows() > 0 ? table.text(0, "volume") : "", "' first");
   warnings.push_back(fmt::format("data set '{}': {} names no patient for {} of {} volumes, such as '{}'", spec.name,
                                  spec.patients, without.size(), sources.size(), without.front()));
 }

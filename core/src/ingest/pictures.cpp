@@ -35,6 +35,11 @@ torch::Tensor single_channel(const torch::Tensor& pixels, const fs::path& file, 
   return grey(pixels);
 }
 
+void refuse_colours(const fs::path& file) {
+  throw bad_request(file.string(),
+                    ": is a mask in colours, expected label ids; save it as grey values or as a palette");
+}
+
 torch::Tensor empty_pixels(const fs::path& file, torch::IntArrayRef shape, torch::ScalarType type,
                            std::optional<double> stored) {
   Scan scan;

@@ -3,6 +3,7 @@
 
 #include <csetjmp>
 
+#include "ingest/orientation.h"
 #include "ingest/pictures.h"
 
 namespace ivory::ingest {
@@ -39,14 +40,16 @@ struct Png {
 };
 
 // Both are false when libpng complains; between setjmp and there nothing lives that a destructor would end.
-// After the header, pixels are grey or RGB, perhaps with alpha, of 8 bits or 16 of this machine's byte order.
-bool read_header(Png& from) {
+// After the header, pixels are grey or RGB, perhaps with alpha, of 8 bits or 16 of this machine's byte order. Labels
+// stay as they are stored: indices of a palette, few bits without being spread over the range of a byte.
+bool read_header(Png& from, Use use) {
   if (setjmp(png_jmpbuf(from.png)) != 0) return false;
   png_init_io(from.png, from.in);
   png_read_info(from.png, from.info);
   from.stored = static_cast<double>(png_get_rowbytes(from.png, from.info)) *
                 static_cast<double>(png_get_image_height(from.png, from.info));
-  png_set_expand(from.png);
+  if (use == Use::image) png_set_expand(from.png);
+  if (use == Use::labels) png_set_packing(from.png), png_set_strip_alpha(from.png);
   png_set_swap(from.png);
   png_set_interlace_handling(from.png);
   png_read_update_info(from.png, from.info);
@@ -56,15 +59,26 @@ bool read_header(Png& from) {
 bool read_pixels(Png& from, png_bytepp rows) {
   if (setjmp(png_jmpbuf(from.png)) != 0) return false;
   png_read_image(from.png, rows);
-  png_read_end(from.png, nullptr);
+  png_read_end(from.png, from.info);
   return true;
+}
+
+// EXIF may come before the pixels or behind them.
+int orientation_of(const Png& from) {
+  png_uint_32 bytes = 0;
+  png_bytep block = nullptr;
+  if (png_get_eXIf_1(from.png, from.info, &bytes, &block) == 0 || !block) return 1;
+  return exif_orientation({block, bytes});
 }
 
 }  // namespace
 
-Scan read_png(const fs::path& file) {
+Scan read_png(const fs::path& file, Use use) {
   Png from(file);
-  IVORY_CHECK(read_header(from), file.string(), ": is a truncated or damaged PNG: ", from.message);
+  IVORY_CHECK(read_header(from, use), file.string(), ": is a truncated or damaged PNG: ", from.message);
+  const int colours = png_get_color_type(from.png, from.info);
+  if (use == Use::labels && colours != PNG_COLOR_TYPE_PALETTE && (colours & PNG_COLOR_MASK_COLOR) != 0)
+    refuse_colours(file);
   const auto type = png_get_bit_depth(from.png, from.info) == 16 ? torch::kUInt16 : torch::kUInt8;
   const torch::Tensor pixels =
       empty_pixels(file,
@@ -78,7 +92,7 @@ Scan read_png(const fs::path& file) {
   for (int64_t row = 0; row < pixels.size(1); ++row)
     rows.push_back(static_cast<png_bytep>(pixels.mutable_data_ptr()) + row * stride);
   IVORY_CHECK(read_pixels(from, rows.data()), file.string(), ": is a truncated or damaged PNG: ", from.message);
-  return picture(file, pixels);
+  return picture(file, upright(pixels, orientation_of(from)));
 }
 
 }  // namespace ivory::ingest

@@ -1,11 +1,10 @@
 #include <fmt/format.h>
-#include <itkMacro.h>
 #include <ivory/error.h>
 
 #include <new>
 
-#include "base/hash.h"
 #include "base/text.h"
+#include "data/sources.h"
 #include "ingest/ingest.h"
 #include "ingest/layouts.h"
 #include "ingest/resample.h"
@@ -22,9 +21,9 @@ LabelledScan read_source(const config::VolumeSource& source, const config::DataS
   const Layout* known = find_layout(spec.layout);
   const Layout& layout = known ? *known : layout_folder;  // "list" takes files as they are
   if (layout.read) return layout.read(source, spec);
-  Scan image = read_scan(source.image, source.channel);
+  Scan image = read_scan(source.image, Use::image, source.channel);
   std::optional<Scan> label;
-  if (!source.label.empty()) label = read_scan(source.label);
+  if (!source.label.empty()) label = read_scan(source.label, Use::labels);
   return combine(std::move(image), std::move(label), source, layout);
 }
 
@@ -35,6 +34,7 @@ void resample_both(LabelledScan& scans, const config::DataSpec& spec) {
                .geometry = scans.image.geometry,
                .modality = "",
                .files = {},
+               .also_read = {},
                .notes = {},
                .warnings = {}};
     resample(label, grid, Interpolation::nearest);
@@ -58,6 +58,15 @@ std::array<double, 2> window_of(const Scan& scan, const std::string& modality, c
   return nonzero_quantiles(scan.voxels, 0.005, 0.995);
 }
 
+// A mask that was taken for an image is not seen otherwise.
+void warn_of_mask(const Scan& image, const config::VolumeSource& source, std::vector<std::string>& warnings) {
+  constexpr int64_t of_masks = 16;
+  const auto count = few_values(image.voxels, of_masks);
+  if (!count || *count > of_masks) return;
+  warnings.push_back(
+      fmt::format("{}: holds only {} different values: is it a mask, not an image?", source.image, *count));
+}
+
 data::VolumeData to_volume(LabelledScan scans, const config::VolumeSource& source, const config::DataSpec& spec) {
   Scan& image = scans.image;
   data::VolumeData volume;
@@ -66,7 +75,7 @@ data::VolumeData to_volume(LabelledScan scans, const config::VolumeSource& sourc
   info.patient = source.patient.empty() ? source.name : source.patient;
   info.modality = !source.modality.empty() ? source.modality : !spec.modality.empty() ? spec.modality : image.modality;
   info.source_file = source.image;
-  if (!image.files.empty()) info.source_hash = hash_of_files(image.files);
+  if (!image.files.empty()) info.source_hash = data::hash_of_files(image.files);
   info.orientation = image.voxels.size(0) > 1 ? "LPS" : "planar";
   const Geometry& g = image.geometry;
   info.spacing = {g.spacing[2], g.spacing[1], g.spacing[0]};
@@ -88,31 +97,20 @@ data::VolumeData to_volume(LabelledScan scans, const config::VolumeSource& sourc
 
 }  // namespace
 
-std::string hash_of_files(const std::vector<fs::path>& files) {
-  base::Hasher hasher;
-  std::vector<char> buffer(1 << 20);
-  for (const auto& file : files) {
-    std::ifstream in(file, std::ios::binary);
-    while (in.read(buffer.data(), static_cast<std::streamsize>(buffer.size())) || in.gcount() > 0) {
-      hasher.add({reinterpret_cast<const uint8_t*>(buffer.data()), static_cast<size_t>(in.gcount())});
-    }
-  }
-  return hasher.hexadecimal();
-}
-
 ReadVolume read_with_warnings(const config::VolumeSource& source, const config::DataSpec& spec) {
   try {
     LabelledScan scans = read_source(source, spec);
+    if (spec.layout != "phantom") warn_of_mask(scans.image, source, scans.image.warnings);
     resample_both(scans, spec);
     ReadVolume read;
     read.warnings = scans.image.warnings;
-    for (const auto& file : scans.image.files) read.bytes += static_cast<int64_t>(fs::file_size(file));
+    read.files = scans.image.files;
+    read.also_read = scans.image.also_read;
+    for (const auto& file : read.files) read.bytes += static_cast<int64_t>(fs::file_size(file));
     read.volume = to_volume(std::move(scans), source, spec);
     return read;
   } catch (const Error&) {
     throw;
-  } catch (const itk::ExceptionObject& error) {
-    throw bad_request(source.image, ": cannot be read: ", error.GetDescription());
   } catch (const c10::Error& error) {
     throw bad_request(source.image, ": cannot be read: ", error.what_without_backtrace());
   } catch (const std::exception& error) {

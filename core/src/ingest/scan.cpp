@@ -4,14 +4,21 @@
 #include <ivory/error.h>
 #include <unistd.h>
 
+#include "base/file_kind.h"
 #include "ingest/format.h"
 #include "ingest/pictures.h"
 
 namespace ivory::ingest {
 
-Scan read_scan(const std::filesystem::path& path, std::optional<int64_t> channel) {
+Scan read_scan(const std::filesystem::path& path, Use use, std::optional<int64_t> channel) {
+  if (std::filesystem::is_symlink(path) && !std::filesystem::exists(path)) {
+    throw missing_data(path.string(), ": is a link to ", std::filesystem::read_symlink(path).string(),
+                       ", which is not there (git-annex and DataLad: get the file first)");
+  }
   if (!std::filesystem::exists(path)) throw missing_data(path.string(), ": no such file or folder");
-  if (std::filesystem::is_directory(path)) return read_dicom_series(path);
+  if (std::filesystem::is_directory(path)) return read_dicom_series(path, use);
+  const std::string mistaken = base::mistaken_file(path);
+  IVORY_CHECK(mistaken.empty(), path.string(), ": is ", mistaken);
   const auto format = format_of(path);
   IVORY_CHECK(format, path.string(), ": is of no format that is read (NIfTI, MetaImage, NRRD, DICOM, PNG, JPEG, TIFF)");
   IVORY_CHECK(std::filesystem::file_size(path) > 0, path.string(), ": is an empty file");
@@ -20,13 +27,17 @@ Scan read_scan(const std::filesystem::path& path, std::optional<int64_t> channel
               " was asked for");
   switch (*format) {
     case Format::png:
-      return read_png(path);
+      return read_png(path, use);
     case Format::jpeg:
-      return read_jpeg(path);
+      return read_jpeg(path, use);
     case Format::tiff:
-      return read_tiff(path);
+      return read_tiff(path, use);
+    case Format::meta:
+      return read_meta_image(path);
+    case Format::nrrd:
+      return read_nrrd(path);
     default:
-      return read_with_itk(path);
+      return read_dicom(path, use);
   }
 }
 

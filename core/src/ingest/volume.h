@@ -8,12 +8,11 @@ namespace ivory::ingest {
 struct ReadVolume {
   data::VolumeData volume;
   std::vector<std::string> warnings;
-  int64_t bytes = 0;  // of the files read
+  int64_t bytes = 0;                             // of the files read
+  std::vector<std::filesystem::path> files;      // whose hash the volume has, in this order
+  std::vector<std::filesystem::path> also_read;  // whose it has not
 };
 
 ReadVolume read_with_warnings(const config::VolumeSource& source, const config::DataSpec& spec);
-
-// XXH3-128 over the files' bytes, in order.
-std::string hash_of_files(const std::vector<std::filesystem::path>& files);
 
 }  // namespace ivory::ingest

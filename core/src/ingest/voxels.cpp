@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 namespace ivory::ingest {
@@ -38,6 +39,21 @@ torch::Tensor rearranged(const torch::Tensor& voxels, const std::array<int64_t, 
   if (!reversed.empty()) moved = moved.flip(reversed);
   moved = moved.contiguous();
   return disguised ? moved.view(torch::kUInt16) : moved;
+}
+
+void swap_bytes(torch::Tensor& voxels) {
+  const auto turn = [&]<class Word>(Word (*swapped)(Word)) {
+    auto* at = static_cast<char*>(voxels.mutable_data_ptr());
+    for (int64_t i = 0; i < voxels.numel(); ++i, at += sizeof(Word)) {
+      Word word;
+      std::memcpy(&word, at, sizeof word);
+      word = swapped(word);
+      std::memcpy(at, &word, sizeof word);
+    }
+  };
+  if (voxels.element_size() == 2) turn(+[](uint16_t word) { return static_cast<uint16_t>(__builtin_bswap16(word)); });
+  if (voxels.element_size() == 4) turn(+[](uint32_t word) { return __builtin_bswap32(word); });
+  if (voxels.element_size() == 8) turn(+[](uint64_t word) { return uint64_t{__builtin_bswap64(word)}; });
 }
 
 std::array<double, 2> extrema(const torch::Tensor& voxels) {
@@ -76,22 +92,47 @@ torch::Tensor narrowed(const torch::Tensor& voxels, std::vector<std::string>& no
   return as(float(), "float32");
 }
 
-torch::Tensor label_ids(const torch::Tensor& voxels, const std::filesystem::path& file) {
+torch::Tensor rescaled(const torch::Tensor& voxels, double slope, double intercept, std::vector<std::string>& notes) {
+  if (slope == 1 && intercept == 0) return voxels;
+  notes.push_back(fmt::format("rescaled: value × {:g} + {:g}", slope, intercept));
+  const bool whole = slope == std::round(slope) && intercept == std::round(intercept);
+  const bool fits = std::abs(slope) < 1e4 && std::abs(intercept) < 1e6 && voxels.element_size() <= 4;
+  if (whole && fits && !voxels.is_floating_point()) {
+    const auto a = static_cast<int64_t>(slope), b = static_cast<int64_t>(intercept);
+    return mapped<int64_t>(voxels, [=](auto value) { return static_cast<int64_t>(value) * a + b; });
+  }
+  return mapped<float>(voxels, [=](auto value) { return static_cast<double>(value) * slope + intercept; });
+}
+
+torch::Tensor label_ids(const torch::Tensor& voxels, const std::filesystem::path& file,
+                        std::vector<std::string>& warnings) {
   constexpr double highest = std::numeric_limits<int16_t>::max();
-  const auto as_ids = [&] { return mapped<int16_t>(voxels, [](auto value) { return value; }); };
+  constexpr double rounding = 1e-3;  // what resampling, slopes and float32 leave
   if (!voxels.is_floating_point() && voxels.numel() > 0) {
     const auto range = extrema(voxels);
-    if (range[0] >= 0 && range[1] <= highest) return as_ids();
+    if (range[0] >= 0 && range[1] <= highest) return mapped<int16_t>(voxels, [](auto value) { return value; });
   }
+  int64_t inexact = 0;
+  double farthest = 0, example = 0;
   with_values(voxels, [&](auto values) {
     for (size_t i = 0; i < values.size(); ++i) {
       const auto value = static_cast<double>(values[i]);
-      if (value >= 0 && value <= highest && value == std::floor(value)) continue;
-      throw bad_request(file.string(), ": voxel ", place(voxels, static_cast<int64_t>(i)), " is ", value,
-                        ", but label ids are whole numbers from 0 to 32767");
+      const double off = std::abs(value - std::round(value));
+      IVORY_CHECK(off < rounding && std::round(value) >= 0 && std::round(value) <= highest, file.string(), ": voxel ",
+                  place(voxels, static_cast<int64_t>(i)), " is ", fmt::format("{}", values[i]),
+                  ", but label ids are whole numbers from 0 to 32767");
+      if (off == 0) continue;
+      ++inexact;
+      if (off > farthest) farthest = off, example = value;
     }
   });
-  return as_ids();
+  if (inexact > 0) {
+    warnings.push_back(
+        fmt::format("{}: {} labels are whole numbers but for rounding (the farthest is {:.9g}) and are "
+                    "rounded",
+                    file.string(), inexact, example));
+  }
+  return mapped<int16_t>(voxels, [](auto value) { return std::lround(static_cast<double>(value)); });
 }
 
 void check_values(const torch::Tensor& voxels, const std::filesystem::path& file) {
@@ -107,6 +148,22 @@ void check_values(const torch::Tensor& voxels, const std::filesystem::path& file
   }
   const auto range = extrema(voxels);
   IVORY_CHECK(range[0] < range[1], file.string(), ": the volume is empty, all its voxels are ", range[0]);
+}
+
+std::optional<int64_t> few_values(const torch::Tensor& voxels, int64_t most) {
+  if (voxels.is_floating_point()) return std::nullopt;
+  return with_values(voxels, [&](auto values) -> std::optional<int64_t> {
+    std::array<bool, 256> seen{};
+    int64_t count = 0;
+    for (const auto value : values) {
+      if (value < 0 || static_cast<uint64_t>(value) > 255) return std::nullopt;
+      bool& known = seen[static_cast<size_t>(value)];
+      count += known ? 0 : 1;
+      known = true;
+      if (count > most) return count;
+    }
+    return count;
+  });
 }
 
 std::array<double, 2> nonzero_quantiles(const torch::Tensor& voxels, double low, double high) {

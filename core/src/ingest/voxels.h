@@ -6,6 +6,7 @@
 
 #include <array>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -59,17 +60,28 @@ torch::Tensor mapped(const torch::Tensor& tensor, F&& f) {
 torch::Tensor rearranged(const torch::Tensor& voxels, const std::array<int64_t, 3>& order,
                          const std::vector<int64_t>& reversed);
 
+// Turns the bytes of every value round, in place.
+void swap_bytes(torch::Tensor& voxels);
+
 std::array<double, 2> extrema(const torch::Tensor& voxels);
 
 // uint8, int16, uint16 and float32 stay; other integers become int16 or uint16 where they fit, else float32, as doubles
 // do.
 torch::Tensor narrowed(const torch::Tensor& voxels, std::vector<std::string>& notes);
 
-// int16 label ids. Throws bad_request on a value that is not a whole number from 0 to 32767.
-torch::Tensor label_ids(const torch::Tensor& voxels, const std::filesystem::path& file);
+// value · slope + intercept, with a note; whole numbers stay integers.
+torch::Tensor rescaled(const torch::Tensor& voxels, double slope, double intercept, std::vector<std::string>& notes);
+
+// int16 label ids: values within 1e-3 of a whole number are rounded, with one warning. Throws bad_request on any other,
+// and on those that are not from 0 to 32767.
+torch::Tensor label_ids(const torch::Tensor& voxels, const std::filesystem::path& file,
+                        std::vector<std::string>& warnings);
 
 // Throws bad_request when a voxel is NaN or infinite (their number and the first one's place) or when all are equal.
 void check_values(const torch::Tensor& voxels, const std::filesystem::path& file);
+
+// The number of different values of integers from 0 to 255, up to `most` + 1; nothing of other types and values.
+std::optional<int64_t> few_values(const torch::Tensor& voxels, int64_t most);
 
 // Intensities at two shares (0 … 1) of the sorted non-zero voxels; the extrema when those coincide.
 std::array<double, 2> nonzero_quantiles(const torch::Tensor& voxels, double low, double high);

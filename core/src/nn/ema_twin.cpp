@@ -14,6 +14,11 @@ std::vector<Tensor> checked_values(const Named& twins, const Named& trained) {
   IVORY_CHECK(twins.keys() == trained.keys(),
               "an EMA twin must have the architecture of the network that it follows, but its ", twins.size(),
               " tensors differ from the ", trained.size(), " of that network in number or names");
+  for (const auto& item : trained) {
+    const auto twin = twins[item.key()].sizes();
+    IVORY_CHECK(twin == item.value().sizes(), "an EMA twin must have the architecture of the network that it follows, ",
+                "but its tensor '", item.key(), "' is ", twin, " and that of the network ", item.value().sizes());
+  }
   return trained.values();
 }
 

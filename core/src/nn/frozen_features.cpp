@@ -44,7 +44,8 @@ FrozenFeatures::FrozenFeatures(std::string task, const Options& options, const T
 
 TaskNeeds FrozenFeatures::needs() const {
   return {.unit = of_slices() ? SampleKind::slice : SampleKind::volume,
-          .target = kind_ == Kind::holistic ? Target::label : Target::masks};
+          .target = kind_ == Kind::holistic ? Target::label : Target::masks,
+          .ranks_from = kind_ == Kind::holistic ? 1 : min_pixels_};
 }
 
 torch::Tensor FrozenFeatures::features(const torch::Tensor& pixels) const {

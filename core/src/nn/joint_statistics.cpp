@@ -2,6 +2,7 @@
 
 #include <ATen/ops/batch_norm_compositeimplicitautograd_dispatch.h>
 #include <ivory/nn/gather.h>
+#include <ivory/nn/local_statistics.h>
 #include <torch/library.h>
 
 #include <mutex>
@@ -78,6 +79,14 @@ JointStatistics::JointStatistics(const Collective& group) : before_(current) {
 }
 
 JointStatistics::~JointStatistics() {
+  current = before_;
+}
+
+LocalStatistics::LocalStatistics() : before_(current) {
+  current = nullptr;
+}
+
+LocalStatistics::~LocalStatistics() {
   current = before_;
 }
 

@@ -38,25 +38,32 @@ std::vector<torch::Tensor> pixels_of(const Batch& batch) {
 
 namespace {
 
-// [B, 3, 4] -> [B, 4, 4]
+// [B, n, n + 1] -> [B, n + 1, n + 1]
 torch::Tensor homogeneous(const torch::Tensor& place) {
-  const auto last = torch::tensor({0.0, 0.0, 0.0, 1.0}, place.options()).expand({place.size(0), 1, 4});
+  const int64_t n = place.size(2);
+  const auto last = torch::eye(n, place.options()).narrow(0, n - 1, 1).expand({place.size(0), 1, n});
   return torch::cat({place, last}, 1);
 }
 
 }  // namespace
 
 torch::Tensor grid_between(const View& from, const View& to) {
-  IVORY_CHECK(from.place.defined() && to.place.defined(), "grid_between needs views of volumes, whose place is known");
-  // Voxels of `to` -> mm -> voxels of `from`.
-  const auto map = torch::linalg_solve(homogeneous(from.place), homogeneous(to.place)).narrow(1, 0, 3);  // [B, 3, 4]
-  const auto axis = [&](int64_t dim) { return torch::arange(to.pixels.size(dim), torch::kDouble); };
-  const auto mesh = torch::meshgrid({axis(2), axis(3), axis(4)}, "ij");
-  const auto voxels = torch::stack({mesh[0], mesh[1], mesh[2], torch::ones_like(mesh[0])}, -1);  // [D, H, W, 4]
-  const auto at = torch::einsum("bij,dhwj->bdhwi", {map, voxels});                               // z, y, x in `from`
-  const auto size = torch::tensor({from.pixels.size(2), from.pixels.size(3), from.pixels.size(4)}, torch::kDouble);
-  const auto unit = (2 * at + 1) / size - 1;  // -1 and 1: the outer borders
-  return unit.flip(-1).to(from.pixels.device(), torch::kFloat);
+  IVORY_CHECK(from.place.defined() && to.place.defined(), "grid_between needs views whose place is known");
+  const int64_t dims = to.place.size(1);  // 2: slices
+  // Voxels of `to` -> mm, or pixels of the slice -> voxels of `from`.
+  const auto map = torch::linalg_solve(homogeneous(from.place), homogeneous(to.place)).narrow(1, 0, dims);
+  std::vector<torch::Tensor> axes;
+  std::vector<double> sides;
+  for (int64_t d = 0; d < dims; ++d) {
+    axes.push_back(torch::arange(to.pixels.size(2 + d), torch::kDouble));
+    sides.push_back(static_cast<double>(from.pixels.size(2 + d)));
+  }
+  auto mesh = torch::meshgrid(axes, "ij");
+  mesh.push_back(torch::ones_like(mesh[0]));
+  const auto voxels = torch::stack(mesh, -1).flatten(0, dims - 1);            // [D · H · W, dims + 1]
+  const auto at = torch::matmul(voxels, map.transpose(1, 2));                 // [B, D · H · W, dims], (z,) y, x
+  const auto unit = (2 * at + 1) / torch::tensor(sides, torch::kDouble) - 1;  // -1 and 1: the outer borders
+  return unit.flip(-1).unflatten(1, to.pixels.sizes().slice(2)).to(from.pixels.device(), torch::kFloat);
 }
 
 }  // namespace ivory

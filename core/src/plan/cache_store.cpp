@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <ivory/error.h>
+#include <pwd.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
@@ -20,7 +21,7 @@
 #include "plan/identity.h"
 #include "plugin/library.h"
 #include "train/progress.h"
-#include "train/trainer.h"
+#include "train/stop.h"
 
 namespace ivory::experiment {
 namespace fs = std::filesystem;
@@ -29,10 +30,16 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 fs::path cache_root() {
-  if (const char* root = std::getenv("IVORY_CACHE")) return root;
-  if (const char* root = std::getenv("XDG_CACHE_HOME")) return fs::path(root) / "ivory" / "caches";
-  const char* home = std::getenv("HOME");
-  return fs::path(home ? home : ".") / ".cache" / "ivory" / "caches";
+  const auto set = [](const char* name) {
+    const char* value = std::getenv(name);
+    return std::string(value ? value : "");
+  };
+  if (!set("IVORY_CACHE").empty()) return set("IVORY_CACHE");
+  if (!set("XDG_CACHE_HOME").empty()) return fs::path(set("XDG_CACHE_HOME")) / "ivory" / "caches";
+  const passwd* user = set("HOME").empty() ? ::getpwuid(::getuid()) : nullptr;
+  const std::string home = user && user->pw_dir ? user->pw_dir : set("HOME");
+  IVORY_CHECK(!home.empty(), "no folder for caches: set the environment variable IVORY_CACHE, XDG_CACHE_HOME or HOME");
+  return fs::path(home) / ".cache" / "ivory" / "caches";
 }
 
 // One line that is overwritten on a terminal; a log line every ten seconds otherwise.
@@ -82,7 +89,8 @@ void tell_of(const data::Sources& sources, const std::vector<data::SourceFile>& 
     spdlog::warn("cache {} is without {}: {}{}", name, skipped.file, skipped.reason, advice);
   }
   for (const auto& file : changed) {
-    spdlog::warn("cache {}: {} changed after it was read{}", name, file.path, advice);
+    const char* what = fs::exists(file.path) ? "changed after it was read" : "is gone";
+    spdlog::warn("cache {}: {} {}{}", name, file.path, what, advice);
   }
 }
 
@@ -122,8 +130,9 @@ BuiltCache ensure_cache(const config::DataSpec& spec, Refresh refresh, int64_t w
       check_identity(spec, folder);
       tell_of(sources, changed, spec.name);
     }
-    const bool whole = sources.skipped.empty() && changed.empty();
-    if (refresh == Refresh::nothing || (whole && is_of(spec, folder))) {
+    // Where all that it was built of is gone, the cache is what is left.
+    const bool kept = !sources.files.empty() && data::all_gone(sources) && is_of(spec, folder);
+    if (refresh == Refresh::nothing || kept) {
       return {.folder = folder, .skipped = static_cast<int64_t>(sources.skipped.size())};
     }
   }

@@ -3,12 +3,11 @@
 #include <spdlog/spdlog.h>
 
 #include <chrono>
-#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "base/files.h"
 #include "base/lock.h"
-#include "train/trainer.h"
+#include "train/stop.h"
 
 namespace ivory::experiment {
 namespace {
@@ -25,13 +24,13 @@ void remove_temporaries(const std::filesystem::path& folder) {
 
 }  // namespace
 
-std::optional<base::FolderLock> claim(const Node& node, const Store& store) {
-  const auto folder = store.folder(node);
+std::optional<base::FolderLock> claim(const Part& part, const Store& store) {
+  const auto folder = store.folder(part);
   for (bool told = false;; told = true) {
     base::require_writable(folder);
     auto lock = base::FolderLock::try_lock(folder);
-    if (store.record(node)) {
-      spdlog::info("{}: done by another process", node.label());
+    if (store.done(part)) {
+      spdlog::info("{}: done by another process", part.label());
       return {};
     }
     if (lock) {
@@ -39,31 +38,10 @@ std::optional<base::FolderLock> claim(const Node& node, const Store& store) {
       return lock;
     }
     if (!told)
-      spdlog::info("{}: waits for the process that runs it{}", node.label(), base::FolderLock::owner(folder).text());
-    if (train::stop_requested()) throw train::Interrupted("interrupted while waiting for " + node.label());
+      spdlog::info("{}: waits for the process that runs it{}", part.label(), base::FolderLock::owner(folder).text());
+    if (train::stop_requested()) throw train::Interrupted("interrupted while waiting for " + part.label());
     std::this_thread::sleep_for(std::chrono::milliseconds(200));
   }
-}
-
-std::vector<std::string> left_alone(const Plan& plan, const Store& store, Retry retry) {
-  std::vector<std::string> reasons(plan.nodes.size());
-  if (retry == Retry::all) return reasons;
-  std::vector<bool> failed(plan.nodes.size());
-  for (size_t i = 0; i < plan.nodes.size(); ++i) {
-    const Node& node = plan.nodes[i];
-    const auto failure = store.failure(node);
-    failed[i] = failure.has_value();
-    if (store.record(node)) continue;
-    if (retry == Retry::none) {
-      if (failure) reasons[i] = "it failed before: " + failure->value("reason", "");
-      continue;
-    }
-    failed[i] = failed[i] || (!store.stopped(node) && !node.identity.empty() &&
-                              std::filesystem::exists(store.folder(node) / "checkpoints"));  // a retry that was stopped
-    for (const size_t input : node.inputs) failed[i] = failed[i] || failed[input];
-    if (!failed[i]) reasons[i] = "it is not among what failed (--retry-failed)";
-  }
-  return reasons;
 }
 
 }  // namespace ivory::experiment

@@ -74,16 +74,16 @@ OpenData open_data(const config::Experiment& experiment, bool build) {
   return opened;
 }
 
-std::shared_ptr<const data::DataSet> data_set_of(const Node& node, const OpenData& data) {
-  return joined_data(node.data, data);
+std::shared_ptr<const data::DataSet> data_set_of(const Part& part, const OpenData& data) {
+  return joined_data(part.data, data);
 }
 
-std::vector<train::OnlineProbe> probes_of(const Node& node, const OpenData& data) {
+std::vector<train::OnlineProbe> probes_of(const Part& part, const OpenData& data) {
   std::vector<train::OnlineProbe> probes;
-  for (size_t i = 0; i < node.probes.size(); ++i) {
-    const config::TaskSpec& task = *node.probes[i];
+  for (size_t i = 0; i < part.probes.size(); ++i) {
+    const config::TaskSpec& task = *part.probes[i];
     auto set = joined_data({task.data}, data);
-    if (set) probes.push_back({.task = &task, .every = node.stage->probes[i].every, .data = std::move(set)});
+    if (set) probes.push_back({.task = &task, .every = part.stage->probes[i].every, .data = std::move(set)});
   }
   return probes;
 }

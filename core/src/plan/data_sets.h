@@ -23,10 +23,10 @@ struct OpenData {
 // Opens the caches; with `build`, missing ones are built first.
 OpenData open_data(const config::Experiment& experiment, bool build);
 
-// A node's data; null if a cache is missing.
-std::shared_ptr<const data::DataSet> data_set_of(const Node& node, const OpenData& data);
+// A part's data; null if a cache is missing.
+std::shared_ptr<const data::DataSet> data_set_of(const Part& part, const OpenData& data);
 
 // The stage's probes whose caches exist; others are skipped.
-std::vector<train::OnlineProbe> probes_of(const Node& node, const OpenData& data);
+std::vector<train::OnlineProbe> probes_of(const Part& part, const OpenData& data);
 
 }  // namespace ivory::experiment

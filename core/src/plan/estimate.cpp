@@ -1,7 +1,6 @@
 #include "plan/estimate.h"
 
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "train/checkpoint.h"
 #include "train/stage_batch.h"
@@ -27,80 +26,69 @@ double pixels_per_sample(const config::TaskSpec& task) {
   return static_cast<double>(task.size * task.size);
 }
 
-// Of the samples that enter, and their pixels.
-struct Work {
-  double samples = 0, megapixels = 0;
-};
-
-Work work(const Node& node, int64_t steps) {
-  Work done;
-  const auto add = [&](int64_t batch, double pixels) {
-    done.samples += static_cast<double>(steps * batch);
-    done.megapixels += 1e-6 * (static_cast<double>(steps * batch) * pixels);
-  };
-  if (node.kind == NodeKind::task) {
-    add(node.task->train.batch_size, pixels_per_sample(*node.task));
-    return done;
-  }
-  for (const auto kind : {SampleKind::slice, SampleKind::volume}) {
-    if (uses(*node.stage, kind)) add(train::batch_of(*node.stage, kind), pixels_per_sample(*node.stage, kind));
-  }
-  return done;
-}
-
 // 0 where they depend on data that are not there, or on a task's split.
-int64_t steps_of(const Node& node, const data::DataSet* data) {
-  const config::TrainSpec& train = node.train();
-  if (train.steps > 0 || node.kind == NodeKind::task || !data) return train.steps;
+int64_t steps_of(const Part& part, const data::DataSet* data) {
+  const config::TrainSpec& train = part.train();
+  if (train.steps > 0 || part.kind == PartKind::task || !data) return train.steps;
   int64_t steps = 1;
   for (const auto kind : {SampleKind::slice, SampleKind::volume}) {
-    if (!uses(*node.stage, kind)) continue;
-    steps = std::max(steps, data->samples(kind) / std::max<int64_t>(1, train::batch_of(*node.stage, kind)));
+    if (!uses(*part.stage, kind)) continue;
+    steps = std::max(steps, data->samples(kind) / std::max<int64_t>(1, train::batch_of(*part.stage, kind)));
   }
   return train.epochs * steps;
 }
 
 // How much longer than what was measured it takes; empty where the record does not say what that was. An epoch of a
 // task has as many samples as one of the record, whatever the batch.
-std::optional<double> longer(const Node& node, const Estimate& planned, const MeasuredCost& measured) {
+std::optional<double> longer(const Part& part, const Estimate& planned, const MeasuredCost& measured) {
   if (planned.steps > 0 && measured.megapixels > 0) return planned.megapixels / measured.megapixels;
   if (planned.steps > 0 && measured.steps > 0) return static_cast<double>(planned.steps) / measured.steps;
-  const config::TrainSpec& train = node.train();
+  const config::TrainSpec& train = part.train();
   if (planned.steps > 0 || measured.epochs <= 0) return {};
   const double epochs = static_cast<double>(train.epochs) / measured.epochs;
-  if (node.kind == NodeKind::stage || measured.megapixels <= 0) return epochs;
-  return epochs * 1e-6 * measured.samples * pixels_per_sample(*node.task) / measured.megapixels;
+  if (part.kind == PartKind::stage || measured.megapixels <= 0) return epochs;
+  return epochs * 1e-6 * measured.samples * pixels_per_sample(*part.task) / measured.megapixels;
 }
 
 }  // namespace
 
-nlohmann::json work_of(const Node& node, int64_t steps) {
-  const Work done = work(node, steps);
-  return {{"samples", done.samples}, {"megapixels", done.megapixels}};
+Work work_of(const Part& part, int64_t steps) {
+  Work done;
+  const auto add = [&](int64_t batch, double pixels) {
+    done.samples += static_cast<double>(steps * batch);
+    done.megapixels += 1e-6 * (static_cast<double>(steps * batch) * pixels);
+  };
+  if (part.kind == PartKind::task) {
+    add(part.task->train.batch_size, pixels_per_sample(*part.task));
+    return done;
+  }
+  for (const auto kind : {SampleKind::slice, SampleKind::volume}) {
+    if (uses(*part.stage, kind)) add(train::batch_of(*part.stage, kind), pixels_per_sample(*part.stage, kind));
+  }
+  return done;
 }
 
-std::optional<MeasuredCost> measured_cost(const Node& node, const Store& store) {
+std::optional<MeasuredCost> measured_cost(const Part& part, const Store& store) {
   std::optional<MeasuredCost> found;
-  store.visit_records(node, [&](const nlohmann::json& record) {
-    const auto work = record.value("work", nlohmann::json::object());
-    found = {.seconds = record.value("seconds", 0.0),
-             .steps = record.value("steps", 0.0),
-             .epochs = record.value("epochs", 0.0),
-             .samples = work.value("samples", 0.0),
-             .megapixels = work.value("megapixels", 0.0),
-             .peak_mib = record.value("peak_mib", int64_t{0}),
-             .on_gpu = record.value("provenance", nlohmann::json::object()).value("device", "") == "cuda"};
+  store.visit_records(part, [&](const Record& record) {
+    found = {.seconds = record.seconds,
+             .steps = static_cast<double>(record.steps),
+             .epochs = record.epochs,
+             .samples = record.work.samples,
+             .megapixels = record.work.megapixels,
+             .peak_mib = record.peak_mib,
+             .on_gpu = record.provenance.device == "cuda"};
     return false;
   });
   return found;
 }
 
-Estimate estimate(const Node& node, const data::DataSet* data, const std::optional<MeasuredCost>& measured) {
+Estimate estimate(const Part& part, const data::DataSet* data, const std::optional<MeasuredCost>& measured) {
   Estimate result;
-  result.steps = steps_of(node, data);
-  result.megapixels = work(node, result.steps).megapixels;
+  result.steps = steps_of(part, data);
+  result.megapixels = work_of(part, result.steps).megapixels;
   if (measured) {
-    const auto ratio = longer(node, result, *measured);
+    const auto ratio = longer(part, result, *measured);
     result.by_rate = ratio.has_value();
     result.seconds = measured->seconds * ratio.value_or(1);
     result.peak_mib = measured->peak_mib;
@@ -110,27 +98,27 @@ Estimate estimate(const Node& node, const data::DataSet* data, const std::option
 }
 
 // A task's steps are not known where it is given by epochs.
-Estimate remaining(Estimate cost, const Node& node, const std::filesystem::path& folder) {
+Estimate remaining(Estimate cost, const Part& part, const std::filesystem::path& folder) {
   const auto saved = cost.seconds ? train::saved_at(folder / "checkpoints") : std::nullopt;
   if (!saved) return cost;
-  const int64_t all = cost.steps > 0 ? cost.steps : node.train().epochs;
+  const int64_t all = cost.steps > 0 ? cost.steps : part.train().epochs;
   const int64_t left = std::max<int64_t>(0, all - (cost.steps > 0 ? saved->step : saved->epoch));
   if (all > 0) cost.seconds = *cost.seconds * static_cast<double>(left) / static_cast<double>(all);
   return cost;
 }
 
-Estimate Costs::of(const Node& node, const OpenData& data, const Store& store) {
-  const std::string name = node.title();
+Estimate Costs::of(const Part& part, const OpenData& data, const Store& store) {
+  const std::string name = part.title();
   std::vector<const data::SliceCache*> caches;
-  for (const auto& set : node.data) {
+  for (const auto& set : part.data) {
     const auto found = data.caches.find(set);
     caches.push_back(found == data.caches.end() ? nullptr : found->second.get());
   }
   const auto [set, opened] = sets_.try_emplace(std::move(caches));
-  if (opened) set->second = data_set_of(node, data);
-  const auto [cost, read] = measured_.try_emplace(store.root().string() + (node.smoke ? " smoke " : " ") + name);
-  if (read) cost->second = measured_cost(node, store);
-  return estimate(node, set->second.get(), cost->second);
+  if (opened) set->second = data_set_of(part, data);
+  const auto [cost, read] = measured_.try_emplace(store.root().string() + (part.smoke ? " smoke " : " ") + name);
+  if (read) cost->second = measured_cost(part, store);
+  return estimate(part, set->second.get(), cost->second);
 }
 
 int64_t model_bytes(int64_t parameters, const std::string& optimiser) {

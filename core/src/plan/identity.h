@@ -1,5 +1,5 @@
 #pragma once
-// Content-addressed nodes: what a result depends on, as one hash.
+// Content-addressed parts: what a result depends on, as one hash.
 
 #include <nlohmann/json_fwd.hpp>
 #include <string>

@@ -1,7 +1,6 @@
 #pragma once
 #include <filesystem>
 #include <map>
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 #include "plan/data_sets.h"
@@ -15,8 +14,8 @@ struct Outcome {
   const config::Experiment& experiment;
   const Plan& plan;
   const OpenData& data;
-  const std::map<std::string, std::string>& failures;  // node → reason
-  const nlohmann::json& provenance;
+  const std::map<std::string, std::string>& failures;  // part → reason
+  const Provenance& provenance;
 };
 
 }  // namespace ivory::experiment

@@ -1,17 +1,15 @@
 #pragma once
-// The folders and files under experiment.output, each named here alone.
+// The folders under experiment.output, each named here alone.
 
 #include <filesystem>
 #include <string>
 
 #include "config/experiment.h"
+#include "plan/record.h"  // the names of files
 
 namespace ivory::experiment {
 
 constexpr const char* experiment_file = "experiment.toml";
-constexpr const char* plan_file = "plan.json";
-constexpr const char* provenance_file = "provenance.json";
-constexpr const char* sweep_file = "sweep.json";
 
 // <output>/<name>
 std::filesystem::path experiment_folder(const config::Experiment& experiment);

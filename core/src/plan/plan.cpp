@@ -41,8 +41,8 @@ nlohmann::json written_identity(const config::TaskSpec& spec) {
   return identity;
 }
 
-bool starts_from_file(const Node& node) {
-  return node.kind == NodeKind::stage ? node.from.empty() : node.from == "weights";
+bool starts_from_file(const Part& part) {
+  return part.kind == PartKind::stage ? part.from.empty() : part.from == "weights";
 }
 
 class Planner {
@@ -56,8 +56,8 @@ class Planner {
     for (const auto& stage : experiment_.stages) add_stage(stage);
     for (const auto& task : experiment_.tasks) {
       for (const auto& from : task.from) {
-        const int64_t trials = task.trials > 0 ? task.trials : experiment_.trials;
-        for (int64_t trial = 0; trial < trials; ++trial) add_task(task, from, trial);
+        const int64_t repetitions = task.repetitions > 0 ? task.repetitions : experiment_.repetitions;
+        for (int64_t repetition = 0; repetition < repetitions; ++repetition) add_task(task, from, repetition);
       }
     }
     return std::move(plan_);
@@ -66,21 +66,21 @@ class Planner {
  private:
   size_t add_stage(const config::StageSpec& stage) {
     if (const auto found = stages_.find(stage.name); found != stages_.end()) return found->second;
-    Node node{.kind = NodeKind::stage, .name = stage.name, .from = stage.from, .seed = experiment_.seed};
-    if (!stage.from.empty()) node.inputs.push_back(add_stage(experiment_.stage(stage.from)));
-    node.data = stage.data;
-    node.stage = &stage;
-    for (const auto& probe : stage.probes) node.probes.push_back(&task_named(probe.task));
-    return stages_[stage.name] = add(std::move(node), config::identity(stage));
+    Part part{.kind = PartKind::stage, .name = stage.name, .from = stage.from, .seed = experiment_.seed};
+    if (!stage.from.empty()) part.inputs.push_back(add_stage(experiment_.stage(stage.from)));
+    part.data = stage.data;
+    part.stage = &stage;
+    for (const auto& probe : stage.probes) part.probes.push_back(&task_named(probe.task));
+    return stages_[stage.name] = add(std::move(part), config::identity(stage));
   }
 
-  void add_task(const config::TaskSpec& task, const std::string& from, int64_t trial) {
-    Node node{.kind = NodeKind::task, .name = task.name, .from = from, .trial = trial};
-    node.seed = mix(experiment_.seed, static_cast<uint64_t>(trial) + 1);
-    if (from != "scratch" && from != "weights") node.inputs.push_back(stages_.at(from));
-    node.data = {task.data};
-    node.task = &task;
-    add(std::move(node), config::identity(task));
+  void add_task(const config::TaskSpec& task, const std::string& from, int64_t repetition) {
+    Part part{.kind = PartKind::task, .name = task.name, .from = from, .repetition = repetition};
+    part.seed = mix(experiment_.seed, static_cast<uint64_t>(repetition) + 1);
+    if (from != "scratch" && from != "weights") part.inputs.push_back(stages_.at(from));
+    part.data = {task.data};
+    part.task = &task;
+    add(std::move(part), config::identity(task));
   }
 
   const config::TaskSpec& task_named(const std::string& name) const {
@@ -90,38 +90,38 @@ class Planner {
     throw bad_request("experiment '", experiment_.name, "' has no task '", name, "' to probe with");
   }
 
-  size_t add(Node node, const nlohmann::json& spec) {
-    node.smoke = experiment_.smoke;
-    node.model = &experiment_.model_of(node.kind == NodeKind::stage ? node.name : node.from);
-    for (const auto& name : node.data) {
+  size_t add(Part part, const nlohmann::json& spec) {
+    part.smoke = experiment_.smoke;
+    part.model = &experiment_.model_of(part.kind == PartKind::stage ? part.name : part.from);
+    for (const auto& name : part.data) {
       const auto found = content_.find(name);
-      node.content.push_back(found == content_.end() ? "" : found->second);
+      part.content.push_back(found == content_.end() ? "" : found->second);
     }
-    node.identity = identify(node, spec);
-    plan_.nodes.push_back(std::move(node));
-    return plan_.nodes.size() - 1;
+    part.identity = identify(part, spec);
+    plan_.parts.push_back(std::move(part));
+    return plan_.parts.size() - 1;
   }
 
-  std::string weights_of(const Node& node) const {
-    if (!starts_from_file(node) || node.model->weights.empty()) return "";
-    return node.model->weights == experiment_.model.weights ? weights_ : content_of_weights(node.model->weights);
+  std::string weights_of(const Part& part) const {
+    if (!starts_from_file(part) || part.model->weights.empty()) return "";
+    return part.model->weights == experiment_.model.weights ? weights_ : content_of_weights(part.model->weights);
   }
 
-  std::string identify(const Node& node, const nlohmann::json& spec) const {
-    nlohmann::json whole = {{"kind", node.kind == NodeKind::stage ? "stage" : "task"},
+  std::string identify(const Part& part, const nlohmann::json& spec) const {
+    nlohmann::json whole = {{"kind", part.kind == PartKind::stage ? "stage" : "task"},
                             {"spec", spec},
-                            {"model", model_identity(*node.model, weights_of(node))},
-                            {"seed", node.seed},
+                            {"model", model_identity(*part.model, weights_of(part))},
+                            {"seed", part.seed},
                             {"data", nlohmann::json::array()},
                             {"inputs", nlohmann::json::array()}};
-    if (node.smoke) whole["smoke"] = true;
-    for (const auto& content : node.content) {
+    if (part.smoke) whole["smoke"] = true;
+    for (const auto& content : part.content) {
       if (content.empty()) return "";
       whole["data"].push_back(content);
     }
-    for (const size_t input : node.inputs) {
-      if (plan_.nodes[input].identity.empty()) return "";
-      whole["inputs"].push_back(plan_.nodes[input].identity);
+    for (const size_t input : part.inputs) {
+      if (plan_.parts[input].identity.empty()) return "";
+      whole["inputs"].push_back(plan_.parts[input].identity);
     }
     return hash_of(whole);
   }
@@ -136,49 +136,51 @@ class Planner {
 }  // namespace
 
 bool has_unknown(const Plan& plan) {
-  return std::ranges::any_of(plan.nodes, [](const Node& node) { return node.identity.empty(); });
+  return std::ranges::any_of(plan.parts, [](const Part& part) { return part.identity.empty(); });
 }
 
 std::vector<std::string> hashed_settings(const Plan& plan, const config::Experiment& experiment) {
-  std::map<const void*, std::string> hashes;  // of stages, tasks and models: the trials of a task have them in common
+  std::map<const void*, std::string>
+      hashes;  // of stages, tasks and models: the repetitions of a task have them in common
   const auto hash = [&](const void* spec, const auto& identity) -> const std::string& {
     std::string& known = hashes[spec];
     if (known.empty()) known = hash_of(identity());
     return known;
   };
   std::vector<std::string> all;
-  for (const Node& node : plan.nodes) {
-    const std::string& spec = node.stage ? hash(node.stage, [&] { return config::identity(*node.stage); })
-                                         : hash(node.task, [&] { return written_identity(*node.task); });
-    const bool weights = starts_from_file(node) && !node.model->weights.empty();
+  for (const Part& part : plan.parts) {
+    const std::string& spec = part.stage ? hash(part.stage, [&] { return config::identity(*part.stage); })
+                                         : hash(part.task, [&] { return written_identity(*part.task); });
+    const bool weights = starts_from_file(part) && !part.model->weights.empty();
     nlohmann::json whole = {spec,
-                            hash(node.model, [&] { return model_identity(*node.model, ""); }),
-                            weights ? content_of_weights(node.model->weights) : "",
-                            node.from,
-                            node.seed,
-                            node.smoke};
-    for (const auto& name : node.data) {
+                            hash(part.model, [&] { return model_identity(*part.model, ""); }),
+                            weights ? content_of_weights(part.model->weights) : "",
+                            part.from,
+                            part.seed,
+                            part.smoke};
+    for (const auto& name : part.data) {
       const config::DataSpec& data = experiment.data_set(name);
       whole.push_back(hash(&data, [&] { return config::identity(data); }));
     }
-    for (const size_t input : node.inputs) whole.push_back(all[input]);
+    for (const size_t input : part.inputs) whole.push_back(all[input]);
     all.push_back(hash_of(whole));
   }
   return all;
 }
 
-std::string Node::title() const {
-  return (kind == NodeKind::stage ? "stage " : "task ") + name;
+std::string Part::title() const {
+  return (kind == PartKind::stage ? "stage " : "task ") + name;
 }
 
-std::string Node::label() const {
-  if (kind == NodeKind::stage) return title();
-  return title() + (from == "scratch" ? ", from scratch" : ", from " + from) + ", trial " + std::to_string(trial + 1);
+std::string Part::label() const {
+  if (kind == PartKind::stage) return title();
+  return title() + (from == "scratch" ? ", from scratch" : ", from " + from) + ", repetition " +
+         std::to_string(repetition + 1);
 }
 
-std::string Node::folder_name() const {
+std::string Part::folder_name() const {
   const std::string prefix = smoke ? "smoke-" : "";
-  return prefix + (kind == NodeKind::stage ? "stage-" : "task-") + name + "-" + identity.substr(0, 12);
+  return prefix + (kind == PartKind::stage ? "stage-" : "task-") + name + "-" + identity.substr(0, 12);
 }
 
 Plan make_plan(const config::Experiment& experiment, const std::map<std::string, std::string>& content) {

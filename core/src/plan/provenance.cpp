@@ -10,7 +10,6 @@
 #include <fstream>
 #include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "base/lock.h"
@@ -89,25 +88,24 @@ std::string utc_now() {
   return text;
 }
 
-nlohmann::json provenance(const std::string& command, const std::string& device, bool smoke) {
+Provenance provenance(const std::string& command, const std::string& device, bool smoke) {
   const bool dirty = !git("status --porcelain").empty();
-  nlohmann::json origin = {{"version", version_text()},
-                           {"commit", first_line(git("rev-parse HEAD"))},
-                           {"dirty", dirty},
-                           {"diff", dirty ? git("diff HEAD") : ""},
-                           {"command", command},
-                           {"device", device},
-                           {"cpu", cpu_name()},
-                           {"cores", std::thread::hardware_concurrency()},
-                           {"threads", at::get_num_threads()},
-                           {"memory_mib", memory_mib()},
-                           {"host", base::host_name()},
-                           {"os", system_name()},
-                           {"kernel", kernel_name()},
-                           {"environment", environment()},
-                           {"started", utc_now()}};
-  if (smoke) origin["smoke"] = true;
-  return origin;
+  return {.version = version_text(),
+          .commit = first_line(git("rev-parse HEAD")),
+          .dirty = dirty,
+          .diff = dirty ? git("diff HEAD") : "",
+          .command = command,
+          .device = device,
+          .cpu = cpu_name(),
+          .cores = std::thread::hardware_concurrency(),
+          .threads = at::get_num_threads(),
+          .memory_mib = memory_mib(),
+          .host = base::host_name(),
+          .os = system_name(),
+          .kernel = kernel_name(),
+          .environment = environment(),
+          .started = utc_now(),
+          .smoke = smoke};
 }
 
 }  // namespace ivory::experiment

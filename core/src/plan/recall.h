@@ -10,16 +10,19 @@
 
 namespace ivory::experiment {
 
-// plan.json: [{"folder": of the store, "label", "identity", "settings", "content" of its data, "inputs": identities, of
-// a smoke run "smoke": true}, …]; `ivory store gc` keeps what it names. What the folder's plan named before and has no
-// data now stays in it, with "without_data": true.
+// Writes plan.json into the run folder; `ivory store gc` keeps what it names. Parts that the folder's plan.json named
+// before and whose data are missing now stay in it.
 void write_plan(const std::filesystem::path& folder, const config::Experiment& experiment, const Plan& plan);
 
-// The plan of who may not see all data: parts whose data are not on this machine have the identities that they had when
-// the run folder's plan.json was written, where their settings are the same as then. `all_parts` throws missing_data
-// naming the parts whose settings were others, since what is done of them cannot be known here; `done_parts` takes only
-// what has a record in the store, and leaves everything else without an identity.
+// Plans an experiment on a machine that may lack some of its data. Parts whose data are missing keep the identity
+// recorded in plan.json, provided their settings are unchanged. `all_parts` throws missing_data that names the parts
+// whose settings have changed, since their results cannot be known here; `done_parts` keeps only identities that have a
+// record in the store.
 enum class Recall { all_parts, done_parts };
 Plan recalled_plan(const config::Experiment& experiment, const OpenData& data, Recall recall);
+
+// The plan with the identities that the run folder's plan.json recorded, whatever its data and plugins have become
+// since: for looking at a run, not for running it.
+Plan as_planned(const config::Experiment& experiment, const OpenData& data, const std::filesystem::path& folder);
 
 }  // namespace ivory::experiment

@@ -11,11 +11,11 @@
 namespace ivory::experiment {
 namespace {
 
-// Data sets of the stages that a node begins from, by the name of the first stage that reads each.
-std::map<std::string, std::string> learned_from(const Plan& plan, const Node& node) {
+// Data sets of the stages that a part begins from, by the name of the first stage that reads each.
+std::map<std::string, std::string> learned_from(const Plan& plan, const Part& part) {
   std::map<std::string, std::string> sets;
-  for (const size_t input : node.inputs) {
-    const Node& stage = plan.nodes[input];
+  for (const size_t input : part.inputs) {
+    const Part& stage = plan.parts[input];
     for (const auto& [set, name] : learned_from(plan, stage)) sets.emplace(set, name);
     for (const auto& set : stage.data) sets.emplace(set, stage.name);
   }
@@ -36,7 +36,7 @@ std::set<std::string> test_files(const config::TaskSpec& task, const data::Slice
 
 }  // namespace
 
-std::string seen_in_pretraining(const Plan& plan, const Node& task, const OpenData& data) {
+std::string seen_in_pretraining(const Plan& plan, const Part& task, const OpenData& data) {
   const auto tested = data.caches.find(task.task->data);
   if (tested == data.caches.end() || task.task->splits.redraw) return "";
   const auto sets = learned_from(plan, task);
@@ -60,10 +60,10 @@ std::string seen_in_pretraining(const Plan& plan, const Node& task, const OpenDa
 }
 
 void warn_of_seen_patients(const Plan& plan, const Plan& asked, const OpenData& data) {
-  for (const auto& node : asked.nodes) {
-    if (node.kind != NodeKind::task || node.trial > 0) continue;
-    const std::string sentence = seen_in_pretraining(plan, node, data);
-    if (!sentence.empty()) spdlog::warn("{}: {}", node.label(), sentence);
+  for (const auto& part : asked.parts) {
+    if (part.kind != PartKind::task || part.repetition > 0) continue;
+    const std::string sentence = seen_in_pretraining(plan, part, data);
+    if (!sentence.empty()) spdlog::warn("{}: {}", part.label(), sentence);
   }
 }
 

@@ -1,60 +1,47 @@
 #pragma once
-// Where results live: <output>/store/<node>, shared by all experiments of an output folder. A node is done when its
-// terminal record, written last, is there; everything else in its folder is work in progress. A node that failed has a
-// record of that, until it is run again, and so has one that halving stopped. No time of a clock decides anything.
-
-#include <ivory/error.h>
+// Where results live: <output>/store/<part>, shared by all experiments of an output folder. A part is done when its
+// terminal record, written last, is there; everything else in its folder is work in progress. A part that failed has a
+// record of that, until it is run again, and so has one that a sweep stopped. No time of a clock decides anything.
 
 #include <filesystem>
 #include <functional>
-#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "plan/plan.h"
+#include "plan/record.h"
 
 namespace ivory::experiment {
-
-constexpr const char* record_file = "done.json";
-constexpr const char* failure_file = "failed.json";
-constexpr const char* stopped_file = "stopped.json";
 
 class Store {
  public:
   // Touches nothing yet: reading a store that is not there finds no records.
   explicit Store(const std::filesystem::path& output);
-  std::filesystem::path folder(const Node& node) const;
-  // The terminal record, if the node is done.
-  std::optional<nlohmann::json> record(const Node& node) const;
-  // Records of finished nodes of this kind and name, whatever their configuration, until `visit` returns false.
-  void visit_records(const Node& node, const std::function<bool(const nlohmann::json&)>& visit) const;
-  // Atomically: temporary name, fsync, rename.
-  void write_record(const Node& node, const nlohmann::json& record) const;
-  // {"identity", "label", "reason", "exit code", "finished"} of a node that failed when it was last run.
-  std::optional<nlohmann::json> failure(const Node& node) const;
-  void write_failure(const Node& node, const std::string& reason, ExitCode code) const;
-  // The same without the exit code, of a node that halving stopped before its end.
-  std::optional<nlohmann::json> stopped(const Node& node) const;
-  void write_stopped(const Node& node, const std::string& reason) const;
-  // Removes both: the node is run again.
-  void forget_failure(const Node& node) const;
+  std::filesystem::path folder(const Part& part) const;
   const std::filesystem::path& root() const { return root_; }
 
- private:
-  std::optional<nlohmann::json> own(const Node& node, const char* file) const;
+  bool done(const Part& part) const { return record(part).has_value(); }
+  // The terminal record, if the part is done.
+  std::optional<Record> record(const Part& part) const;
+  // Atomically: temporary name, fsync, rename.
+  void write_record(const Part& part, const Record& record) const;
+  // Records of finished parts of this kind and name, whatever their configuration, until `visit` returns false.
+  void visit_records(const Part& part, const std::function<bool(const Record&)>& visit) const;
 
+  // Of a part that failed when it was run last.
+  std::optional<Failure> failure(const Part& part) const;
+  void write_failure(const Part& part, const std::string& reason, ExitCode code) const;
+  // Of a part that a sweep stopped before its end.
+  std::optional<EarlyStop> early_stop(const Part& part) const;
+  void write_early_stop(const Part& part, const std::string& reason) const;
+  // Removes both: the part is run again.
+  void forget_failure(const Part& part) const;
+
+ private:
   std::filesystem::path root_;
 };
 
-// The same for who has no plan, of the part in this folder.
-std::optional<nlohmann::json> own_record(const std::filesystem::path& folder, const std::string& identity,
-                                         const char* file);
-struct Failure {
-  std::string identity, label, reason;
-  ExitCode code = ExitCode::run_failed;
-  bool smoke = false;
-};
-void write_failure(const std::filesystem::path& folder, const Failure& failure);
+// Completes `failure` by the time and writes it into the part's folder.
+void write_failure(const std::filesystem::path& folder, Failure failure);
 
 }  // namespace ivory::experiment

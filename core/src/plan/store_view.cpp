@@ -6,7 +6,6 @@
 
 #include "base/files.h"
 #include "base/hash.h"
-#include "base/json_text.h"
 #include "base/lock.h"
 #include "plan/places.h"
 #include "plan/store.h"
@@ -16,8 +15,6 @@
 namespace ivory::experiment {
 namespace fs = std::filesystem;
 namespace {
-
-using nlohmann::json;
 
 uintmax_t size_of(const fs::path& path) {
   std::error_code gone;
@@ -30,54 +27,57 @@ uintmax_t size_of(const fs::path& path) {
 }
 
 // "smoke-task-organ-0123456789ab" → "smoke task", "organ", "0123456789ab".
-void take_apart(StoredNode& node) {
-  std::string name = node.folder.filename().string();
+void take_apart(StoredPart& part) {
+  std::string name = part.folder.filename().string();
   const size_t last = name.rfind('-');
-  node.identity = name.substr(last == std::string::npos ? name.size() : last + 1);
+  part.identity = name.substr(last == std::string::npos ? name.size() : last + 1);
   name = name.substr(0, last);
   for (const std::string kind : {"smoke-stage", "smoke-task", "stage", "task"}) {
     if (!name.starts_with(kind + "-")) continue;
-    node.kind = kind;
-    std::replace(node.kind.begin(), node.kind.end(), '-', ' ');
-    node.label = node.kind.substr(node.kind.rfind(' ') + 1) + " " + name.substr(kind.size() + 1);
+    part.kind = kind;
+    std::replace(part.kind.begin(), part.kind.end(), '-', ' ');
+    part.label = part.kind.substr(part.kind.rfind(' ') + 1) + " " + name.substr(kind.size() + 1);
     return;
   }
 }
 
-bool is_of(const json& record, const StoredNode& node) {
-  return record.is_object() && !node.identity.empty() && record.value("identity", "").starts_with(node.identity);
+template <class Known>
+void take(StoredPart& part, const Known& known) {
+  if (!known.label.empty()) part.label = known.label;
+  part.identity = known.identity;
+  part.finished = known.finished;
 }
 
-StoredNode look_at(const fs::path& folder) {
-  StoredNode node{.folder = folder, .bytes = size_of(folder)};
-  take_apart(node);
-  const auto own = [&](const char* file) {
-    json record = base::read_json_file(folder / file).value_or(json());
-    return is_of(record, node) ? record : json();
+StoredPart look_at(const fs::path& folder) {
+  StoredPart part{.folder = folder, .bytes = size_of(folder)};
+  take_apart(part);
+  const auto own = [&part](auto known) {
+    const bool is_its_own = known && !part.identity.empty() && known->identity.starts_with(part.identity);
+    return is_its_own ? std::move(known) : std::nullopt;
   };
-  json known = own(record_file);
-  if (fs::exists(folder / record_file)) {
-    node.state = known.is_null() ? "damaged" : "done";
-  } else if (base::in_use(folder)) {
-    node.state = "running";
-  } else if (known = own(failure_file); !known.is_null()) {
-    node.state = "failed";
-  } else {
-    known = own(stopped_file);
-    node.state = known.is_null() ? "interrupted" : "stopped early";
+  part.record = own(read_record(folder));
+  part.damaged = !part.record && fs::exists(folder / record_file);
+  const auto failure = own(read_failure(folder));
+  const auto stop = own(read_stopped(folder));
+  PartView view{.done = part.record.has_value(), .begun = true};
+  if (failure) view.failure = failure->reason;
+  if (stop) view.early_stop = stop->reason;
+  if (base::in_use(folder)) view.owner = base::FolderLock::owner(folder);
+  part.state = state_of(view);
+  if (part.record) {
+    take(part, *part.record);
+  } else if (part.damaged) {
+    return part;
+  } else if (part.state == PartState::failed) {
+    take(part, *failure);
+    part.reason = failure->reason;
+  } else if (part.state == PartState::stopped_early) {
+    take(part, *stop);
+    part.reason = stop->reason;
+  } else if (const auto saved = train::saved_at(folder / "checkpoints"); saved && part.state != PartState::running) {
+    part.reason = "saved at step " + std::to_string(saved->step);
   }
-  if (node.state == "interrupted") {
-    if (const auto saved = train::saved_at(folder / "checkpoints")) {
-      node.reason = "saved at step " + std::to_string(saved->step);
-    }
-  }
-  if (!known.is_object()) return node;
-  if (node.state == "done") node.record = known;
-  node.label = known.value("label", node.label);
-  node.identity = known.value("identity", node.identity);
-  node.finished = known.value("finished", "");
-  node.reason = known.value("reason", "");
-  return node;
+  return part;
 }
 
 std::vector<fs::path> leftovers(const fs::path& folder, bool done) {
@@ -93,16 +93,15 @@ std::vector<fs::path> leftovers(const fs::path& folder, bool done) {
   return found;
 }
 
-void check_weights(const StoredNode& node, std::vector<std::string>& faults) {
-  const fs::path file = node.folder / train::weights_name;
-  const json known = node.record.value("weights", json());
+void check_weights(const StoredPart& part, std::vector<std::string>& faults) {
+  const fs::path file = part.folder / train::weights_name;
+  const auto& known = part.record->weights;
   if (!fs::exists(file)) {
-    if (known.is_object() || node.kind.ends_with("stage")) faults.push_back(file.string() + ": it is missing");
+    if (known || part.kind.ends_with("stage")) faults.push_back(file.string() + ": it is missing");
     return;
   }
-  if (known.is_object()) {
-    const bool same =
-        fs::file_size(file) == known.value("bytes", uintmax_t{0}) && base::hash_file(file) == known.value("xxh3", "");
+  if (known) {
+    const bool same = fs::file_size(file) == known->bytes && base::hash_file(file) == known->xxh3;
     if (!same) faults.push_back(file.string() + ": it is not what was recorded (size or XXH3 differs)");
     return;
   }
@@ -116,9 +115,9 @@ void check_weights(const StoredNode& node, std::vector<std::string>& faults) {
 // Names of the store's folders that the run folder's plan holds.
 void add_planned(const fs::path& run, std::set<std::string>& planned) {
   if (fs::exists(run / plan_file)) {
-    const auto plan = base::read_json_file(run / plan_file);
-    if (!plan || !plan->is_array()) throw run_failed((run / plan_file).string(), " is no plan: nothing is removed");
-    for (const auto& node : *plan) planned.insert(node.value("folder", ""));
+    const auto plan = read_plan(run);
+    if (!plan) throw run_failed((run / plan_file).string(), " is no plan: nothing is removed");
+    for (const auto& part : *plan) planned.insert(part.folder);
   }
   std::error_code none;
   for (const auto& entry : fs::directory_iterator(run / "nodes", none)) {
@@ -127,7 +126,7 @@ void add_planned(const fs::path& run, std::set<std::string>& planned) {
 }
 
 // <output>/<name> and, of sweeps, <output>/<name>/<point>.
-std::set<std::string> planned_nodes(const fs::path& output) {
+std::set<std::string> planned_parts(const fs::path& output) {
   std::set<std::string> planned;
   for (auto entry = fs::recursive_directory_iterator(output); entry != fs::recursive_directory_iterator(); ++entry) {
     if (!entry->is_directory() || entry->is_symlink()) continue;
@@ -140,40 +139,40 @@ std::set<std::string> planned_nodes(const fs::path& output) {
 
 }  // namespace
 
-std::vector<StoredNode> stored_nodes(const fs::path& output) {
+std::vector<StoredPart> stored_parts(const fs::path& output) {
   const fs::path root = store_folder(output);
   IVORY_CHECK(fs::is_directory(root), root.string(), " is not there: --output names the folder of the runs");
-  std::vector<StoredNode> nodes;
+  std::vector<StoredPart> parts;
   for (const auto& entry : fs::directory_iterator(root)) {
     if (entry.is_directory() && !entry.path().filename().string().starts_with(".")) {
-      nodes.push_back(look_at(entry.path()));
+      parts.push_back(look_at(entry.path()));
     }
   }
-  std::ranges::sort(nodes, {}, &StoredNode::folder);
-  return nodes;
+  std::ranges::sort(parts, {}, &StoredPart::folder);
+  return parts;
 }
 
-StoredNode stored_node(const fs::path& output, const std::string& beginning) {
-  std::vector<StoredNode> found;
-  for (auto& node : stored_nodes(output)) {
-    const std::string name = node.folder.filename().string();
-    if (name == beginning) return node;
-    if (name.starts_with(beginning) || node.identity.starts_with(beginning)) found.push_back(std::move(node));
+StoredPart stored_part(const fs::path& output, const std::string& beginning) {
+  std::vector<StoredPart> found;
+  for (auto& part : stored_parts(output)) {
+    const std::string name = part.folder.filename().string();
+    if (name == beginning) return part;
+    if (name.starts_with(beginning) || part.identity.starts_with(beginning)) found.push_back(std::move(part));
   }
-  IVORY_CHECK(found.size() == 1, "'", beginning, "' names ", found.size(), " nodes of ", store_folder(output).string(),
+  IVORY_CHECK(found.size() == 1, "'", beginning, "' names ", found.size(), " parts of ", store_folder(output).string(),
               ", expected one: `ivory store list` shows them");
   return found.front();
 }
 
-std::vector<std::string> faults_of(const StoredNode& node) {
+std::vector<std::string> faults_of(const StoredPart& part) {
   std::vector<std::string> faults;
-  if (node.kind.empty()) faults.push_back(node.folder.string() + ": not a node's name");
-  if (node.state == "damaged") {
-    faults.push_back((node.folder / record_file).string() + ": no JSON, or the record of another node");
+  if (part.kind.empty()) faults.push_back(part.folder.string() + ": not a part's name");
+  if (part.damaged) {
+    faults.push_back((part.folder / record_file).string() + ": no JSON, or the record of another part");
   }
-  if (node.state != "done") return faults;
-  check_weights(node, faults);
-  for (const auto& path : leftovers(node.folder, /*done=*/false)) {
+  if (!part.record) return faults;
+  check_weights(part, faults);
+  for (const auto& path : leftovers(part.folder, /*done=*/false)) {
     faults.push_back(path.string() + ": left behind by a process that was killed");
   }
   return faults;
@@ -181,17 +180,17 @@ std::vector<std::string> faults_of(const StoredNode& node) {
 
 std::vector<Garbage> garbage_of(const fs::path& output, bool unfinished, const std::set<std::string>& queued) {
   std::vector<Garbage> garbage;
-  const auto planned = planned_nodes(output);
-  for (const auto& node : stored_nodes(output)) {
-    if (node.state == "running" || base::in_use(node.folder)) continue;
-    if (queued.contains(node.folder.filename().string())) continue;
-    const bool begun = node.state == "interrupted" || node.state == "failed" || node.state == "stopped early";
-    if (!planned.contains(node.folder.filename().string())) {
-      garbage.push_back({node.folder, "in no plan of a run folder", node.bytes});
-    } else if (unfinished && begun) {
-      garbage.push_back({node.folder, node.state, node.bytes});
+  const auto planned = planned_parts(output);
+  for (const auto& part : stored_parts(output)) {
+    if (part.state == PartState::running || base::in_use(part.folder)) continue;
+    if (queued.contains(part.folder.filename().string())) continue;
+    const bool done = part.record || part.damaged;
+    if (!planned.contains(part.folder.filename().string())) {
+      garbage.push_back({part.folder, "in no plan of a run folder", part.bytes});
+    } else if (unfinished && !done) {
+      garbage.push_back({part.folder, to_text(part.state), part.bytes});
     } else {
-      for (const auto& path : leftovers(node.folder, node.state == "done")) {
+      for (const auto& path : leftovers(part.folder, part.record.has_value())) {
         garbage.push_back({path, "left behind by a process that was killed", size_of(path)});
       }
     }
@@ -205,15 +204,15 @@ std::vector<Garbage> garbage_of(const fs::path& output, bool unfinished, const s
 
 bool remove_garbage(const Garbage& garbage) {
   const bool whole = garbage.path.parent_path().filename() == "store";
-  fs::path node = garbage.path;
-  while (node.parent_path().filename() != "store" && node.has_relative_path()) node = node.parent_path();
-  const auto lock = base::FolderLock::try_lock(node);
+  fs::path part = garbage.path;
+  while (part.parent_path().filename() != "store" && part.has_relative_path()) part = part.parent_path();
+  const auto lock = base::FolderLock::try_lock(part);
   if (!lock) return false;
   if (!whole) return fs::remove_all(garbage.path), true;
-  // Under another name first, so that what is half removed is no node.
-  const std::string name = node.filename().string();
-  const fs::path going = node.parent_path() / (name.starts_with(".deleted-") ? name : ".deleted-" + name);
-  if (going != node) fs::rename(node, going);
+  // Under another name first, so that what is half removed is no part.
+  const std::string name = part.filename().string();
+  const fs::path going = part.parent_path() / (name.starts_with(".deleted-") ? name : ".deleted-" + name);
+  if (going != part) fs::rename(part, going);
   fs::remove_all(going);
   return true;
 }

@@ -118,7 +118,8 @@ std::string violated(const Option& option, int64_t value) {
 
 std::string violated(const Option& option, double value) {
   if (std::isfinite(value) && value >= option.minimum && value <= option.maximum) return "";
-  return "expected " + expected_range(option, "a real number") + ", got " + text_of(value);
+  return "expected " + expected_range(option, std::isfinite(value) ? "a real number" : "a finite number") + ", got " +
+         text_of(value);
 }
 
 std::string violated(const Option& option, const std::string& value) {

@@ -1,12 +1,12 @@
 #include "plugin/registry.h"
 
 #include <algorithm>
-#include <boost/dll/runtime_symbol_info.hpp>
 #include <boost/dll/shared_library.hpp>
 #include <cstdlib>
 #include <sstream>
 
 #include "base/text.h"
+#include "plugin/library.h"
 
 namespace ivory::plugin {
 namespace {
@@ -105,8 +105,7 @@ void Registry::forget_library(const std::string& library) {
 }
 
 std::vector<fs::path> default_search_path() {
-  const fs::path core = fs::absolute(boost::dll::this_line_location().string());
-  std::vector<fs::path> folders = {fs::weakly_canonical(core).parent_path() / "ivory" / "plugins"};
+  std::vector<fs::path> folders = {library_folder() / "ivory" / "plugins"};
   const char* variable = std::getenv("IVORY_PLUGIN_PATH");
   std::istringstream stream(variable ? variable : "");
   for (std::string folder; std::getline(stream, folder, ':');) {

@@ -68,11 +68,12 @@ class Registry : public Registrar, public Catalogue {
 // <library dir>/ivory/plugins beside the core library (build tree and install prefix alike), then IVORY_PLUGIN_PATH.
 std::vector<std::filesystem::path> default_search_path();
 
-// Reads `ivory_abi_tag` from an ELF file's .dynsym without mapping it as code. Throws bad_request on any other file.
-AbiTag read_abi_tag(const std::filesystem::path& library);
+// The name that IVORY_PLUGIN exports, read from the file without mapping it as code. Throws bad_request on any other
+// file.
+std::string read_abi_tag(const std::filesystem::path& library);
 // The tag this process was built with.
-AbiTag host_abi_tag();
+std::string host_abi_tag();
 // Throws bad_request saying what the library was built with and what the host has.
-void check_abi(const AbiTag& tag, const std::filesystem::path& library);
+void check_abi(const std::string& tag, const std::filesystem::path& library);
 
 }  // namespace ivory::plugin

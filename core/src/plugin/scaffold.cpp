@@ -2,26 +2,17 @@
 
 #include <ivory/options.h>
 
+#include <algorithm>
 #include <cctype>
-#include <fstream>
+#include <utility>
+
+#include "base/files.h"
+#include "plugin/library.h"
 
 namespace ivory::plugin {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr char cmake_text[] = R"(cmake_minimum_required(VERSION 3.25)
-project(@FILE@ LANGUAGES CXX)
-
-# Ivory's installed SDK: configure with -DCMAKE_PREFIX_PATH=<the prefix given to cmake --install>.
-find_package(Ivory REQUIRED)
-ivory_add_plugin(@FILE@ @FILE@.cpp)
-
-enable_testing()
-add_executable(@FILE@_test @FILE@_test.cpp)
-target_link_libraries(@FILE@_test PRIVATE Ivory::core)
-add_test(NAME @FILE@ COMMAND @FILE@_test)
-)";
 
 std::string file_name(std::string name) {
   std::replace(name.begin(), name.end(), '-', '_');
@@ -49,23 +40,21 @@ void check_name(const std::string& name) {
               "'my-method'");
 }
 
-const ScaffoldTexts& texts_of(const std::string& kind) {
-  std::vector<std::string> kinds;
-  for (const auto& texts : scaffold_texts()) {
-    if (kind == texts.kind) return texts;
-    kinds.emplace_back(texts.kind);
-  }
+void check_kind(const std::string& kind) {
+  const std::vector<std::string> kinds = {"objective", "backbone", "task"};
+  if (std::find(kinds.begin(), kinds.end(), kind) != kinds.end()) return;
   const std::string close = nearest(kind, kinds);
   throw bad_request("unknown kind '", kind, "': expected objective, backbone or task",
                     close.empty() ? "" : "; did you mean '" + close + "'?");
 }
 
-std::string filled(std::string text, const std::string& name) {
-  const std::pair<std::string, std::string> fields[] = {
-      {"@NAME@", name}, {"@FILE@", file_name(name)}, {"@CLASS@", class_name(name)}};
-  for (const auto& [field, value] : fields) {
-    for (size_t at = 0; (at = text.find(field, at)) != std::string::npos; at += value.size()) {
-      text.replace(at, field.size(), value);
+// The example's text with its name, "my-method", replaced in its three forms.
+std::string renamed(std::string text, const std::string& name) {
+  const std::pair<std::string, std::string> forms[] = {
+      {"my-method", name}, {"my_method", file_name(name)}, {"MyMethod", class_name(name)}};
+  for (const auto& [form, value] : forms) {
+    for (size_t at = 0; (at = text.find(form, at)) != std::string::npos; at += value.size()) {
+      text.replace(at, form.size(), value);
     }
   }
   return text;
@@ -75,13 +64,12 @@ std::string filled(std::string text, const std::string& name) {
 
 std::vector<fs::path> write_scaffold(const std::string& name, const std::string& kind, const fs::path& folder) {
   check_name(name);
-  const ScaffoldTexts& texts = texts_of(kind);
-  const std::string file = file_name(name);
-  const std::vector<std::pair<fs::path, std::string>> files = {{folder / (file + ".cpp"), texts.source},
-                                                               {folder / (file + "_test.cpp"), texts.test},
-                                                               {folder / (file + ".toml"), texts.experiment},
-                                                               {folder / "CMakeLists.txt", cmake_text}};
-  for (const auto& [path, text] : files) {
+  check_kind(kind);
+  const fs::path example = library_folder() / "ivory" / "new" / kind;
+  std::vector<std::pair<fs::path, std::string>> files;
+  for (const char* file : {"my_method.cpp", "my_method_test.cpp", "my_method.toml", "CMakeLists.txt"}) {
+    files.emplace_back(folder / renamed(file, name), renamed(base::read_text(example / file), name));
+    const auto& path = files.back().first;
     IVORY_CHECK(!fs::exists(path), "'", path.string(), "' exists already and is not overwritten; nothing was written");
   }
   std::error_code error;
@@ -89,10 +77,7 @@ std::vector<fs::path> write_scaffold(const std::string& name, const std::string&
   IVORY_CHECK(!error, "cannot make the folder '", folder.string(), "': ", error.message());
   std::vector<fs::path> written;
   for (const auto& [path, text] : files) {
-    std::ofstream out(path);
-    out << filled(text, name);
-    out.close();
-    IVORY_CHECK(out, "cannot write '", path.string(), "'");
+    base::write_derived(path, text);
     written.push_back(path);
   }
   return written;

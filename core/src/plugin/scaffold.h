@@ -1,5 +1,6 @@
 #pragma once
-// The start of a new plugin: a source that compiles and trains, its CMakeLists.txt, an experiment and a test.
+// The start of a new plugin: a source that compiles and trains, its CMakeLists.txt, an experiment and a test. They are
+// copies of docs/examples/new/KIND, installed beside the plugins.
 
 #include <filesystem>
 #include <string>
@@ -12,14 +13,5 @@ namespace ivory::plugin {
 // nothing when one of the files exists.
 std::vector<std::filesystem::path> write_scaffold(const std::string& name, const std::string& kind,
                                                   const std::filesystem::path& folder);
-
-// Texts with @NAME@ (my-method), @FILE@ (my_method) and @CLASS@ (MyMethod).
-struct ScaffoldTexts {
-  const char* kind;
-  const char* source;
-  const char* test;
-  const char* experiment;
-};
-const std::vector<ScaffoldTexts>& scaffold_texts();
 
 }  // namespace ivory::plugin

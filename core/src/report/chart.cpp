@@ -66,7 +66,7 @@ std::string curve(const std::vector<Point>& points, const Axis& x, const Axis& y
       dots += str("<circle class=\"dot ", style, "\" cx=\"", px, "\" cy=\"", py, "\" r=\"2.6\"/>");
     }
     if (look == Look::banded) result += str("<polygon class=\"band ", style, "\" points=\"", upper, lower, "\"/>");
-    const char* thin = look == Look::faint ? " trial" : "";
+    const char* thin = look == Look::faint ? " repetition" : "";
     result += str("<polyline class=\"line ", style, thin, "\" points=\"", line, "\"/>");
     if (end == begin + 1 || (points.size() <= marked && look != Look::faint)) result += dots;
     begin = end;
@@ -179,7 +179,8 @@ std::string to_html(const LineChart& chart) {
       drawing += curve(thinned(*series), x, y, i, look);
     }
     if (!means[i].empty()) drawing += curve(means[i], x, y, i, Look::banded);
-    const std::string name = group.size() == 1 ? group[0]->name : str(group[0]->name, ", ", group.size(), " trials");
+    const std::string name =
+        group.size() == 1 ? group[0]->name : str(group[0]->name, ", ", group.size(), " repetitions");
     const std::string ends = chart.course ? course(group) : "";
     summary += str(name, ends.empty() ? "" : ": ", ends, ". ");
     legend += legend_line(i, name, ends);

@@ -9,7 +9,7 @@
 namespace ivory::experiment {
 
 struct Series {
-  std::string name = {};               // series of one name, e.g. trials, share a colour and a line of the legend
+  std::string name = {};               // series of one name, e.g. repetitions, share a colour and a line of the legend
   std::vector<double> x = {}, y = {};  // of one length, x ascending; values that are not finite leave a gap
 };
 
@@ -25,7 +25,7 @@ struct LineChart {
   bool spread = false;  // of several series with one name also the mean, with one standard deviation as a band
 };
 
-// One row of dots per name on a common axis: trials, or the positions that deformable attention samples.
+// One row of dots per name on a common axis: repetitions, or the positions that deformable attention samples.
 struct DotChart {
   struct Row {
     std::string name = {};
@@ -56,7 +56,7 @@ struct ScatterChart {
   std::vector<Group> groups = {};
 };
 
-// A line per trial of a sweep through its settings to its score; the higher the score the darker.
+// A line per point of a sweep through its settings to its score; the higher the score the darker.
 struct ParallelChart {
   struct Line {
     std::vector<std::string> settings = {};  // of each axis, as the experiment writes them

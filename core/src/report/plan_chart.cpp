@@ -22,15 +22,15 @@ constexpr double pitch = 13;                              // of the marks in a b
 constexpr size_t per_row = 13, most_marks = 3 * per_row;  // of more, a bar with the share of each state
 
 struct Box {
-  NodeKind kind = NodeKind::stage;
+  PartKind kind = PartKind::stage;
   std::string title, from;
   size_t column = 0;
-  std::vector<const PlanPart*> parts = {};
+  std::vector<const ChartPart*> parts = {};
   std::vector<size_t> inputs = {};  // boxes
   double y = 0, tall = 0;
 
-  std::map<NodeState, size_t> counts() const {
-    std::map<NodeState, size_t> result;
+  std::map<PartState, size_t> counts() const {
+    std::map<PartState, size_t> result;
     for (const auto* part : parts) ++result[part->status.state];
     return result;
   }
@@ -41,9 +41,9 @@ enum class Grouping { by_name, tasks_by_origin, by_depth };
 // Boxes in the order of the parts.
 class Boxes {
  public:
-  Boxes(const std::vector<PlanPart>& parts, Grouping grouping) : grouping_(grouping) {
+  Boxes(const std::vector<ChartPart>& parts, Grouping grouping) : grouping_(grouping) {
     for (const auto& part : parts) {
-      if (part.kind == NodeKind::stage) {
+      if (part.kind == PartKind::stage) {
         depth_[part.name] = depth_.contains(part.from) ? depth_[part.from] + 1 : 0;
       }
     }
@@ -61,8 +61,8 @@ class Boxes {
     return count > most_marks ? 1 : static_cast<double>((count + per_row - 1) / per_row);
   }
 
-  void add(const PlanPart& part) {
-    const bool stage = part.kind == NodeKind::stage;
+  void add(const ChartPart& part) {
+    const bool stage = part.kind == PartKind::stage;
     const size_t column = stage ? depth_[part.name] : last_column_;
     std::string key = str(stage ? "s" : "t", column);
     if (grouping_ != Grouping::by_depth) key += "/" + part.from;
@@ -85,7 +85,7 @@ class Boxes {
   std::vector<Box> boxes_;
 };
 
-std::vector<Box> boxes_of(const std::vector<PlanPart>& parts) {
+std::vector<Box> boxes_of(const std::vector<ChartPart>& parts) {
   for (const Grouping grouping : {Grouping::by_name, Grouping::tasks_by_origin}) {
     auto boxes = Boxes(parts, grouping).take();
     if (boxes.size() <= most_boxes) return boxes;
@@ -130,40 +130,40 @@ double place(std::vector<Box>& boxes) {
   return height;
 }
 
-const char* style_of(NodeState state) {
+const char* style_of(PartState state) {
   switch (state) {
-    case NodeState::done:
+    case PartState::done:
       return "done";
-    case NodeState::running:
+    case PartState::running:
       return "running";
-    case NodeState::failed:
+    case PartState::failed:
       return "failed";
-    case NodeState::stopped_early:
+    case PartState::stopped_early:
       return "stopped";
-    case NodeState::interrupted:
+    case PartState::interrupted:
       return "interrupted";
-    case NodeState::missing:
+    case PartState::missing:
       return "todo";
-    case NodeState::without_data:
+    case PartState::without_data:
       return "nodata";
   }
   return "";
 }
 
 // 10 × 10; states differ in their shape as well as in their colour.
-std::string mark(NodeState state, double x, double y, const std::string& title) {
+std::string mark(PartState state, double x, double y, const std::string& title) {
   const char* inner = "";
   switch (state) {
-    case NodeState::running:
+    case PartState::running:
       inner = "m2.5 2.5v5l5-2.5z";
       break;
-    case NodeState::failed:
+    case PartState::failed:
       inner = "m2 2l6 6m0-6l-6 6";
       break;
-    case NodeState::stopped_early:
+    case PartState::stopped_early:
       inner = "m2 5h6";
       break;
-    case NodeState::interrupted:
+    case PartState::interrupted:
       inner = "m3.5 2.5v5m3-5v5";
       break;
     default:
@@ -191,9 +191,9 @@ std::string origin_text(const Box& box) {
 }
 
 // The state that most asks for a look.
-NodeState state_of(const Box& box) {
+PartState state_of(const Box& box) {
   const auto counts = box.counts();
-  for (const NodeState state : {NodeState::failed, NodeState::running, NodeState::interrupted}) {
+  for (const PartState state : {PartState::failed, PartState::running, PartState::interrupted}) {
     if (counts.contains(state)) return state;
   }
   return counts.rbegin()->first;
@@ -229,7 +229,7 @@ std::string drawn(const Box& box, double x) {
                             "\" width=\"", fixed(box_width), "\" height=\"", fixed(box.tall), "\" rx=\"4\"/>");
   const bool single = box.parts.size() == 1;
   if (single) drawing += mark(box.parts.front()->status.state, x + 10, box.y + 9, "");
-  const bool task = box.kind == NodeKind::task;
+  const bool task = box.kind == PartKind::task;
   drawing +=
       text(x + (single ? 27 : 10), box.y + 18, "name",
            fitting(single || box.title == "stages" || box.title == "tasks" ? box.title
@@ -248,7 +248,7 @@ std::string edge(double x, double y, double to_x, double to_y) {
              fixed(middle), " ", fixed(to_y), " ", fixed(to_x), " ", fixed(to_y), "\"/>");
 }
 
-std::string key_of(const std::map<NodeState, size_t>& counts) {
+std::string key_of(const std::map<PartState, size_t>& counts) {
   std::string legend;
   for (const auto& [state, count] : counts) {
     legend += str("<li><svg class=\"key\" viewBox=\"-8 -1 26 12\" aria-hidden=\"true\">", mark(state, 0, 0, ""),
@@ -263,7 +263,7 @@ std::string time_of(const Box& box) {
   size_t unknown = 0;
   bool measured = false, estimated = false;
   for (const auto* part : box.parts) {
-    const bool ended = part->status.state == NodeState::done;
+    const bool ended = part->status.state == PartState::done;
     if (!part->seconds) {
       unknown += !ended;
       continue;
@@ -296,7 +296,7 @@ std::string table_of(const std::vector<Box>& boxes) {
     }
     if (failures > most) reasons += str("<br>and ", failures - most, " more");
     const char* kind = box.title == "stages" || box.title == "tasks" ? ""
-                       : box.kind == NodeKind::stage                 ? "stage "
+                       : box.kind == PartKind::stage                 ? "stage "
                                                                      : "task ";
     rows += str("<tr><th scope=\"row\">", kind, escape(box.title), "</th><td>",
                 escape(box.from == "scratch" ? "scratch"
@@ -321,7 +321,7 @@ std::string to_html(const PlanChart& chart) {
   auto boxes = boxes_of(chart.parts);
   const double height = place(boxes);
   size_t columns = 0;
-  std::map<NodeState, size_t> counts;
+  std::map<PartState, size_t> counts;
   for (const Box& box : boxes) {
     columns = std::max(columns, box.column + 1);
     for (const auto& [state, count] : box.counts()) counts[state] += count;

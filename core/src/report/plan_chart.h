@@ -6,16 +6,16 @@
 #include <string>
 #include <vector>
 
-#include "plan/node_state.h"
+#include "plan/part_state.h"
 
 namespace ivory::experiment {
 
-struct PlanPart {
-  NodeKind kind = NodeKind::stage;
+struct ChartPart {
+  PartKind kind = PartKind::stage;
   std::string name = {};
-  std::string from = {};   // as Node::from
-  std::string label = {};  // "task head, from joint, trial 2"
-  NodeStatus status = {};
+  std::string from = {};   // as Part::from
+  std::string label = {};  // "task head, from joint, repetition 2"
+  PartStatus status = {};
   std::optional<double> seconds = {};  // measured, if it is done; else about what is left; empty: not known
   int64_t peak_mib = 0;                // of its process, measured, or of one of its name; 0: not known
 };
@@ -23,7 +23,7 @@ struct PlanPart {
 // Parts of one name that begin from one stage are one box, with a mark for each.
 struct PlanChart {
   std::string title = {};
-  std::vector<PlanPart> parts = {};  // stages before what begins from them
+  std::vector<ChartPart> parts = {};  // stages before what begins from them
 };
 
 // With so many boxes or fewer each is drawn; of more, the tasks of a stage are one, then all stages of a depth.

@@ -18,7 +18,7 @@ using html::escape;
 void write_results(std::ostream& out, const Table& table) {
   out << "<section aria-labelledby=\"results\">\n<h2 id=\"results\">Results</h2>\n";
   write_table(out, table, "results", "From");
-  write_trials(out, table);
+  write_repetitions(out, table);
   out << "</section>\n";
 }
 

@@ -38,7 +38,7 @@ struct Link {
   std::string remark = {};  // behind it
 };
 
-// A stage, or a task with all its rows and trials.
+// A stage, or a task with all its rows and repetitions.
 struct ReportSection {
   std::string title = {};
   std::vector<std::pair<std::string, std::string>> facts = {};  // {"steps", "1,200"}, {"training", "3 min 12 s"}

@@ -106,7 +106,7 @@ svg text.label { fill: var(--ink); }
 .band { stroke: none; opacity: .16; }
 .dot { stroke: none; }
 .faint { opacity: .7; }
-.line.trial { stroke-width: 1; opacity: .45; }
+.line.repetition { stroke-width: 1; opacity: .45; }
 svg.key .line, circle.line, path.line { stroke-width: 2; }
 .line.s0 { stroke: var(--s0); } .band.s0, .dot.s0 { fill: var(--s0); }
 .line.s1 { stroke: var(--s1); stroke-dasharray: 9 4; } .band.s1, .dot.s1 { fill: var(--s1); }

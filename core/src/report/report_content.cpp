@@ -1,31 +1,19 @@
 #include "report/report_content.h"
 
-#include <cctype>
-#include <fstream>
-#include <nlohmann/json.hpp>
-
-#include "base/json_text.h"
 #include "plan/estimate.h"
-#include "plan/node_state.h"
+#include "plan/part_state.h"
+#include "report/metrics_lines.h"
+#include "report/stage_section.h"
+#include "report/task_section.h"
 
 namespace ivory::experiment {
-namespace fs = std::filesystem;
 namespace {
 
-using nlohmann::json;
-
-std::string text_of(const json& value) {
-  return value.is_string() ? value.get<std::string>() : base::dump(value);
-}
-
 void add_provenance(Report& report, const RunState& state) {
-  const json& origin = state.provenance;
-  for (const auto& [key, value] : origin.items()) {
-    if (key != "diff" && key != "dirty") report.provenance.emplace_back(key, text_of(value));
-  }
-  if (origin.contains("dirty")) {
-    report.provenance.emplace_back("uncommitted changes",
-                                   origin["dirty"].get<bool>() ? "yes; provenance.json holds them" : "none");
+  const Provenance& origin = state.provenance;
+  report.provenance = entries(origin);
+  if (!origin.started.empty()) {
+    report.provenance.emplace_back("uncommitted changes", origin.dirty ? "yes; provenance.json holds them" : "none");
   }
   for (const auto& [name, cache] : state.data.caches) {
     const auto hash = state.data.content.find(name);
@@ -37,64 +25,45 @@ void add_provenance(Report& report, const RunState& state) {
 }
 
 void add_stages(Report& report, const RunState& state) {
-  for (const auto& node : state.plan.nodes) {
-    if (node.kind != NodeKind::stage) continue;
-    const auto record = state.store.record(node);
-    const auto status = status_of(node, state.store, state.failures);
-    if (!record && read_metrics(state.store.folder(node), "step").empty() && status.reason.empty()) continue;
-    report.sections.push_back(stage_section(node, record.value_or(json::object()), state.store.folder(node)));
+  for (const auto& part : state.plan.parts) {
+    if (part.kind != PartKind::stage) continue;
+    const auto record = state.store.record(part);
+    const auto status = status_of(part, state.store, state.failures);
+    if (!record && read_metrics(state.store.folder(part), "step").empty() && status.reason.empty()) continue;
+    report.sections.push_back(stage_section(part, record, state.store.folder(part)));
     ReportSection& section = report.sections.back();
     if (!record) section.facts.emplace_back("state", to_text(status.state));
     if (!status.reason.empty())
-      section.remarks.insert(section.remarks.begin(), Remark{status.reason, status.state == NodeState::failed});
+      section.remarks.insert(section.remarks.begin(), Remark{status.reason, status.state == PartState::failed});
   }
 }
 
 void add_plan(Report& report, const RunState& state) {
-  std::map<NodeState, size_t> counts;
+  std::map<PartState, size_t> counts;
   report.plan.title = "Stages, and the tasks that begin from them";
   Costs costs;
-  for (const auto& node : state.plan.nodes) {
-    PlanPart part{node.kind, node.name, node.from, node.label(), status_of(node, state.store, state.failures)};
-    ++counts[part.status.state];
-    if (const auto record = state.store.record(node)) {
-      part.seconds = record->value("seconds", 0.0);
-      part.peak_mib = record->value("peak_mib", int64_t{0});
+  for (const auto& part : state.plan.parts) {
+    ChartPart drawn{part.kind, part.name, part.from, part.label(), status_of(part, state.store, state.failures)};
+    ++counts[drawn.status.state];
+    if (const auto record = state.store.record(part)) {
+      drawn.seconds = record->seconds;
+      drawn.peak_mib = record->peak_mib;
     } else {
-      const Estimate cost = remaining(costs.of(node, state.data, state.store), node, state.store.folder(node));
-      part.seconds = cost.seconds;
-      part.peak_mib = cost.peak_mib;
+      const Estimate cost = remaining(costs.of(part, state.data, state.store), part, state.store.folder(part));
+      drawn.seconds = cost.seconds;
+      drawn.peak_mib = cost.peak_mib;
     }
-    report.plan.parts.push_back(std::move(part));
+    report.plan.parts.push_back(std::move(drawn));
   }
-  if (!state.plan.nodes.empty()) report.progress = progress_text(counts);
+  if (!state.plan.parts.empty()) report.progress = progress_text(counts);
 }
 
 }  // namespace
 
-std::vector<json> read_metrics(const fs::path& folder, const std::string& kind) {
-  std::vector<json> lines;
-  std::ifstream in(folder / "metrics.jsonl");
-  for (std::string text; std::getline(in, text);) {
-    json line = base::json_or_nothing(text).value_or(json());
-    if (line.is_object() && line.value("kind", "") == kind) lines.push_back(std::move(line));
-  }
-  return lines;
-}
-
-std::string heading(const std::string& name) {
-  std::string text = name;
-  std::replace(text.begin(), text.end(), '_', ' ');
-  if (!text.empty()) text[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(text[0])));
-  return text;
-}
-
-std::string origin_text(const json& origin) {
-  const auto started = origin.value("started", "");  // 2026-11-24T09:37:22Z
-  if (started.size() < 16) return "";
-  return started.substr(0, 10) + " " + started.substr(11, 5) + " UTC · " + origin.value("cpu", "") + ", " +
-         text_of(origin.value("cores", json("?"))) + " cores (" + origin.value("device", "") + ") · " +
-         origin.value("version", "");
+std::string origin_text(const Provenance& origin) {
+  if (origin.started.size() < 16) return "";  // 2026-11-24T09:37:22Z
+  return origin.started.substr(0, 10) + " " + origin.started.substr(11, 5) + " UTC · " + origin.cpu + ", " +
+         (origin.cores > 0 ? std::to_string(origin.cores) : "?") + " cores (" + origin.device + ") · " + origin.version;
 }
 
 Report make_report(const RunState& state) {

@@ -20,8 +20,8 @@ std::string number(double value, const Table& table) {
   return buffer;
 }
 
-// Reasons of empty cells and of those that lack a trial, each once, in the order in which they are first met: a, b, c,
-// …
+// Reasons of empty cells and of those that lack a repetition, each once, in the order in which they are first met: a,
+// b, c, …
 class Footnotes {
  public:
   std::string mark(const std::string& reason) {
@@ -43,7 +43,7 @@ class Footnotes {
   std::vector<std::string> reasons_;
 };
 
-// The mean, then spread and number of trials in columns of their own, so that the means stand in line.
+// The mean, then spread and number of repetitions in columns of their own, so that the means stand in line.
 void write_measured(std::ostream& out, const Table& table, const Cell& cell, Footnotes& footnotes) {
   const std::string mean = number(cell.mean(), table);
   out << "<td data-value=\"" << cell.mean() << "\">";
@@ -52,8 +52,8 @@ void write_measured(std::ostream& out, const Table& table, const Cell& cell, Foo
   if (cell.rank == 2) out << "<u>" << mean << "</u><span class=\"unseen\"> second best</span>";
   if (table.unit == Unit::percent) {
     out << " <span class=\"spread\">";
-    if (cell.trials.size() > 1) out << "± " << number(cell.deviation(), table);
-    out << "</span> <span class=\"count\">(" << cell.trials.size() << ")</span>";
+    if (cell.repetitions.size() > 1) out << "± " << number(cell.deviation(), table);
+    out << "</span> <span class=\"count\">(" << cell.repetitions.size() << ")</span>";
   }
   if (!cell.reason.empty()) out << "<span class=\"spread\"><sup>" << footnotes.mark(cell.reason) << "</sup></span>";
   if (const auto& test = cell.against) out << "<br><span class=\"against\">" << escape(to_text(*test)) << "</span>";
@@ -61,7 +61,7 @@ void write_measured(std::ostream& out, const Table& table, const Cell& cell, Foo
 }
 
 void write_cell(std::ostream& out, const Table& table, const Cell& cell, Footnotes& footnotes) {
-  if (!cell.trials.empty()) {
+  if (!cell.repetitions.empty()) {
     write_measured(out, table, cell, footnotes);
   } else if (cell.absent) {
     out << "<td><span class=\"spread\">" << escape(cell.reason) << "</span></td>";
@@ -116,14 +116,14 @@ void write_table(std::ostream& out, const Table& table, const std::string& name,
   out << "</ul>\n";
 }
 
-void write_trials(std::ostream& out, const Table& table) {
+void write_repetitions(std::ostream& out, const Table& table) {
   std::string charts;
   for (size_t column = 0; column < table.columns.size(); ++column) {
-    DotChart chart{.title = table.columns[column] + ": every trial", .x_label = "percent", .mean = true};
+    DotChart chart{.title = table.columns[column] + ": every repetition", .x_label = "percent", .mean = true};
     size_t most = 0;
     for (size_t row = 0; row < table.rows.size(); ++row) {
       if (table.cells[row][column].absent) continue;
-      auto values = table.cells[row][column].trials;
+      auto values = table.cells[row][column].repetitions;
       most = std::max(most, values.size());
       for (auto& value : values) value *= 100;
       chart.rows.push_back({full_name(table, row), std::move(values)});

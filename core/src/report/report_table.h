@@ -10,7 +10,7 @@ namespace ivory::experiment {
 
 // With its footnotes; `name` is the id of the heading that names it.
 void write_table(std::ostream& out, const Table& table, const std::string& name, const char* first_column);
-// Every trial as a dot: a chart per column that has more than one trial somewhere.
-void write_trials(std::ostream& out, const Table& table);
+// Every repetition as a dot: a chart per column that has more than one repetition somewhere.
+void write_repetitions(std::ostream& out, const Table& table);
 
 }  // namespace ivory::experiment

@@ -6,9 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "base/lock.h"
 #include "config/experiment.h"
-#include "plan/store.h"
 #include "report/report.h"
 
 namespace ivory::plugin {
@@ -17,14 +15,7 @@ class Registry;
 
 namespace ivory::experiment {
 
-// The experiments of each file: the points of its sweep, or one.
-std::vector<std::vector<config::Experiment>> by_file(const std::vector<config::Experiment>& experiments);
-
-// <output>/<name> of every file's experiments, held for this process, so that no other writes what these write; sweeps
-// have their sweep.json then: [{"folder", "point", of a smoke run "smoke": true}, …]. `sweeps_only`: who runs an
-// experiment without a sweep in this process holds its folder by itself.
-std::vector<base::FolderLock> hold_folders(const std::vector<config::Experiment>& experiments, bool sweeps_only);
-// report.html beside it: the trials of the sweep against each other. Nothing for a single experiment.
+// Writes report.html beside sweep.json: the points of the sweep against each other. Nothing for a single experiment.
 void write_sweep_report(const std::vector<config::Experiment>& points, plugin::Registry& registry);
 
 // Throws bad_request where the folder is none of a run or sweep.

@@ -1,5 +1,6 @@
 #include "report/summary.h"
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "base/files.h"
@@ -20,9 +21,9 @@ json to_json(const Table& table) {
   for (size_t row = 0; row < table.rows.size(); ++row) {
     for (size_t column = 0; column < table.columns.size(); ++column) {
       const Cell& cell = table.cells[row][column];
-      json entry = {{"row", table.rows[row]}, {"column", table.columns[column]}, {"trials", cell.trials}};
+      json entry = {{"row", table.rows[row]}, {"column", table.columns[column]}, {"repetitions", cell.repetitions}};
       if (!table.groups.empty()) entry["group"] = table.groups[row];
-      if (cell.trials.empty() || !cell.reason.empty()) entry["reason"] = cell.reason;
+      if (cell.repetitions.empty() || !cell.reason.empty()) entry["reason"] = cell.reason;
       if (cell.rank > 0) entry["rank"] = cell.rank;
       if (cell.paper) {
         entry["paper"] = {{"mean", cell.paper->mean}};
@@ -47,14 +48,12 @@ json to_json(const Table& table) {
 // What the last epoch of each finished stage measured.
 std::string stage_summary(const RunState& state) {
   std::string text;
-  for (const auto& node : state.plan.nodes) {
-    const auto record = node.kind == NodeKind::stage ? state.store.record(node) : std::nullopt;
+  for (const auto& part : state.plan.parts) {
+    const auto record = part.kind == PartKind::stage ? state.store.record(part) : std::nullopt;
     if (!record) continue;
-    text +=
-        "  " + node.label() + " (" + base::duration_text(record->value("seconds", 0.0)) + "), means of the last epoch:";
-    const json last = record->value("last", json::object());
-    for (const auto& [name, value] : last.items()) {
-      text += " " + name + " " + (value.is_number() ? base::number(value.get<double>()) : "nan");
+    text += "  " + part.label() + " (" + base::duration_text(record->seconds) + "), means of the last epoch:";
+    for (const auto& [name, value] : record->stage.last) {
+      text += " " + name + " " + (std::isnan(value) ? "nan" : base::number(value));
     }
     text += "\n";
   }

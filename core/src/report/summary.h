@@ -4,7 +4,6 @@
 
 #include <filesystem>
 #include <map>
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 #include "plan/data_sets.h"
@@ -19,8 +18,8 @@ struct RunState {
   const Plan& plan;
   const Store& store;
   const OpenData& data;
-  const std::map<std::string, std::string>& failures;  // node → reason
-  const nlohmann::json& provenance;
+  const std::map<std::string, std::string>& failures;  // part → reason
+  const Provenance& provenance;
   Table table;
 };
 

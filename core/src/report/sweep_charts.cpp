@@ -58,7 +58,7 @@ std::string described(const ParallelChart& chart, const ParallelChart::Line& one
 std::string to_html(const ParallelChart& chart) {
   Range range;
   const auto lines = scored(chart, range);
-  if (lines.empty()) return empty_figure(chart.title, "No trial has a score yet.");
+  if (lines.empty()) return empty_figure(chart.title, "No point has a score yet.");
   const double height = 330, upper = 40, lower = height - 20, left = 70, end = full_width - 60;
   const double pitch = (end - left) / static_cast<double>(chart.axes.size());
   const auto across = [&](size_t axis) { return left + pitch * static_cast<double>(axis); };
@@ -111,7 +111,7 @@ std::string to_html(const HeatMap& chart) {
   for (const auto& row : chart.values) {
     for (const double value : row) range.include(value);
   }
-  if (range.empty()) return empty_figure(chart.title, "No trial has a score yet.");
+  if (range.empty()) return empty_figure(chart.title, "No point has a score yet.");
   size_t longest = 0;
   for (const auto& row : chart.rows) longest = std::max(longest, row.size());
   const double left = std::min(150.0, 34 + 6.8 * static_cast<double>(longest)), end = half_width - right;

@@ -30,12 +30,12 @@ std::map<std::string, std::string> short_names(const std::vector<std::string>& k
   return names;
 }
 
-// Keys in the order in which they are met; those with one value alone tell trials not apart.
+// Keys in the order in which they are met; those with one value alone tell points not apart.
 std::vector<std::string> varied_keys(const SweepContent& content) {
   std::vector<std::string> keys;
   std::map<std::string, std::set<std::string>> values;
   for (const auto& one : content.points) {
-    for (const auto& [key, value] : settings_of(one.point)) {
+    for (const auto& [key, value] : settings_of(one.settings)) {
       if (std::find(keys.begin(), keys.end(), key) == keys.end()) keys.push_back(key);
       values[key].insert(value);
     }
@@ -44,18 +44,18 @@ std::vector<std::string> varied_keys(const SweepContent& content) {
   return keys;
 }
 
-std::string value_of(const SweepTrial& trial, const std::string& key) {
-  for (const auto& [name, value] : settings_of(trial.point)) {
+std::string value_of(const SweepPoint& point, const std::string& key) {
+  for (const auto& [name, value] : settings_of(point.settings)) {
     if (name == key) return value.size() > 1 && value.front() == '"' ? value.substr(1, value.size() - 2) : value;
   }
   return "–";
 }
 
 // "lr=0.1, epochs=3"
-std::string short_point(const SweepTrial& trial, const std::vector<std::string>& keys,
+std::string short_point(const SweepPoint& point, const std::vector<std::string>& keys,
                         const std::map<std::string, std::string>& names) {
-  if (keys.empty()) return trial.point;
-  return base::joined(keys, ", ", [&](const auto& key) { return names.at(key) + "=" + value_of(trial, key); });
+  if (keys.empty()) return point.settings;
+  return base::joined(keys, ", ", [&](const auto& key) { return names.at(key) + "=" + value_of(point, key); });
 }
 
 const Table* first_table(const SweepContent& content) {
@@ -65,12 +65,12 @@ const Table* first_table(const SweepContent& content) {
   return nullptr;
 }
 
-// The rows of all trials below each other.
+// The rows of all points below each other.
 Table joint_table(const SweepContent& content, const std::vector<std::string>& keys,
                   const std::map<std::string, std::string>& names) {
   const Table* first = first_table(content);
   if (!first)
-    return {.caption = "No trial of the sweep has begun.", .notes = {}, .columns = {}, .rows = {}, .cells = {}};
+    return {.caption = "No point of the sweep has begun.", .notes = {}, .columns = {}, .rows = {}, .cells = {}};
   Table table{.caption = first->caption, .notes = first->notes, .columns = first->columns, .rows = {}, .cells = {}};
   table.unit = first->unit;
   table.smoke = first->smoke;
@@ -84,7 +84,7 @@ Table joint_table(const SweepContent& content, const std::vector<std::string>& k
         table.cells.push_back(one.table.cells[row]);
         for (auto& cell : table.cells.back()) cell.rank = 0, cell.against = {};
       } else {
-        table.cells.emplace_back(first->columns.size(), Cell{.trials = {}, .reason = "not begun"});
+        table.cells.emplace_back(first->columns.size(), Cell{.repetitions = {}, .reason = "not begun"});
       }
     }
   }
@@ -92,7 +92,7 @@ Table joint_table(const SweepContent& content, const std::vector<std::string>& k
 }
 
 double shown_mean(const Table& table, size_t row, size_t column) {
-  if (row >= table.cells.size() || table.cells[row][column].trials.empty()) return std::nan("");
+  if (row >= table.cells.size() || table.cells[row][column].repetitions.empty()) return std::nan("");
   return shown(table.cells[row][column].mean(), table.unit);
 }
 
@@ -116,7 +116,7 @@ ParallelChart parallel_of(const SweepContent& content, const Table& first, size_
   return chart;
 }
 
-// Of trials that differ in more than the two settings, such as seeds, the mean.
+// Of points that differ in more than the two settings, such as seeds, the mean.
 HeatMap heat_map_of(const SweepContent& content, const Table& first, size_t row, size_t column,
                     const std::vector<std::string>& keys, const std::map<std::string, std::string>& names) {
   std::vector<std::string> across, up;
@@ -146,17 +146,17 @@ HeatMap heat_map_of(const SweepContent& content, const Table& first, size_t row,
 
 }  // namespace
 
-SweepTrial sweep_point_of(const RunState& state, const std::string& folder) {
+SweepPoint sweep_point_of(const RunState& state, const std::string& folder) {
   Report report = make_report(state);
-  SweepTrial trial{.point = state.experiment.sweep_point,
+  SweepPoint point{.settings = state.experiment.sweep_point,
                    .folder = folder,
                    .table = std::move(report.table),
                    .parts = std::move(report.plan.parts),
                    .subtitle = std::move(report.subtitle),
                    .note = std::move(report.caveat),
                    .provenance = std::move(report.provenance)};
-  for (const auto& node : state.plan.nodes) trial.identities.push_back(node.identity);
-  return trial;
+  for (const auto& part : state.plan.parts) point.identities.push_back(part.identity);
+  return point;
 }
 
 ReportSection sweep_section(const SweepContent& content) {
@@ -185,18 +185,18 @@ ReportSection sweep_section(const SweepContent& content) {
 }
 
 Report make_sweep_report(const SweepContent& content) {
-  Report report{.title = content.name + " · sweep of " + std::to_string(content.points.size()) + " trials"};
-  report.plan.title = "The parts of all trials; what trials share is one part";
+  Report report{.title = content.name + " · sweep of " + std::to_string(content.points.size()) + " points"};
+  report.plan.title = "The parts of all points; what points share is one part";
   const auto keys = varied_keys(content);
   const auto names = short_names(keys);
   report.table = joint_table(content, keys, names);
   if (report.table.smoke) report.title += " · SMOKE RUN, no result";
   report.sections.push_back(sweep_section(content));
-  ReportSection trials{.title = "trials"};
+  ReportSection points{.title = "points"};
   std::set<std::string> seen;
-  std::map<NodeState, size_t> counts;
+  std::map<PartState, size_t> counts;
   for (const auto& one : content.points) {
-    std::map<NodeState, size_t> own;
+    std::map<PartState, size_t> own;
     for (size_t i = 0; i < one.parts.size(); ++i) {
       ++own[one.parts[i].status.state];
       if (!one.identities[i].empty() && !seen.insert(one.identities[i]).second) continue;
@@ -206,19 +206,19 @@ Report make_sweep_report(const SweepContent& content) {
     }
     const std::string text = short_point(one, keys, names);
     if (one.folder.empty()) {
-      trials.remarks.push_back({text + ": not begun"});
+      points.remarks.push_back({text + ": not begun"});
       continue;
     }
-    trials.links.push_back({one.folder + "/report.html", text, progress_text(own)});
+    points.links.push_back({one.folder + "/report.html", text, progress_text(own)});
     if (report.subtitle.empty()) report.subtitle = one.subtitle;
     if (report.caveat.empty()) report.caveat = one.note;
     if (report.provenance.empty()) report.provenance = one.provenance;
   }
   report.progress = progress_text(counts);
-  std::stable_sort(report.plan.parts.begin(), report.plan.parts.end(), [](const PlanPart& a, const PlanPart& b) {
-    return a.kind == NodeKind::stage && b.kind == NodeKind::task;
+  std::stable_sort(report.plan.parts.begin(), report.plan.parts.end(), [](const ChartPart& a, const ChartPart& b) {
+    return a.kind == PartKind::stage && b.kind == PartKind::task;
   });
-  report.sections.push_back(std::move(trials));
+  report.sections.push_back(std::move(points));
   return report;
 }
 

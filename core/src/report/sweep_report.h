@@ -1,5 +1,5 @@
 #pragma once
-// What the report of a sweep holds: its trials against each other.
+// What the report of a sweep holds: its points against each other.
 
 #include "report/plan_chart.h"
 #include "report/report.h"
@@ -8,22 +8,22 @@
 
 namespace ivory::experiment {
 
-struct SweepTrial {
-  std::string point = {};   // as Experiment::sweep_point
-  std::string folder = {};  // in the sweep's; empty while it is not begun
+struct SweepPoint {
+  std::string settings = {};  // as Experiment::sweep_point
+  std::string folder = {};    // in the sweep's; empty while it is not begun
   Table table = {};
-  std::vector<PlanPart> parts = {};
-  std::vector<std::string> identities = {};  // of the parts: what trials share is one part of the plan
+  std::vector<ChartPart> parts = {};
+  std::vector<std::string> identities = {};  // of the parts: what points share is one part of the plan
   std::string subtitle = {}, note = {};
   std::vector<std::pair<std::string, std::string>> provenance = {};
 };
 
 struct SweepContent {
   std::string name = {};
-  std::vector<SweepTrial> points = {};
+  std::vector<SweepPoint> points = {};
 };
 
-SweepTrial sweep_point_of(const RunState& state, const std::string& folder);
+SweepPoint sweep_point_of(const RunState& state, const std::string& folder);
 
 Report make_sweep_report(const SweepContent& content);
 

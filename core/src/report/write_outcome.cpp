@@ -14,11 +14,11 @@ void link_nodes(const fs::path& folder, const Plan& plan, const Store& store) {
   std::error_code race;  // another process collects the same at this moment
   fs::remove_all(folder / "nodes", race);
   fs::create_directories(folder / "nodes");
-  for (const auto& node : plan.nodes) {
-    if (node.identity.empty() || !fs::exists(store.folder(node))) continue;
-    std::string name = (node.kind == NodeKind::stage ? "stage-" : "task-") + node.name;
-    if (node.kind == NodeKind::task) name += "-" + node.from + "-" + std::to_string(node.trial + 1);
-    fs::create_directory_symlink(fs::relative(store.folder(node), folder / "nodes"), folder / "nodes" / name, race);
+  for (const auto& part : plan.parts) {
+    if (part.identity.empty() || !fs::exists(store.folder(part))) continue;
+    std::string name = (part.kind == PartKind::stage ? "stage-" : "task-") + part.name;
+    if (part.kind == PartKind::task) name += "-" + part.from + "-" + std::to_string(part.repetition + 1);
+    fs::create_directory_symlink(fs::relative(store.folder(part), folder / "nodes"), folder / "nodes" / name, race);
   }
 }
 
@@ -28,14 +28,8 @@ std::string write_outcome(const Outcome& outcome, const plugin::Registry& regist
   const auto& [folder, experiment, plan, data, failures, provenance] = outcome;
   const Store store(experiment.output);
   link_nodes(folder, plan, store);
-  const bool counts = experiment.table.kind == config::TableKind::parameters;
-  const RunState state{experiment,
-                       plan,
-                       store,
-                       data,
-                       failures,
-                       provenance,
-                       counts ? make_parameter_table(experiment, registry) : make_table(experiment, plan, store)};
+  const RunState state{
+      experiment, plan, store, data, failures, provenance, table_of(experiment, plan, store, registry)};
   write_summary(state, folder);
   return console_summary(state) + "\nReport: " + (folder / "report.html").string();
 }

@@ -12,7 +12,6 @@
 #include <cstdio>
 #include <cstring>
 #include <fstream>
-#include <sstream>
 
 #include "base/text.h"
 
@@ -54,6 +53,13 @@ std::vector<char*> pointers(const std::vector<std::string>& texts) {
   for (const auto& text : texts) all.push_back(const_cast<char*>(text.c_str()));
   all.push_back(nullptr);
   return all;
+}
+
+// How many processes of this process's control group the system has killed for lack of memory; of the whole machine
+// where the group does not say.
+int64_t kills_for_memory() {
+  const auto of_group = counter(control_group() / "memory.events", "oom_kill");
+  return of_group ? *of_group : counter("/proc/vmstat", "oom_kill").value_or(0);
 }
 
 }  // namespace
@@ -115,39 +121,6 @@ std::string death_of(const ChildEnd& end) {
   const std::string signal = name ? std::string("SIG") + name : "signal " + std::to_string(number);
   if (number == SIGTERM || number == SIGINT || number == SIGHUP) return "stopped by " + signal;
   return "crashed with " + signal + " (" + ::sigdescr_np(number) + ")";
-}
-
-std::string last_line(const fs::path& log) {
-  std::ifstream in(log);
-  std::string last;
-  for (std::string line; std::getline(in, line);) {
-    if (!line.empty()) last = line;
-  }
-  return last;
-}
-
-int64_t kills_for_memory() {
-  const auto of_group = counter(control_group() / "memory.events", "oom_kill");
-  return of_group ? *of_group : counter("/proc/vmstat", "oom_kill").value_or(0);
-}
-
-std::string gpu_of(size_t slot, const char* visible, size_t on_machine) {
-  std::vector<std::string> names;
-  std::istringstream list(visible ? visible : "");
-  for (std::string name; std::getline(list, name, ',');) names.push_back(name);
-  for (size_t i = 0; !visible && i < on_machine; ++i) names.push_back(std::to_string(i));
-  return names.empty() ? "" : names[slot % names.size()];
-}
-
-size_t gpus_on_machine() {
-  std::error_code none;
-  size_t count = 0;
-  for (const auto& entry : fs::directory_iterator("/dev", none)) {
-    const std::string name = entry.path().filename().string();
-    count +=
-        name.starts_with("nvidia") && name.size() > 6 && name.find_first_not_of("0123456789", 6) == std::string::npos;
-  }
-  return count;
 }
 
 void end_with_parent(pid_t parent) {

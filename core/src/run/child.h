@@ -43,18 +43,6 @@ class Child {
 // "crashed with SIGSEGV (segmentation fault)", "killed: out of memory (it had 3.1 GiB)"; "" when it exited by itself.
 std::string death_of(const ChildEnd& end);
 
-// Of a process's log, "" without one.
-std::string last_line(const std::filesystem::path& log);
-
-// How many processes of this process's control group the system has killed for lack of memory; of the whole machine
-// where the group does not tell.
-int64_t kills_for_memory();
-
-// The GPU that CUDA_VISIBLE_DEVICES gives to the job in this slot, of those that `visible` (the variable's value)
-// or else the machine has; empty without GPUs.
-std::string gpu_of(size_t slot, const char* visible, size_t on_machine);
-size_t gpus_on_machine();  // asks no CUDA
-
 // When the process that started this one dies, this one gets SIGTERM. Call it early; `parent`: its pid.
 void end_with_parent(pid_t parent);
 

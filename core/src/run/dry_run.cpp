@@ -1,4 +1,5 @@
-// run-experiment --dry-run: the plan in words.
+#include "run/dry_run.h"
+
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -8,13 +9,13 @@
 #include "base/text.h"
 #include "plan/cache_store.h"
 #include "plan/estimate.h"
-#include "plan/node_state.h"
+#include "plan/part_state.h"
 #include "plan/recall.h"
 #include "plan/seen_patients.h"
 #include "plugin/registry.h"
 #include "run/lint.h"
-#include "run/run.h"
-#include "train/trainer.h"
+#include "run/sweep_policy.h"
+#include "train/model_weights.h"
 
 namespace ivory::experiment {
 namespace {
@@ -34,17 +35,17 @@ struct Time {
 };
 
 // "interrupted (saved at step 20 of 40: it goes on from there)"
-std::string text_of(const NodeStatus& status, const std::filesystem::path& folder) {
+std::string text_of(const PartStatus& status, const std::filesystem::path& folder) {
   std::string text = to_text(status.state);
-  if (status.state == NodeState::running) text += base::FolderLock::owner(folder).text();
+  if (status.state == PartState::running) text += base::FolderLock::owner(folder).text();
   if (!status.reason.empty()) text += " (" + status.reason + ")";
   return text;
 }
 
 // With the stage that it begins from, as a task's label has it.
-std::string name_of(const Node& node) {
-  if (node.kind == NodeKind::task || node.inputs.empty()) return node.label();
-  return node.label() + ", from " + node.from;
+std::string name_of(const Part& part) {
+  if (part.kind == PartKind::task || part.inputs.empty()) return part.label();
+  return part.label() + ", from " + part.from;
 }
 
 // What it rests on is said.
@@ -64,14 +65,14 @@ std::string text_of(const Estimate& cost) {
 }
 
 // What a stage's settings say about its method, and a task's splits about its stages; what is done is left alone.
-std::vector<std::string> warnings_of(const Plan& plan, const Node& node, const OpenData& data,
+std::vector<std::string> warnings_of(const Plan& plan, const Part& part, const OpenData& data,
                                      const plugin::Registry& registry) {
-  if (node.kind == NodeKind::task) {
-    const std::string sentence = node.trial == 0 ? seen_in_pretraining(plan, node, data) : "";
+  if (part.kind == PartKind::task) {
+    const std::string sentence = part.repetition == 0 ? seen_in_pretraining(plan, part, data) : "";
     return sentence.empty() ? std::vector<std::string>() : std::vector{sentence};
   }
-  const auto set = data_set_of(node, data);
-  return lint(*node.stage, *node.model, registry, [&](SampleKind kind) { return set ? set->samples(kind) : 0; });
+  const auto set = data_set_of(part, data);
+  return lint(*part.stage, *part.model, registry, [&](SampleKind kind) { return set ? set->samples(kind) : 0; });
 }
 
 // Of a data set without a cache: what will be read, or what is missing.
@@ -109,7 +110,7 @@ struct Line {
   bool done;
 };
 
-// Of thousands of nodes a model is built once.
+// Of thousands of parts a model is built once.
 class Models {
  public:
   explicit Models(const plugin::Registry& registry) : registry_(registry) {}
@@ -127,15 +128,15 @@ class Models {
 };
 
 std::string describe_memory(const Plan& plan, Models& models) {
-  if (plan.nodes.empty()) return "";
+  if (plan.parts.empty()) return "";
   std::string largest;
   int64_t most = 0, loaders = 0;
   std::set<std::pair<const config::ModelSpec*, const config::TrainSpec*>> seen;
-  for (const auto& node : plan.nodes) {
-    const config::TrainSpec& train = node.train();
-    if (!seen.emplace(node.model, &train).second) continue;
-    const int64_t bytes = model_bytes(models.parameters(*node.model), train.optimiser.name);
-    if (bytes > most) largest = node.title();
+  for (const auto& part : plan.parts) {
+    const config::TrainSpec& train = part.train();
+    if (!seen.emplace(part.model, &train).second) continue;
+    const int64_t bytes = model_bytes(models.parameters(*part.model), train.optimiser.name);
+    if (bytes > most) largest = part.title();
     most = std::max(most, bytes);
     loaders = std::max(loaders, train.prefetch_mib);
   }
@@ -154,22 +155,12 @@ Plan provisional_plan(const config::Experiment& experiment, const OpenData& data
   return make_plan(experiment, content);
 }
 
-std::string describe_halving(const config::HalvingSpec& halving) {
-  const std::string epochs = base::joined(halving.rungs, ", ", [](int64_t rung) { return std::to_string(rung); });
-  char keep[32];
-  std::snprintf(keep, sizeof keep, "%g", 100 * halving.keep);
-  return "  halving: after epochs " + epochs + " of " +
-         (halving.task.empty() ? "stage " + halving.stage : "task " + halving.task) + " the " + keep + " % of the " +
-         "trials with the " + (halving.greater_is_better ? "greatest " : "least ") + halving.metric +
-         " go on; times below are those without it\n";
-}
-
 // What each begins from is above it, and stands further left.
 std::vector<std::pair<size_t, size_t>> in_tree(const Plan& plan) {
-  std::vector<std::vector<size_t>> below(plan.nodes.size());
-  std::vector<std::pair<size_t, size_t>> left, order;  // node, depth
-  for (size_t i = plan.nodes.size(); i-- > 0;) {
-    const auto& inputs = plan.nodes[i].inputs;
+  std::vector<std::vector<size_t>> below(plan.parts.size());
+  std::vector<std::pair<size_t, size_t>> left, order;  // part, depth
+  for (size_t i = plan.parts.size(); i-- > 0;) {
+    const auto& inputs = plan.parts[i].inputs;
     if (inputs.empty()) {
       left.emplace_back(i, 0);
     } else {
@@ -177,10 +168,10 @@ std::vector<std::pair<size_t, size_t>> in_tree(const Plan& plan) {
     }
   }
   while (!left.empty()) {
-    const auto [node, depth] = left.back();
+    const auto [part, depth] = left.back();
     left.pop_back();
-    order.emplace_back(node, depth);
-    for (const size_t next : below[node]) left.emplace_back(next, depth + 1);
+    order.emplace_back(part, depth);
+    for (const size_t next : below[part]) left.emplace_back(next, depth + 1);
   }
   return order;
 }
@@ -197,22 +188,22 @@ class DryRun {
     const bool whole = experiment.sweep_point.empty() || begun_.insert(run_folder(experiment).parent_path()).second;
     std::string text = experiment.name;
     if (!experiment.sweep_point.empty()) text += " (" + experiment.sweep_point + ")";
-    text += ": " + std::to_string(plan.nodes.size()) + " nodes, results in " + run_folder(experiment).string() + "\n";
+    text += ": " + std::to_string(plan.parts.size()) + " parts, results in " + run_folder(experiment).string() + "\n";
     text += describe_data_of(experiment, data, whole);
-    std::map<NodeState, size_t> counts;
+    std::map<PartState, size_t> counts;
     std::vector<Estimate> costs;
     std::vector<Line> lines;
     Time left;
-    for (const auto& node : plan.nodes) {
-      const NodeStatus status = status_of(node, store);
-      const bool done = status.state == NodeState::done;
-      const Estimate& all = costs.emplace_back(costs_.of(node, data, store));
-      const Estimate cost = done ? all : remaining(all, node, store.folder(node));
+    for (const auto& part : plan.parts) {
+      const PartStatus status = status_of(part, store);
+      const bool done = status.state == PartState::done;
+      const Estimate& all = costs.emplace_back(costs_.of(part, data, store));
+      const Estimate cost = done ? all : remaining(all, part, store.folder(part));
       ++counts[status.state];
       if (!done) left.add(cost);
       if (whole) {
         lines.push_back(
-            {name_of(node) + ": " + text_of(status, store.folder(node)) + (done ? "" : text_of(cost)), done});
+            {name_of(part) + ": " + text_of(status, store.folder(part)) + (done ? "" : text_of(cost)), done});
       }
     }
     if (whole) text += tree(plan, lines, data);
@@ -251,7 +242,7 @@ class DryRun {
       const std::string indent(2 * depth + 2, ' ');
       text += indent + lines[index].text + "\n";
       if (lines[index].done) continue;
-      for (const auto& sentence : warnings_of(plan, plan.nodes[index], data, registry_)) {
+      for (const auto& sentence : warnings_of(plan, plan.parts[index], data, registry_)) {
         text += indent + "  warning: " + sentence + "\n";
       }
     }
@@ -270,16 +261,16 @@ class DryRun {
            unmeasured_text(time);
   }
 
-  // costs: of the plan's nodes, which are the same with and without identities.
+  // costs: of the plan's parts, which are the same with and without identities.
   void count(const Plan& plan, const std::vector<Estimate>& costs, const Store& store) {
-    for (size_t i = 0; i < plan.nodes.size(); ++i) {
-      const Node& node = plan.nodes[i];
+    for (size_t i = 0; i < plan.parts.size(); ++i) {
+      const Part& part = plan.parts[i];
       const Estimate& cost = costs[i];
-      const bool stage = node.kind == NodeKind::stage;
+      const bool stage = part.kind == PartKind::stage;
       ++parts_;
       stages_ += stage;
       alone_.add(cost);
-      if (!different_.insert(store.folder(node).string()).second) continue;
+      if (!different_.insert(store.folder(part).string()).second) continue;
       different_stages_ += stage;
       once_.add(cost);
     }
@@ -300,7 +291,7 @@ std::string describe_plans(const std::vector<config::Experiment>& experiments, c
   std::string text;
   bool told = false;
   for (const auto& experiment : experiments) {
-    if (experiment.halving && !std::exchange(told, true)) text += describe_halving(*experiment.halving);
+    if (!std::exchange(told, true)) text += describe_policy(experiment);
     text += dry_run.describe(experiment) + "\n";
   }
   return experiments.size() > 1 ? text + dry_run.together() : text;

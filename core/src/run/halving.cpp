@@ -11,6 +11,7 @@
 
 #include "base/json_text.h"
 #include "base/text.h"
+#include "plan/record.h"
 #include "plan/store.h"
 
 namespace ivory::experiment {
@@ -27,9 +28,9 @@ std::string ordinal(size_t rank) {
   return std::to_string(rank) + (teen ? "th" : ones == 1 ? "st" : ones == 2 ? "nd" : ones == 3 ? "rd" : "th");
 }
 
-// The line of that epoch, or of the last one of a node that is done.
-std::optional<json> epoch_line(const fs::path& node, int64_t epoch) {
-  std::ifstream in(node / "metrics.jsonl");
+// The line of that epoch, or of the last one of a part that is done.
+std::optional<json> epoch_line(const fs::path& part, int64_t epoch) {
+  std::ifstream in(part / "metrics.jsonl");
   std::optional<json> last;
   for (std::string text; std::getline(in, text);) {
     if (text.find("\"kind\":\"epoch\"") == std::string::npos) continue;
@@ -39,7 +40,7 @@ std::optional<json> epoch_line(const fs::path& node, int64_t epoch) {
     last = std::move(line);
     if (number == epoch) return last;
   }
-  return fs::exists(node / record_file) ? last : std::nullopt;
+  return fs::exists(part / record_file) ? last : std::nullopt;
 }
 
 double value_in(const json& values, const std::string& name, const std::string& where) {
@@ -81,11 +82,11 @@ size_t kept_of(size_t count, double keep) {
 
 }  // namespace
 
-std::optional<double> value_at(const fs::path& node, const config::HalvingSpec& spec, int64_t epoch) {
-  const auto line = epoch_line(node, epoch);
+std::optional<double> value_at(const fs::path& part, const config::HalvingSpec& spec, int64_t epoch) {
+  const auto line = epoch_line(part, epoch);
   const std::string where = "an epoch of " + (spec.task.empty() ? "stage " + spec.stage : "task " + spec.task);
   if (!line) {
-    if (fs::exists(node / record_file)) throw run_failed("sweep.halving: ", where, " is nowhere recorded: it has none");
+    if (fs::exists(part / record_file)) throw run_failed("sweep.halving: ", where, " is nowhere recorded: it has none");
     return {};
   }
   if (spec.metric.starts_with("probes/")) return probe_in(*line, spec.metric, where);
@@ -99,7 +100,7 @@ std::vector<bool> go_on(const std::vector<double>& values, const config::Halving
   return better;
 }
 
-Halving::Halving(const config::HalvingSpec& spec, JobQueue& queue, std::vector<HalvingPoint> points,
+Halving::Halving(const config::HalvingSpec& spec, PartQueue& queue, std::vector<HalvingPoint> points,
                  std::function<fs::path(size_t)> folder)
     : spec_(spec),
       queue_(queue),
@@ -109,9 +110,9 @@ Halving::Halving(const config::HalvingSpec& spec, JobQueue& queue, std::vector<H
       stopped_at_(spec.rungs.size()) {
   for (size_t i = 0; i < points_.size(); ++i) {
     if (points_[i].compared.empty()) states_[i] = State::lost;
-    for (const size_t job : points_[i].compared) {
-      compared_.insert(job);
-      need(job);
+    for (const size_t entry : points_[i].compared) {
+      compared_.insert(entry);
+      need(entry);
     }
   }
   record_ = {{spec.task.empty() ? "stage" : "task", spec.task.empty() ? spec.stage : spec.task},
@@ -121,27 +122,27 @@ Halving::Halving(const config::HalvingSpec& spec, JobQueue& queue, std::vector<H
              {"rungs", json::array()}};
 }
 
-void Halving::need(size_t job) {
-  if (!needed_.insert(job).second) return;
-  for (const size_t input : queue_[job].inputs) need(input);
+void Halving::need(size_t entry) {
+  if (!needed_.insert(entry).second) return;
+  for (const size_t input : queue_[entry].inputs) need(input);
 }
 
-int64_t Halving::until_epoch(size_t job) const {
-  return !over() && is_compared(job) ? spec_.rungs[rung_] : 0;
+int64_t Halving::until_epoch(size_t entry) const {
+  return !over() && is_compared(entry) ? spec_.rungs[rung_] : 0;
 }
 
-bool Halving::pause_if_there(size_t job) {
-  if (over() || !is_compared(job) || !value_at(folder_(job), spec_, spec_.rungs[rung_])) return false;
-  queue_.pause(job);
+bool Halving::pause_if_there(size_t entry) {
+  if (over() || !is_compared(entry) || !value_at(folder_(entry), spec_, spec_.rungs[rung_])) return false;
+  queue_.pause(entry);
   return true;
 }
 
 bool Halving::all_there() const {
   for (size_t i = 0; i < points_.size(); ++i) {
     if (states_[i] != State::in) continue;
-    for (const size_t job : points_[i].compared) {
-      const JobState state = queue_[job].state;
-      if (state == JobState::waiting || state == JobState::running) return false;
+    for (const size_t entry : points_[i].compared) {
+      const QueueState state = queue_[entry].state;
+      if (state == QueueState::waiting || state == QueueState::running) return false;
     }
   }
   return true;
@@ -149,18 +150,18 @@ bool Halving::all_there() const {
 
 void Halving::leave_lost() {
   for (size_t i = 0; i < points_.size(); ++i) {
-    const bool lost = std::ranges::any_of(points_[i].compared, [&](size_t job) {
-      return queue_[job].state == JobState::failed || queue_[job].state == JobState::left;
+    const bool lost = std::ranges::any_of(points_[i].compared, [&](size_t entry) {
+      return queue_[entry].state == QueueState::failed || queue_[entry].state == QueueState::left;
     });
     if (states_[i] == State::in && lost) states_[i] = State::lost;
   }
 }
 
-// The mean over the rows and trials of a task.
+// The mean over the rows and repetitions of a task.
 std::optional<double> Halving::value_of(const HalvingPoint& point) const {
   double sum = 0;
-  for (const size_t job : point.compared) {
-    const auto value = value_at(folder_(job), spec_, spec_.rungs[rung_]);
+  for (const size_t entry : point.compared) {
+    const auto value = value_at(folder_(entry), spec_, spec_.rungs[rung_]);
     if (!value) return {};
     sum += *value;
   }
@@ -179,8 +180,8 @@ bool Halving::decide() {
   }
   stop_worse(in, values);
   ++rung_;
-  for (const size_t job : compared_) {
-    if (queue_[job].state == JobState::paused) queue_.resume(job);
+  for (const size_t entry : compared_) {
+    if (queue_[entry].state == QueueState::paused) queue_.resume(entry);
   }
   return true;
 }
@@ -196,37 +197,37 @@ void Halving::stop_worse(const std::vector<size_t>& in, const std::vector<double
     if (!better[i]) states_[in[i]] = State::stopped;
   }
   record_["rungs"].push_back({{"epoch", epoch}, {"points", decided}});
-  const std::set<size_t> shared = jobs_of_others();
+  const std::set<size_t> shared = entries_of_others();
   for (size_t i = 0; i < in.size(); ++i) {
     if (better[i]) continue;
     ++stopped_at_[rung_];
-    end_jobs(points_[in[i]], shared,
-             "stopped early at epoch " + std::to_string(epoch) + ": " + spec_.metric + " " + base::number(values[i]) +
-                 " is " + ordinal(ranks[i] + 1) + " of " + std::to_string(in.size()) + ", " + std::to_string(kept) +
-                 (kept == 1 ? " goes on" : " go on"));
+    end_entries(points_[in[i]], shared,
+                "stopped early at epoch " + std::to_string(epoch) + ": " + spec_.metric + " " +
+                    base::number(values[i]) + " is " + ordinal(ranks[i] + 1) + " of " + std::to_string(in.size()) +
+                    ", " + std::to_string(kept) + (kept == 1 ? " goes on" : " go on"));
   }
 }
 
 // Of the points that are not stopped.
-std::set<size_t> Halving::jobs_of_others() const {
-  std::set<size_t> jobs;
+std::set<size_t> Halving::entries_of_others() const {
+  std::set<size_t> entries;
   for (size_t i = 0; i < points_.size(); ++i) {
-    if (states_[i] != State::stopped) jobs.insert(points_[i].jobs.begin(), points_[i].jobs.end());
+    if (states_[i] != State::stopped) entries.insert(points_[i].entries.begin(), points_[i].entries.end());
   }
-  return jobs;
+  return entries;
 }
 
-void Halving::end_jobs(const HalvingPoint& point, const std::set<size_t>& but, const std::string& reason) {
-  for (const size_t job : point.jobs) {
-    const JobState state = queue_[job].state;
-    if (but.contains(job) || (state != JobState::waiting && state != JobState::paused)) continue;
-    queue_.end(job, JobState::stopped, reason);
-    if (is_compared(job)) stopped_now_.push_back({job, reason});
+void Halving::end_entries(const HalvingPoint& point, const std::set<size_t>& but, const std::string& reason) {
+  for (const size_t entry : point.entries) {
+    const QueueState state = queue_[entry].state;
+    if (but.contains(entry) || (state != QueueState::waiting && state != QueueState::paused)) continue;
+    queue_.end(entry, QueueState::stopped, reason);
+    if (is_compared(entry)) stopped_now_.push_back({entry, reason});
   }
 }
 
 std::string Halving::summary() const {
-  std::string text = "halving: of " + std::to_string(points_.size()) + " trials ";
+  std::string text = "halving: of " + std::to_string(points_.size()) + " points ";
   size_t on = points_.size();
   for (size_t rung = 0; rung < rung_; ++rung) {
     text += std::to_string(stopped_at_[rung]) + (rung == 0 ? " were stopped" : "") + " at epoch " +
@@ -236,6 +237,35 @@ std::string Halving::summary() const {
   const auto lost = static_cast<size_t>(std::ranges::count(states_, State::lost));
   if (lost > 0) text += std::to_string(lost) + " failed or had no data, ";
   return text + std::to_string(on - lost) + " went on";
+}
+
+std::unique_ptr<Halving> make_halving(const std::vector<SweepPoint>& points, PartQueue& queue) {
+  const auto& spec = *points.front().experiment.halving;
+  std::vector<HalvingPoint> compared;
+  std::map<size_t, fs::path> folders;
+  for (const SweepPoint& point : points) {
+    HalvingPoint one{.name = point.experiment.sweep_point, .compared = {}, .entries = point.entries};
+    const Store store(point.experiment.output);
+    for (size_t i = 0; i < point.entries.size(); ++i) {
+      const Part& part = point.plan.parts[i];
+      folders.emplace(point.entries[i], store.folder(part));
+      if (part.name == (part.kind == PartKind::stage ? spec.stage : spec.task))
+        one.compared.push_back(point.entries[i]);
+    }
+    compared.push_back(std::move(one));
+  }
+  return std::make_unique<Halving>(spec, queue, std::move(compared),
+                                   [folders](size_t entry) { return folders.at(entry); });
+}
+
+std::string describe(const config::HalvingSpec& halving) {
+  const std::string epochs = base::joined(halving.rungs, ", ", [](int64_t rung) { return std::to_string(rung); });
+  char keep[32];
+  std::snprintf(keep, sizeof keep, "%g", 100 * halving.keep);
+  return "  halving: after epochs " + epochs + " of " +
+         (halving.task.empty() ? "stage " + halving.stage : "task " + halving.task) + " the " + keep + " % of the " +
+         "points with the " + (halving.greater_is_better ? "greatest " : "least ") + halving.metric +
+         " go on; times below are those without it\n";
 }
 
 }  // namespace ivory::experiment

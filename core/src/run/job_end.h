@@ -29,6 +29,6 @@ void note_lost_jobs(const Plan& plan, const Store& store);
 
 // A part that is begun again and is not in use: what is known of its last end, and who had its folder then, no longer
 // holds.
-void forget_end(const Node& node, const Store& store);
+void forget_end(const Part& part, const Store& store);
 
 }  // namespace ivory::experiment

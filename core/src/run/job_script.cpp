@@ -1,6 +1,6 @@
 #include "run/job_script.h"
 
-#include "run/run.h"
+#include "run/exit_codes.h"
 #include "run/shell.h"
 
 namespace ivory::experiment {
@@ -18,7 +18,7 @@ std::string array_script(const std::filesystem::path& program, const std::filesy
          "kills() { awk '$1 == \"oom_kill\" { print $2 }' \"$events\"; }\n"
          "IFS=$'\\t' read -r experiment part threads < <(sed -n \"$((SLURM_ARRAY_TASK_ID + 1))p\" " +
          shell_word(list.string()) + ")\nkills=$(kills)\n" + run +
-         " \"$experiment\" --node \"${part##*/}\" --set experiment.threads=\"${threads:-${SLURM_CPUS_PER_TASK:-1}}\" "
+         " \"$experiment\" --part \"${part##*/}\" --set experiment.threads=\"${threads:-${SLURM_CPUS_PER_TASK:-1}}\" "
          "&\n"
          "child=$! again=0 code=129\n"
          "trap 'kill -TERM \"$child\" 2>/dev/null' TERM\n"
@@ -29,7 +29,7 @@ std::string array_script(const std::filesystem::path& program, const std::filesy
          stopped +
          ")); then scontrol requeue \"${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}\"; fi\n"
          "if ((code != 0 && code != " +
-         stopped + ")); then\n  " + run + " \"$experiment\" --node \"$part\" --ended \"$code\" --log " +
+         stopped + ")); then\n  " + run + " \"$experiment\" --part \"$part\" --ended \"$code\" --log " +
          shell_word(output.string()) +
          "-\"$SLURM_ARRAY_TASK_ID\".out $( (($(kills) > kills)) && echo --short-of-memory)\nfi\n"
          "exit \"$code\"\n";

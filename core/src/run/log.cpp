@@ -4,6 +4,8 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <fstream>
+
 namespace ivory::experiment {
 namespace {
 
@@ -27,6 +29,15 @@ void open_log(const std::filesystem::path& file) {
 
 void open_console_log(int64_t rank) {
   install({}, rank);
+}
+
+std::string last_line(const std::filesystem::path& log) {
+  std::ifstream in(log);
+  std::string last;
+  for (std::string line; std::getline(in, line);) {
+    if (!line.empty()) last = line;
+  }
+  return last;
 }
 
 }  // namespace ivory::experiment

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <string>
 
 namespace ivory::experiment {
 
@@ -10,5 +11,8 @@ void open_log(const std::filesystem::path& file);
 // The console alone, for tools without a run directory, and for the processes of a run that are not the first (their
 // lines begin with their rank).
 void open_console_log(int64_t rank = 0);
+
+// The last line of a log that is not empty; "" without one.
+std::string last_line(const std::filesystem::path& log);
 
 }  // namespace ivory::experiment

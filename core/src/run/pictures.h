@@ -7,12 +7,12 @@
 #include <array>
 #include <filesystem>
 #include <memory>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "data/loader.h"
+#include "plan/record.h"
 #include "train/trainer.h"
 
 namespace ivory::experiment {
@@ -22,28 +22,6 @@ struct PictureRequest {
   std::filesystem::path folder;                       // <folder>/pictures/*.png, made anew
   int64_t slice_size = 64;                            // pixels of a slice that slice objectives see
   std::array<int64_t, 3> volume_size = {64, 64, 64};  // voxels of a volume that volume objectives see
-};
-
-// One prototype: the samples that match no other one better, nearest first, side by side.
-struct PrototypePicture {
-  std::string objective;
-  std::string file;     // within <folder>/pictures
-  std::string caption;  // "prototype 17: best match of 31 of 256 slices"
-  std::string samples;  // "t1-head slice 81, t1-head slice 83"
-};
-
-// The positions that each layer sampled in one volume, among its slices or among the entries of their tokens.
-struct AttentionPicture {
-  bool of_slices = true;
-  std::string file;                                         // the slices side by side, within <folder>/pictures; or ""
-  std::string volume;                                       // its name
-  int64_t length = 0;                                       // of the attended axis
-  std::vector<std::vector<std::vector<double>>> positions;  // [layer][group][key], 0 … length − 1
-};
-
-struct StagePictures {
-  std::vector<PrototypePicture> prototypes;
-  std::optional<AttentionPicture> attention;
 };
 
 // Puts the model and the objectives into eval mode. Prototypes of every objective that clusters, those in use by most

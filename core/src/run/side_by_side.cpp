@@ -13,26 +13,24 @@
 
 #include "base/files.h"
 #include "base/json_text.h"
-#include "base/lock.h"
 #include "base/text.h"
 #include "plan/estimate.h"
 #include "plan/places.h"
 #include "plan/provenance.h"
-#include "plan/recall.h"
+#include "plan/verdict.h"
 #include "run/child.h"
-#include "run/device.h"
-#include "run/halving.h"
+#include "run/gpus.h"
 #include "run/job_end.h"
-#include "run/job_queue.h"
 #include "run/log.h"
+#include "run/part_queue.h"
 #include "run/prepare.h"
+#include "run/sweep_policy.h"
 
 namespace ivory::experiment {
 namespace fs = std::filesystem;
 namespace {
 
 using Clock = std::chrono::steady_clock;
-using nlohmann::json;
 
 // One point of the sweep.
 struct Point {
@@ -40,12 +38,12 @@ struct Point {
   fs::path folder;
   Plan plan = {};
   std::map<std::string, std::string> missing = {};  // data, as of OpenData
-  std::vector<size_t> jobs = {};                    // of every node
+  std::vector<size_t> entries = {};                 // of every part
   ExitCode refused = ExitCode::done;                // what was wrong with it before anything ran
 };
 
 struct Running {
-  size_t job, slot;
+  size_t entry, slot;
   Child child;
 };
 
@@ -77,14 +75,14 @@ class SideBySide {
     spdlog::info("{}: {} parts, {} side by side with {} threads each; the log of each is log.txt in its folder of {}",
                  points_.front().experiment.name, queue_.size(), options_.jobs, threads(points_.front().experiment),
                  store_folder(points_.front().experiment.output).string());
-    prepare_halving();
+    choose_policy();
     run_parts();
-    if (const size_t left = queue_.count(JobState::left)) spdlog::warn("{} parts were not run", left);
+    if (const size_t left = queue_.count(QueueState::left)) spdlog::warn("{} parts were not run", left);
     for (Point& point : points_) conclude(point);
-    if (halving_) spdlog::info("{}", halving_->summary());
+    if (const std::string text = policy_->summary(); !text.empty()) spdlog::info("{}", text);
     if (broken_) std::rethrow_exception(broken_);
     if (train::stop_requested()) {
-      throw train::Interrupted("interrupted: " + std::to_string(queue_.count(JobState::done)) + " of " +
+      throw train::Interrupted("interrupted: " + std::to_string(queue_.count(QueueState::done)) + " of " +
                                std::to_string(queue_.size()) +
                                " done, the others have saved\nTo continue: " + command_);
     }
@@ -113,75 +111,60 @@ class SideBySide {
       PreparedPoint prepared = prepare_point(point.experiment, registry_, origin_, checked_);
       point.missing = std::move(prepared.data.missing);
       point.plan = std::move(prepared.plan);
-      add_jobs(point);
-      if (has_unknown(point.plan)) worsen(ExitCode::missing_data);
+      add_parts(point);
+      if (has_unknown(point.plan)) worsen(worst_, ExitCode::missing_data);
     } catch (const train::Interrupted& stop) {
       throw train::Interrupted(stop.what() + ("\nTo continue: " + command_));
     } catch (const Error& error) {
       if (points_.size() == 1) throw;
       std::cerr << point.experiment.sweep_point << ": " << error.what() << "\n";
       point.refused = error.code();
-      worsen(error.code());
+      worsen(worst_, error.code());
       stopping_ = stopping_ || options_.run.fail_fast;
     }
   }
 
-  void add_jobs(Point& point) {
+  void add_parts(Point& point) {
     const Store store(point.experiment.output);
-    const auto reasons = left_alone(point.plan, store, options_.run.retry);
-    for (size_t i = 0; i < point.plan.nodes.size(); ++i) {
-      const Node& node = point.plan.nodes[i];
+    const auto verdicts = verdict(point.plan, view_of(point.plan, store), options_.run.retry);
+    for (size_t i = 0; i < point.plan.parts.size(); ++i) {
+      const Part& part = point.plan.parts[i];
       const auto number = static_cast<size_t>(&point - points_.data());
-      Job job{.point = number, .node = i, .kind = node.label().substr(0, node.label().find(','))};
-      for (const size_t input : node.inputs) job.inputs.push_back(point.jobs[input]);
+      QueuedPart entry{.point = number, .part = i, .kind = part.label().substr(0, part.label().find(','))};
+      for (const size_t input : part.inputs) entry.inputs.push_back(point.entries[input]);
       const std::string key =
-          node.identity.empty() ? std::to_string(number) + "/" + std::to_string(i) : store.folder(node).string();
-      const size_t before = queue_.size(), added = queue_.add(key, std::move(job));
-      point.jobs.push_back(added);
+          part.identity.empty() ? std::to_string(number) + "/" + std::to_string(i) : store.folder(part).string();
+      const size_t before = queue_.size(), added = queue_.add(key, std::move(entry));
+      point.entries.push_back(added);
       if (added < before) continue;
-      if (node.identity.empty()) {
-        leave(added, "its data are missing");
-      } else if (store.record(node)) {
-        queue_.finish(added, 0);
-      } else if (!reasons[i].empty()) {
-        leave(added, reasons[i]);
-      }
+      if (verdicts[i].fate == Fate::done) queue_.finish(added, 0);
+      if (verdicts[i].fate == Fate::skip) leave(added, verdicts[i]);
     }
   }
 
-  void prepare_halving() {
-    const auto& spec = points_.front().experiment.halving;
-    if (!spec) return;
-    std::vector<HalvingPoint> points;
-    for (const Point& point : points_) {
-      points.push_back({.name = point.experiment.sweep_point, .compared = {}, .jobs = point.jobs});
-      for (size_t i = 0; i < point.jobs.size(); ++i) {
-        const Node& node = point.plan.nodes[i];
-        const bool stage = node.kind == NodeKind::stage;
-        if (node.name == (stage ? spec->stage : spec->task)) points.back().compared.push_back(point.jobs[i]);
-      }
-    }
-    halving_.emplace(*spec, queue_, std::move(points),
-                     [this](size_t job) { return Store(experiment_of(job).output).folder(node_of(job)); });
+  void choose_policy() {
+    std::vector<SweepPoint> points;
+    for (const Point& point : points_) points.push_back({point.experiment, point.plan, point.entries});
+    policy_ = make_sweep_policy(points, queue_);
   }
 
-  // Points whose trials have all come to the rung.
+  // Points whose repetitions have all come to the rung.
   void decide() {
-    if (!halving_ || !halving_->decide()) return;
+    if (!policy_->decide()) return;
     changed_ = true;
-    for (const auto& [job, reason] : halving_->take_stopped()) {
-      spdlog::info("{}{} {}", progress(), name_of(job), reason);
-      const Store store(experiment_of(job).output);
-      const auto known = store.stopped(node_of(job));
+    for (const auto& [entry, reason] : policy_->take_stopped()) {
+      spdlog::info("{}{} {}", progress(), name_of(entry), reason);
+      const Store store(experiment_of(entry).output);
+      const auto known = store.early_stop(part_of(entry));
       try {
-        if (!known || known->value("reason", "") != reason) store.write_stopped(node_of(job), reason);
+        if (!known || known->reason != reason) store.write_early_stop(part_of(entry), reason);
       } catch (const Error& error) {  // the metrics say the same to the next run
-        spdlog::warn("{}: {}", name_of(job), error.what());
+        spdlog::warn("{}: {}", name_of(entry), error.what());
       }
     }
-    json record = halving_->record();
+    nlohmann::json record = policy_->record();
     if (points_.front().experiment.smoke) record["smoke"] = true;
-    base::write_durable(base_ / "halving.json", base::dump(record, 1) + "\n");
+    base::write_durable(base_ / policy_->record_name(), base::dump(record, 1) + "\n");
   }
 
   // False when nothing runs any more and nothing can.
@@ -207,58 +190,57 @@ class SideBySide {
   }
 
   void start_what_can() {
-    for (const size_t job : queue_.ready()) {
+    for (const size_t entry : queue_.ready()) {
       if (stopping_ || free_slots_.empty()) return;
-      if (halving_ && !halving_->may_start(job)) continue;
-      const Store store(experiment_of(job).output);
-      if (store.record(node_of(job))) {
-        finished(job, 0, " by another process");
-      } else if (!halving_ || !halving_->pause_if_there(job)) {
-        start_or_wait(job, store);
+      if (!policy_->may_start(entry)) continue;
+      const Store store(experiment_of(entry).output);
+      if (store.done(part_of(entry))) {
+        finished(entry, 0, " by another process");
+      } else if (!policy_->pause_if_there(entry)) {
+        start_or_wait(entry, store);
       }
     }
   }
 
   // A part that cannot even be started, its folder being no folder or its disk full, is one that failed.
-  void start_or_wait(size_t job, const Store& store) {
-    const fs::path folder = store.folder(node_of(job));
+  void start_or_wait(size_t entry, const Store& store) {
+    const Point& point = points_[queue_[entry].point];
+    const Part& part = part_of(entry);
     try {
-      if (!taken(folder)) return start(job, store);
+      base::require_writable(store.folder(part));
+      const PartView view = view_of(part, store);
+      const std::vector<Verdict> inputs(part.inputs.size(), {Fate::done});  // or it would not be ready
+      if (verdict(point.plan, queue_[entry].part, view, "", inputs).fate != Fate::wait) return start(entry, store);
       waits_for_others_ = true;
-      if (told_waiting_.insert(job).second) {
-        spdlog::info("{} is being run by another process{}; its result will be used", name_of(job),
-                     base::FolderLock::owner(folder).text());
+      if (told_waiting_.insert(entry).second) {
+        spdlog::info("{} is being run by another process{}; its result will be used", name_of(entry),
+                     view.owner->text());
       }
     } catch (const Error& error) {
-      note(node_of(job), store, error.what());
-      failed(job, error.what(), /*began=*/false);
+      note(part_of(entry), store, error.what());
+      failed(entry, error.what(), /*began=*/false);
     }
   }
 
-  static bool taken(const fs::path& folder) {
-    base::require_writable(folder);
-    return base::in_use(folder);
-  }
-
-  void start(size_t job, const Store& store) {
-    const auto& experiment = experiment_of(job);
+  void start(size_t entry, const Store& store) {
+    const auto& experiment = experiment_of(entry);
     const size_t slot = *free_slots_.begin();
     std::map<std::string, std::string> environment;
     if (!gpus_[slot].empty()) environment["CUDA_VISIBLE_DEVICES"] = gpus_[slot];
-    const Node& node = node_of(job);
+    const Part& part = part_of(entry);
     std::vector<std::string> arguments = {
-        program_.string(), (points_[queue_[job].point].folder / experiment_file).string(),
+        program_.string(), (points_[queue_[entry].point].folder / experiment_file).string(),
         "--set",           "experiment.threads=" + std::to_string(threads(experiment)),
-        "--node",          node.folder_name(),
+        "--part",          part.folder_name(),
         "--parent",        std::to_string(getpid())};
-    const int64_t until = halving_ ? halving_->until_epoch(job) : 0;
-    forget_end(node, store);
+    const int64_t until = policy_->until_epoch(entry);
+    forget_end(part, store);
     std::error_code ignored;
-    fs::create_directories(store.folder(node) / "checkpoints", ignored);  // begun, whatever becomes of it
+    fs::create_directories(store.folder(part) / "checkpoints", ignored);  // begun, whatever becomes of it
     if (until > 0) arguments.insert(arguments.end(), {"--until", std::to_string(until)});
-    running_.push_back({job, slot, Child(arguments, environment, store.folder(node) / "log.txt")});
+    running_.push_back({entry, slot, Child(arguments, environment, store.folder(part) / "log.txt")});
     free_slots_.erase(slot);
-    queue_.start(job);
+    queue_.start(entry);
   }
 
   int64_t threads(const config::Experiment& experiment) const {
@@ -267,68 +249,68 @@ class SideBySide {
   }
 
   void ended(std::list<Running>::iterator one, const ChildEnd& end) {
-    const size_t job = one->job;
+    const size_t entry = one->entry;
     free_slots_.insert(one->slot);
     running_.erase(one);
     changed_ = true;
-    const Store store(experiment_of(job).output);
-    const Node& node = node_of(job);
-    if (store.record(node)) return finished(job, end.seconds, "");
-    if (WIFEXITED(end.status) && WEXITSTATUS(end.status) == paused_exit) return paused(job);
+    const Store store(experiment_of(entry).output);
+    const Part& part = part_of(entry);
+    if (store.done(part)) return finished(entry, end.seconds, "");
+    if (WIFEXITED(end.status) && WEXITSTATUS(end.status) == paused_exit) return paused(entry);
     const std::string death = death_of(end);
     const bool saved = WIFEXITED(end.status) && WEXITSTATUS(end.status) == interrupted_exit;
     const bool stopped = saved || death.starts_with("stopped by");
-    if (stopped && told_to_stop_) return queue_.end(job, JobState::left, "interrupted");
-    if (stopped) return failed(job, (saved ? "was told to stop by another process" : death) + "; it goes on next time");
-    if (!death.empty()) note(node, store, death);
-    const auto failure = store.failure(node);
-    failed(job, failure ? failure->value("reason", "") : last_line(store.folder(node) / "log.txt"));
+    if (stopped && told_to_stop_) return queue_.end(entry, QueueState::left, "interrupted");
+    if (stopped)
+      return failed(entry, (saved ? "was told to stop by another process" : death) + "; it goes on next time");
+    if (!death.empty()) note(part, store, death);
+    const auto failure = store.failure(part);
+    failed(entry, failure ? failure->reason : last_line(store.folder(part) / "log.txt"));
   }
 
-  void paused(size_t job) {
-    const int64_t epoch = halving_->until_epoch(job);
-    queue_.resume(job);
-    if (halving_->pause_if_there(job)) {
-      spdlog::info("{}{} has come to epoch {}", progress(), name_of(job), epoch);
+  void paused(size_t entry) {
+    const int64_t epoch = policy_->until_epoch(entry);
+    queue_.resume(entry);
+    if (policy_->pause_if_there(entry)) {
+      spdlog::info("{}{} has come to epoch {}", progress(), name_of(entry), epoch);
     } else {
-      failed(job, "it says that it has come to epoch " + std::to_string(epoch) + ", and its metrics do not");
+      failed(entry, "it says that it has come to epoch " + std::to_string(epoch) + ", and its metrics do not");
     }
   }
 
   // The failure of a child that could not write it itself.
-  static void note(const Node& node, const Store& store, const std::string& death) {
+  static void note(const Part& part, const Store& store, const std::string& death) {
     try {
-      store.write_failure(node, death, ExitCode::run_failed);
+      store.write_failure(part, death, ExitCode::run_failed);
     } catch (const Error& error) {
-      spdlog::warn("{}: {}", node.label(), error.what());
+      spdlog::warn("{}: {}", part.label(), error.what());
     }
   }
 
-  void finished(size_t job, double seconds, const std::string& how) {
-    queue_.finish(job, seconds);
+  void finished(size_t entry, double seconds, const std::string& how) {
+    queue_.finish(entry, seconds);
     changed_ = true;
-    std::string line = progress() + name_of(job) + " done" + how;
+    std::string line = progress() + name_of(entry) + " done" + how;
     if (seconds > 0) line += " in " + base::duration_text(seconds);
     const auto left = queue_.seconds_left(static_cast<size_t>(options_.jobs));
-    if (left && *left > 0 && !halving_) line += "; about " + base::duration_text(*left) + " left";
+    if (left && *left > 0 && !policy_->stops_parts()) line += "; about " + base::duration_text(*left) + " left";
     spdlog::info("{}", line);
   }
 
-  void failed(size_t job, const std::string& reason, bool began = true) {
-    queue_.end(job, JobState::failed, reason);
+  void failed(size_t entry, const std::string& reason, bool began = true) {
+    queue_.end(entry, QueueState::failed, reason);
     changed_ = true;
-    worsen(ExitCode::run_failed);
-    const Store store(experiment_of(job).output);
-    const std::string log = " (" + (store.folder(node_of(job)) / "log.txt").string() + ")";
-    spdlog::error("{}{} failed: {}{}", progress(), name_of(job), reason, began ? log : "");
+    worsen(worst_, ExitCode::run_failed);
+    const Store store(experiment_of(entry).output);
+    const std::string log = " (" + (store.folder(part_of(entry)) / "log.txt").string() + ")";
+    spdlog::error("{}{} failed: {}{}", progress(), name_of(entry), reason, began ? log : "");
     if (options_.run.fail_fast) stopping_ = true;
   }
 
-  void leave(size_t job, const std::string& reason) {
-    const bool failed_before = Store(experiment_of(job).output).failure(node_of(job)).has_value();
-    queue_.end(job, failed_before ? JobState::failed : JobState::left, reason);
-    if (failed_before) worsen(ExitCode::run_failed);
-    spdlog::warn("{}: not run, {}", name_of(job), reason);
+  void leave(size_t entry, const Verdict& skipped) {
+    queue_.end(entry, skipped.failed ? QueueState::failed : QueueState::left, skipped.why);
+    if (skipped.failed) worsen(worst_, ExitCode::run_failed);
+    spdlog::warn("{}: not run, {}", name_of(entry), skipped.why);
   }
 
   void stop_children() {
@@ -339,7 +321,7 @@ class SideBySide {
   // "[3 of 12] "
   std::string progress() const {
     const size_t ended =
-        queue_.count(JobState::done) + queue_.count(JobState::failed) + queue_.count(JobState::stopped);
+        queue_.count(QueueState::done) + queue_.count(QueueState::failed) + queue_.count(QueueState::stopped);
     return "[" + std::to_string(ended) + " of " + std::to_string(queue_.size()) + "] ";
   }
 
@@ -350,15 +332,15 @@ class SideBySide {
       write_results(point);
     } catch (const std::exception& error) {
       spdlog::error("{}: no tables: {}", point.folder.string(), error.what());
-      worsen(ExitCode::run_failed);
+      worsen(worst_, ExitCode::run_failed);
     }
   }
 
   void write_results(Point& point) {
     std::map<std::string, std::string> failures;
-    for (size_t i = 0; i < point.plan.nodes.size(); ++i) {
-      const Job& job = queue_[point.jobs[i]];
-      if (job.state == JobState::failed) failures[point.plan.nodes[i].label()] = job.reason;
+    for (size_t i = 0; i < point.plan.parts.size(); ++i) {
+      const QueuedPart& entry = queue_[point.entries[i]];
+      if (entry.state == QueueState::failed) failures[point.plan.parts[i].label()] = entry.reason;
     }
     const OpenData data = open_data(point.experiment, /*build=*/false);
     const std::string text = conclude_({point.folder, point.experiment, point.plan, data, failures, origin_});
@@ -368,14 +350,11 @@ class SideBySide {
     for (const auto& [name, sentence] : point.missing) std::cerr << sentence << "\n";
   }
 
-  const config::Experiment& experiment_of(size_t job) const { return points_[queue_[job].point].experiment; }
-  const Node& node_of(size_t job) const { return points_[queue_[job].point].plan.nodes[queue_[job].node]; }
-  std::string name_of(size_t job) const {
-    const std::string point = experiment_of(job).sweep_point;
-    return node_of(job).label() + (point.empty() ? "" : " (" + point + ")");
-  }
-  void worsen(ExitCode code) {
-    if (code != ExitCode::done && worst_ != ExitCode::run_failed) worst_ = code;
+  const config::Experiment& experiment_of(size_t entry) const { return points_[queue_[entry].point].experiment; }
+  const Part& part_of(size_t entry) const { return points_[queue_[entry].point].plan.parts[queue_[entry].part]; }
+  std::string name_of(size_t entry) const {
+    const std::string point = experiment_of(entry).sweep_point;
+    return part_of(entry).label() + (point.empty() ? "" : " (" + point + ")");
   }
 
   const plugin::Registry& registry_;
@@ -384,10 +363,10 @@ class SideBySide {
   const JobOptions options_;
   const fs::path program_;
   fs::path base_;  // holds the log and all run folders
-  json origin_;
+  Provenance origin_;
   std::vector<Point> points_;
-  JobQueue queue_;
-  std::optional<Halving> halving_;
+  PartQueue queue_;
+  std::unique_ptr<SweepPolicy> policy_;
   std::vector<std::string> gpus_;  // of every slot; empty: none
   std::set<size_t> free_slots_, told_waiting_;
   std::set<std::string> checked_;

@@ -7,29 +7,25 @@
 #include <algorithm>
 #include <iostream>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <sstream>
 
 #include "base/files.h"
-#include "base/json_text.h"
-#include "base/lock.h"
-#include "plan/node_state.h"
 #include "plan/places.h"
 #include "plan/provenance.h"
-#include "plan/recall.h"
 #include "plan/store.h"
+#include "plan/verdict.h"
 #include "run/job_end.h"
 #include "run/job_script.h"
 #include "run/prepare.h"
 #include "run/queued.h"
 #include "run/shell.h"
+#include "run/slurm_limits.h"
+#include "run/sweep_policy.h"
 
 namespace ivory::experiment {
 namespace fs = std::filesystem;
 namespace {
-
-constexpr size_t largest_array = 1000;  // Slurm's own default limit is 1001
 
 struct Point {
   const config::Experiment& experiment;
@@ -37,23 +33,16 @@ struct Point {
   bool submitted = false;  // any part of it
 };
 
-// One element of an array job.
-struct Element {
+// A part of one of the points.
+struct Submitted {
   size_t point;
   fs::path part;  // its folder of the store
 };
 
 // One depth of the graphs.
 struct Level {
-  std::vector<Element> elements;
+  std::vector<Submitted> parts;
   std::set<std::string> after;  // jobs of earlier submissions that have what these need
-};
-
-// What becomes of a part, in all points that have it.
-enum class Fate { not_submitted, done, submitted, left };
-struct Part {
-  Fate fate = Fate::not_submitted;
-  std::set<std::string> jobs = {};  // of one that is left: those that have it
 };
 
 // The first of base/1, base/2, … behind all that are there; two submissions at a time get two.
@@ -69,6 +58,16 @@ fs::path new_folder(const fs::path& base) {
   do ++last;
   while (!fs::create_directory(base / std::to_string(last)));
   return base / std::to_string(last);
+}
+
+// Without scontrol, what it is by default.
+size_t largest_array_here() {
+  std::string configuration;
+  try {
+    configuration = output_of("scontrol show config");
+  } catch (const Error&) {
+  }
+  return largest_array(configuration);
 }
 
 // Of what sbatch --parsable says: "123" or "123;cluster", beside lines of warnings.
@@ -98,32 +97,24 @@ class Submission {
     const Plan& plan = points_.back().plan;
     const Store store(fs::absolute(experiment.output));
     if (options_.retry != Retry::all) note_lost_jobs(plan, store);  // they failed, too
-    const auto reasons = left_alone(plan, store, options_.retry);
+    const auto views = views_of(plan, store);
+    const auto reasons = left_out(plan, views, options_.retry);
     std::vector<size_t> depths;
-    std::vector<const Part*> parts;
-    for (size_t i = 0; i < plan.nodes.size(); ++i) {
-      const Node& node = plan.nodes[i];
+    std::vector<Verdict> verdicts;
+    for (size_t i = 0; i < plan.parts.size(); ++i) {
+      const Part& part = plan.parts[i];
       size_t depth = 0;
-      for (const size_t input : node.inputs) depth = std::max(depth, depths[input] + 1);
-      depths.push_back(depth);
-      const auto [part, fresh] = parts_.try_emplace(node.identity.empty() ? "" : store.folder(node).string());
-      parts.push_back(&part->second);
-      if (!fresh || node.identity.empty()) continue;
-      std::string why_not = reasons[i];
-      std::set<std::string> after;
-      bool anew = false;  // an input is submitted now
-      for (const size_t input : node.inputs) {
-        after.insert(parts[input]->jobs.begin(), parts[input]->jobs.end());
-        anew = anew || parts[input]->fate == Fate::submitted;
-        if (parts[input]->fate == Fate::not_submitted) why_not = plan.nodes[input].label() + " is not done";
+      std::vector<Verdict> inputs;
+      for (const size_t input : part.inputs) {
+        depth = std::max(depth, depths[input] + 1);
+        inputs.push_back(verdicts[input]);
       }
-      part->second = decide(node, store, anew, why_not);
-      if (part->second.fate != Fate::submitted) continue;
-      forget_end(node, store);  // --status and the script speak of this submission
-      if (levels_.size() <= depth) levels_.resize(depth + 1);
-      points_.back().submitted = true;
-      levels_[depth].elements.push_back({points_.size() - 1, store.folder(node)});
-      levels_[depth].after.merge(after);
+      depths.push_back(depth);
+      const std::string key = part.identity.empty() ? part.label() : store.folder(part).string();
+      const auto [known, fresh] = verdicts_.try_emplace(key, verdict(plan, i, views[i], reasons[i], inputs));
+      verdicts.push_back(known->second);
+      if (fresh && known->second.fate == Fate::run) add(part, store, depth, inputs);
+      if (fresh && known->second.fate == Fate::skip) warn(part, known->second);
     }
   }
 
@@ -131,102 +122,115 @@ class Submission {
   std::vector<std::string> submit() {
     folder_ = new_folder(base_);
     write_points();
+    const size_t most = levels_.empty() ? 1 : largest_array_here();
     std::vector<std::string> all, before;
     for (size_t depth = 0; depth < levels_.size(); ++depth) {
-      const auto& [elements, after] = levels_[depth];
+      const auto& [parts, after] = levels_[depth];
       before.insert(before.end(), after.begin(), after.end());
       std::vector<std::string> these;
-      for (size_t first = 0; first < elements.size(); first += largest_array) {
-        const size_t last = std::min(elements.size(), first + largest_array);
-        const std::string label = std::to_string(depth) + "-" + std::to_string(first / largest_array);
+      for (size_t first = 0; first < parts.size(); first += most) {
+        const size_t last = std::min(parts.size(), first + most);
+        const std::string label = std::to_string(depth) + "-" + std::to_string(first / most);
         these.push_back(submit_array(
-            label, {elements.begin() + static_cast<ptrdiff_t>(first), elements.begin() + static_cast<ptrdiff_t>(last)},
+            label, {parts.begin() + static_cast<ptrdiff_t>(first), parts.begin() + static_cast<ptrdiff_t>(last)},
             before));
       }
       all.insert(all.end(), these.begin(), these.end());
       if (!these.empty()) before = these;
     }
-    const auto others = jobs_of_left();
+    const auto others = jobs_waited_for();
     before.insert(before.end(), others.begin(), others.end());
     all.push_back(submit_collector(before));
     return all;
   }
 
   size_t count(Fate fate) const {
-    return static_cast<size_t>(std::ranges::count_if(parts_, [&](const auto& one) { return one.second.fate == fate; }));
+    const auto has_it = [&](const auto& one) { return one.second.fate == fate; };
+    return static_cast<size_t>(std::ranges::count_if(verdicts_, has_it));
   }
   // Of earlier submissions.
-  std::set<std::string> jobs_of_left() const {
+  std::set<std::string> jobs_waited_for() const {
     std::set<std::string> jobs;
-    for (const auto& [name, part] : parts_) jobs.insert(part.jobs.begin(), part.jobs.end());
+    for (const auto& [name, one] : verdicts_) jobs.insert(one.jobs.begin(), one.jobs.end());
     return jobs;
   }
   const fs::path& folder() const { return folder_; }
 
  private:
-  // A queued part whose input is submitted anew would not wait for it: it is submitted behind it, too.
-  Part decide(const Node& node, const Store& store, bool anew, std::string why_not) {
-    if (store.record(node)) return {Fate::done};
-    const bool runs = base::in_use(store.folder(node));
-    if (runs || !anew) {
-      auto jobs = jobs_that_have(node, store, runs);
-      if (!jobs.empty()) return {Fate::left, std::move(jobs)};
+  // With the jobs of Slurm that have a part; a part that another process runs is nothing that a job can wait for.
+  std::vector<PartView> views_of(const Plan& plan, const Store& store) {
+    auto views = view_of(plan, store);
+    for (size_t i = 0; i < views.size(); ++i) {
+      PartView& view = views[i];
+      if (!view.known || view.done) continue;
+      view.jobs = jobs_that_have(plan.parts[i], store, view);
+      if (view.owner && view.jobs.empty()) view.barred = "a process outside Slurm runs it" + view.owner->text();
     }
-    if (runs) why_not = "a process outside Slurm runs it" + base::FolderLock::owner(store.folder(node)).text();
-    if (why_not.empty()) return {Fate::submitted};
-    const std::string& point = points_.back().experiment.sweep_point;
-    spdlog::warn("{}{}: not submitted, {}", node.label(), point.empty() ? "" : " (" + point + ")", why_not);
-    return {};
+    return views;
   }
 
-  std::set<std::string> jobs_that_have(const Node& node, const Store& store, bool runs) {
+  std::set<std::string> jobs_that_have(const Part& part, const Store& store, const PartView& view) {
     auto queued = queued_.find(store.root());
     if (queued == queued_.end()) queued = queued_.emplace(store.root(), queued_parts(store.root())).first;
     std::set<std::string> jobs;
-    const auto known = queued->second.find(node.folder_name());
+    const auto known = queued->second.find(part.folder_name());
     // One that has failed has only its script's last words to say.
-    if (known != queued->second.end() && !store.failure(node)) jobs = known->second;
-    const std::string owner = runs ? base::FolderLock::owner(store.folder(node)).job : "";
+    if (known != queued->second.end() && !view.failure) jobs = known->second;
+    const std::string owner = view.owner ? view.owner->job : "";
     if (!owner.empty()) jobs.insert(owner.substr(0, owner.find('_')));
     return jobs;
   }
 
+  void add(const Part& part, const Store& store, size_t depth, const std::vector<Verdict>& inputs) {
+    forget_end(part, store);  // --status and the script speak of this submission
+    if (levels_.size() <= depth) levels_.resize(depth + 1);
+    points_.back().submitted = true;
+    levels_[depth].parts.push_back({points_.size() - 1, store.folder(part)});
+    for (const auto& input : inputs) levels_[depth].after.insert(input.jobs.begin(), input.jobs.end());
+  }
+
+  void warn(const Part& part, const Verdict& skipped) const {
+    if (part.identity.empty()) return;  // its data set was named already
+    const std::string& point = points_.back().experiment.sweep_point;
+    spdlog::warn("{}{}: not submitted, {}", part.label(), point.empty() ? "" : " (" + point + ")", skipped.why);
+  }
+
   void write_points() const {
-    nlohmann::json origin = origin_;
-    origin.erase("diff");  // the run folder has it
+    Provenance origin = origin_;
+    origin.diff.clear();  // the run folder has it
     for (size_t i = 0; i < points_.size(); ++i) {
       if (points_[i].submitted) write_point(point_folder(i), points_[i].experiment, points_[i].plan, origin);
     }
   }
   fs::path point_folder(size_t point) const { return folder_ / ("point-" + std::to_string(point + 1)); }
 
-  std::string submit_array(const std::string& label, const std::vector<Element>& elements,
+  std::string submit_array(const std::string& label, const std::vector<Submitted>& parts,
                            const std::vector<std::string>& before) {
     const fs::path list = folder_ / (label + ".txt"), script = folder_ / (label + ".sh");
     std::string lines;
-    for (const auto& [point, part] : elements) {
+    for (const auto& [point, part] : parts) {
       const int64_t threads = points_[point].experiment.threads;  // 0: as many as the job has processors
       lines += (point_folder(point) / experiment_file).string() + "\t" + part.string() + "\t" +
                (threads > 0 ? std::to_string(threads) : "") + "\n";
     }
     base::write_durable(list, lines);
     base::write_durable(script, array_script(program_, list, folder_ / label));
-    const std::string job = sbatch({"--array=0-" + std::to_string(elements.size() - 1), "--requeue",
-                                    "--signal=B:USR1@120", "--output=" + (folder_ / (label + "-%a.out")).string()},
+    const std::string job = sbatch({"--array=0-" + std::to_string(parts.size() - 1), "--requeue", "--signal=B:USR1@120",
+                                    "--output=" + (folder_ / (label + "-%a.out")).string()},
                                    before, script, options_.sbatch);
-    note(job, elements);
+    note(job, parts);
     return job;
   }
 
   // In every store of the job's parts.
-  static void note(const std::string& job, const std::vector<Element>& elements) {
-    std::map<fs::path, std::vector<std::string>> parts;
-    for (size_t i = 0; i < elements.size(); ++i) {
-      auto& names = parts[elements[i].part.parent_path()];
-      names.resize(elements.size());
-      names[i] = elements[i].part.filename().string();
+  static void note(const std::string& job, const std::vector<Submitted>& parts) {
+    std::map<fs::path, std::vector<std::string>> stores;
+    for (size_t i = 0; i < parts.size(); ++i) {
+      auto& names = stores[parts[i].part.parent_path()];
+      names.resize(parts.size());
+      names[i] = parts[i].part.filename().string();
     }
-    for (const auto& [store, names] : parts) note_queued(store, job, names);
+    for (const auto& [store, names] : stores) note_queued(store, job, names);
   }
 
   std::string submit_collector(const std::vector<std::string>& before) {
@@ -258,79 +262,34 @@ class Submission {
   const std::string command_;
   const SlurmOptions& options_;
   const fs::path program_;
-  const nlohmann::json origin_;
+  const Provenance origin_;
   std::vector<Point> points_;
-  std::map<std::string, Part> parts_;                                        // by their folder; "": those without data
+  std::map<std::string, Verdict> verdicts_;                                  // by the part's folder, of all points
   std::map<fs::path, std::map<std::string, std::set<std::string>>> queued_;  // of each store
   std::set<std::string> checked_;
   std::vector<Level> levels_;
 };
 
-// The command that ran it last.
-std::string how_to_continue(const fs::path& run) {
-  const auto origin = base::read_json_file(run / provenance_file).value_or(nlohmann::json::object());
-  const std::string command = origin.value("command", "");
-  if (command.empty()) return "";
-  const bool queued = command.find("--launcher") != std::string::npos;
-  return std::string("  To continue") + (queued ? ", where Slurm has not queued it again" : "") + ": " + command + "\n";
-}
-
 }  // namespace
 
 ExitCode submit_to_slurm(const std::vector<config::Experiment>& experiments, const plugin::Registry& registry,
                          const std::string& command, const SlurmOptions& options) {
-  IVORY_CHECK(std::ranges::none_of(experiments, [](const auto& one) { return one.halving.has_value(); }),
-              "--launcher slurm: sweep.halving compares trials while they run, which array jobs cannot; run the sweep "
+  IVORY_CHECK(std::ranges::none_of(experiments, compares_points),
+              "--launcher slurm: sweep.halving compares points while they run, which array jobs cannot; run the sweep "
               "with --jobs in one job, or without halving");
   output_of("sbatch --version");
   for (const auto& experiment : experiments) base::require_writable(store_folder(experiment.output));
   Submission submission(experiments.front(), registry, command, options);
   for (const auto& experiment : experiments) submission.add(experiment);
   const auto jobs = submission.submit();
-  spdlog::info("{}: {} parts submitted to Slurm", experiments.front().name, submission.count(Fate::submitted));
-  if (const size_t left = submission.count(Fate::left)) {
+  spdlog::info("{}: {} parts submitted to Slurm", experiments.front().name, submission.count(Fate::run));
+  if (const size_t left = submission.count(Fate::wait)) {
     spdlog::info("{} left to the jobs that have {}: {}", left == 1 ? "1 part is" : std::to_string(left) + " parts are",
-                 left == 1 ? "it" : "them", c10::Join(" ", submission.jobs_of_left()));
+                 left == 1 ? "it" : "them", c10::Join(" ", submission.jobs_waited_for()));
   }
   std::cout << "Jobs: " << c10::Join(" ", jobs) << " (the last one collects the results)\n"
             << "Scripts and outputs: " << submission.folder().string() << "\n";
   return ExitCode::done;
-}
-
-ExitCode collect(const config::Experiment& experiment, const Conclude& conclude) {
-  const OpenData data = open_data(experiment, /*build=*/false);
-  const Plan plan = recalled_plan(experiment, data, Recall::all_parts);
-  const Store store(experiment.output);
-  note_lost_jobs(plan, store);
-  const auto failures = failures_of(plan, store);
-  const fs::path folder = run_folder(experiment);
-  base::require_writable(folder);
-  const auto origin = base::read_json_file(folder / provenance_file).value_or(nlohmann::json::object());
-  std::cout << conclude({folder, experiment, plan, data, failures, origin}) << "\n";
-  if (!failures.empty()) return ExitCode::run_failed;
-  return has_unknown(plan) ? ExitCode::missing_data : ExitCode::done;
-}
-
-std::string status_text(const config::Experiment& experiment) {
-  const OpenData data = open_data(experiment, /*build=*/false);
-  const Plan plan = recalled_plan(experiment, data, Recall::all_parts);
-  const Store store(experiment.output);
-  const auto lost = lost_jobs(plan, store);
-  std::map<NodeState, size_t> counts;
-  std::string lines;
-  for (const Node& node : plan.nodes) {
-    const NodeStatus status = status_of(node, store, lost);
-    const std::string begin = "  " + node.label() + ": " + to_text(status.state);
-    ++counts[status.state];
-    if (status.state == NodeState::running) lines += begin + base::FolderLock::owner(store.folder(node)).text() + "\n";
-    if (!status.reason.empty()) lines += begin + ": " + status.reason + "\n";
-  }
-  if (counts.contains(NodeState::interrupted)) lines += how_to_continue(run_folder(experiment));
-  std::string text = experiment.name + (experiment.sweep_point.empty() ? "" : ", " + experiment.sweep_point) + ":";
-  const char* separator = " ";
-  for (const auto& [state, count] : counts)
-    text += std::exchange(separator, ", ") + to_text(state) + " " + std::to_string(count);
-  return text + "\n" + lines;
 }
 
 }  // namespace ivory::experiment

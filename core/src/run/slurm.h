@@ -1,5 +1,5 @@
 #pragma once
-// run-experiment --launcher slurm: the nodes of experiments as array jobs of Slurm that depend on each other.
+// run-experiment --launcher slurm: the parts of experiments as array jobs of Slurm that depend on each other.
 
 #include <string>
 #include <vector>
@@ -16,17 +16,10 @@ struct SlurmOptions {
 // Builds the caches, checks everything, submits one array per depth of the graphs of all these experiments together
 // (each begins when the one before it has ended, whatever came of it) and a last job that collects the results, and
 // returns. What is done already is not submitted, and what jobs of Slurm have, running or queued, is left to them: new
-// jobs that need it begin when those have ended. Every element is `run-experiment <point>/experiment.toml --node PART`;
+// jobs that need it begin when those have ended. Every element is `run-experiment <point>/experiment.toml --part PART`;
 // told to stop it saves and is queued again. Scripts, lists, outputs and points of this submission, which no later one
 // touches, lie in <run folder of the first>/slurm/N. Throws run_failed with sbatch's own words.
 ExitCode submit_to_slurm(const std::vector<config::Experiment>& experiments, const plugin::Registry& registry,
                          const std::string& command, const SlurmOptions& options);
-
-// The tables and the report of what is done by now, wherever it ran; exit codes as of run(). Writes down the failure of
-// parts whose Slurm job was killed.
-ExitCode collect(const config::Experiment& experiment, const Conclude& conclude);
-
-// "done 12, running 2, failed 1, interrupted 1, to do 5", and a line for each that runs, has failed or was stopped.
-std::string status_text(const config::Experiment& experiment);
 
 }  // namespace ivory::experiment

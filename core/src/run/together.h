@@ -11,7 +11,7 @@ namespace ivory::experiment {
 // The caches: the first process builds what is missing, the others wait for it.
 OpenData open_together(const config::Experiment& experiment, const Collective& group);
 
-// The first process's decision on a node, in all of them. Throws run_failed where another process's node has another
+// The first process's decision on a part, in all of them. Throws run_failed where another process's part has another
 // identity: it sees other data or files.
 bool agree(bool mine, const std::string& identity, const Collective& group);
 

@@ -2,7 +2,7 @@
 
 #include <ivory/model.h>
 
-#include "train/trainer.h"
+#include "train/model_weights.h"
 
 namespace ivory::experiment {
 namespace {
@@ -24,9 +24,15 @@ Table make_parameter_table(const config::Experiment& experiment, const plugin::R
     Cell& cell = table.cells[row].front();
     if (cell.absent) continue;
     cell.reason.clear();
-    cell.trials = {static_cast<double>(parameters_of(spec.model.value_or(experiment.model), registry))};
+    cell.repetitions = {static_cast<double>(parameters_of(spec.model.value_or(experiment.model), registry))};
   }
   return table;
+}
+
+Table table_of(const config::Experiment& experiment, const Plan& plan, const Store& store,
+               const plugin::Registry& registry) {
+  const bool counts = experiment.table.kind == config::TableKind::parameters;
+  return counts ? make_parameter_table(experiment, registry) : make_table(experiment, plan, store);
 }
 
 }  // namespace ivory::experiment

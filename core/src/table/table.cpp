@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "base/text.h"
@@ -14,55 +13,50 @@ namespace {
 
 constexpr const char* not_finished = "not finished";
 
-// The score a column wants of one record; the first (primary) one when it names none. Of NaN the record holds null.
-std::optional<double> score_of(const nlohmann::json& record, const std::string& name) {
-  for (const auto& score : record.at("test")) {
-    if (!name.empty() && score.at("name") != name) continue;
-    const auto& value = score.at("value");
-    return value.is_number() ? value.get<double>() : std::nan("");
+// The score a column wants of one record; the first (primary) one when it names none.
+std::optional<double> score_of(const Record& record, const std::string& name) {
+  for (const auto& score : record.task.test) {
+    if (name.empty() || score.name == name) return score.value;
   }
   return {};
 }
 
-std::string names_of_scores(const nlohmann::json& record) {
-  return base::joined(record.at("test"), ", ", [](const auto& score) { return std::string(score.at("name")); });
+bool belongs(const Part& part, const config::TableRow& row, const config::TableColumn& column) {
+  if (part.kind != PartKind::task || part.from != row.from) return false;
+  return part.name == column.task || std::count(column.others.begin(), column.others.end(), part.name) > 0;
 }
 
-bool belongs(const Node& node, const config::TableRow& row, const config::TableColumn& column) {
-  if (node.kind != NodeKind::task || node.from != row.from) return false;
-  return node.name == column.task || std::count(column.others.begin(), column.others.end(), node.name) > 0;
-}
-
-// A trial whose score is not a number leaves the others theirs.
-void add_trial(Cell& cell, const Node& node, double score, bool several_tasks) {
+// A repetition whose score is not a number leaves the others theirs.
+void add_repetition(Cell& cell, const Part& part, double score, bool several_tasks) {
   if (!std::isnan(score)) {
-    cell.trials.push_back(score);
-    cell.pairs.emplace_back(node.name, node.trial);
+    cell.repetitions.push_back(score);
+    cell.pairs.emplace_back(part.name, part.repetition);
     return;
   }
-  const std::string trial =
-      (several_tasks ? "task " + node.name + ", trial " : "trial ") + std::to_string(node.trial + 1);
-  cell.reason += (cell.reason.empty() ? "" : "; ") + ("the score of " + trial + " is not a number");
+  const std::string repetition =
+      (several_tasks ? "task " + part.name + ", repetition " : "repetition ") + std::to_string(part.repetition + 1);
+  cell.reason += (cell.reason.empty() ? "" : "; ") + ("the score of " + repetition + " is not a number");
 }
 
 void fill(Cell& cell, const config::TableRow& row, const config::TableColumn& column, const Plan& plan,
           const Store& store) {
   bool planned = false;
-  for (const auto& node : plan.nodes) {
-    if (!belongs(node, row, column)) continue;
+  for (const auto& part : plan.parts) {
+    if (!belongs(part, row, column)) continue;
     planned = true;
-    if (const auto record = store.record(node)) {
+    if (const auto record = store.record(part)) {
       if (const auto score = score_of(*record, column.score)) {
-        add_trial(cell, node, *score, !column.others.empty());
+        add_repetition(cell, part, *score, !column.others.empty());
       } else {
-        cell.reason = "the task reports no score '" + column.score + "', only " + names_of_scores(*record);
+        cell.reason = "the task reports no score '" + column.score + "', only " +
+                      base::joined(record->task.test, ", ", &NamedValue::name);
       }
-    } else if (node.identity.empty()) {
+    } else if (part.identity.empty()) {
       cell.reason = "its data set is missing";
     }
   }
   if (!planned) cell.reason = "no task of this column begins from this row";
-  if (cell.trials.empty() && cell.reason.empty()) cell.reason = not_finished;
+  if (cell.repetitions.empty() && cell.reason.empty()) cell.reason = not_finished;
 }
 
 Cell empty_cell(const config::TableRow& row, const config::TableColumn& column, const config::TableSpec& spec) {
@@ -77,24 +71,24 @@ Cell empty_cell(const config::TableRow& row, const config::TableColumn& column, 
   return cell;
 }
 
-// Of a point of a sweep that halving stopped.
-std::string stopped_early(const config::Experiment& experiment, const Plan& plan, const Store& store) {
-  for (const auto& node : plan.nodes) {
-    const auto stopped = experiment.halving ? store.stopped(node) : std::nullopt;
-    if (stopped) return stopped->value("reason", "stopped early");
+// Of a point that its sweep's policy stopped.
+std::string stopped_early(const Plan& plan, const Store& store) {
+  for (const auto& part : plan.parts) {
+    if (const auto stopped = store.early_stop(part)) return stopped->reason.empty() ? "stopped early" : stopped->reason;
   }
   return "";
 }
 
-// Over the trials of one number, which share their splits, their decoder's first weights and the order of their data.
+// Over the repetitions of one number, which share their splits, their decoder's first weights and the order of their
+// data.
 std::optional<eval::PairedTest> test_against(const Cell& cell, const Cell& baseline) {
   std::vector<double> here, there;
-  for (size_t i = 0; i < cell.trials.size(); ++i) {
+  for (size_t i = 0; i < cell.repetitions.size(); ++i) {
     const auto same = std::find(baseline.pairs.begin(), baseline.pairs.end(), cell.pairs[i]);
     if (same == baseline.pairs.end()) continue;
-    const double other = baseline.trials[static_cast<size_t>(same - baseline.pairs.begin())];
-    if (!std::isfinite(cell.trials[i]) || !std::isfinite(other)) continue;
-    here.push_back(cell.trials[i]);
+    const double other = baseline.repetitions[static_cast<size_t>(same - baseline.pairs.begin())];
+    if (!std::isfinite(cell.repetitions[i]) || !std::isfinite(other)) continue;
+    here.push_back(cell.repetitions[i]);
     there.push_back(other);
   }
   if (here.size() < 2) return {};
@@ -122,13 +116,13 @@ void rank_cells(Table& table) {
   for (size_t column = 0; column < table.columns.size(); ++column) {
     std::vector<double> means;
     for (const auto& row : table.cells) {
-      if (!row[column].trials.empty()) means.push_back(row[column].mean());
+      if (!row[column].repetitions.empty()) means.push_back(row[column].mean());
     }
     if (means.size() < 2) continue;
     std::sort(means.rbegin(), means.rend());
     const auto second = std::find_if(means.begin(), means.end(), [&](double mean) { return mean < means.front(); });
     for (auto& row : table.cells) {
-      if (row[column].trials.empty()) continue;
+      if (row[column].repetitions.empty()) continue;
       const double mean = row[column].mean();
       row[column].rank = mean == means.front() ? 1 : second != means.end() && mean == *second ? 2 : 0;
     }
@@ -136,14 +130,14 @@ void rank_cells(Table& table) {
 }
 
 double Cell::mean() const {
-  return std::accumulate(trials.begin(), trials.end(), 0.0) / static_cast<double>(trials.size());
+  return std::accumulate(repetitions.begin(), repetitions.end(), 0.0) / static_cast<double>(repetitions.size());
 }
 
 double Cell::deviation() const {
-  if (trials.size() < 2) return 0;
+  if (repetitions.size() < 2) return 0;
   double squares = 0;
-  for (const double value : trials) squares += (value - mean()) * (value - mean());
-  return std::sqrt(squares / static_cast<double>(trials.size() - 1));
+  for (const double value : repetitions) squares += (value - mean()) * (value - mean());
+  return std::sqrt(squares / static_cast<double>(repetitions.size() - 1));
 }
 
 Table empty_table(const config::Experiment& experiment) {
@@ -176,8 +170,8 @@ Table empty_table(const config::Experiment& experiment) {
 Table make_table(const config::Experiment& experiment, const Plan& plan, const Store& store) {
   const config::TableSpec& spec = experiment.table;
   Table table = empty_table(experiment);
-  const std::string stopped = stopped_early(experiment, plan, store);
-  if (!stopped.empty()) table.notes.push_back("This trial of the sweep was " + stopped + ".");
+  const std::string stopped = stopped_early(plan, store);
+  if (!stopped.empty()) table.notes.push_back("This point of the sweep was " + stopped + ".");
   for (size_t row = 0; row < table.rows.size(); ++row) {
     for (size_t column = 0; column < table.columns.size(); ++column) {
       Cell& cell = table.cells[row][column];
@@ -191,15 +185,15 @@ Table make_table(const config::Experiment& experiment, const Plan& plan, const S
 }
 
 std::string to_text(const Cell& cell, Unit unit) {
-  if (cell.trials.empty()) return cell.absent ? cell.reason : "–";
+  if (cell.repetitions.empty()) return cell.absent ? cell.reason : "–";
   char text[64];
   if (unit == Unit::millions) {
     std::snprintf(text, sizeof text, "%.2f", shown(cell.mean(), unit));
-  } else if (cell.trials.size() == 1) {
+  } else if (cell.repetitions.size() == 1) {
     std::snprintf(text, sizeof text, "%.2f (1)", 100 * cell.mean());
   } else {
     std::snprintf(text, sizeof text, "%.2f ± %.2f (%zu)", 100 * cell.mean(), 100 * cell.deviation(),
-                  cell.trials.size());
+                  cell.repetitions.size());
   }
   return cell.against ? std::string(text) + ", " + to_text(*cell.against) : text;
 }
@@ -212,12 +206,13 @@ std::string to_text(const eval::PairedTest& test) {
 }
 
 std::string legend(const Table& table, const std::string& best, const std::string& second) {
-  std::string text =
-      table.unit == Unit::millions ? "Millions of parameters" : "Percent, mean ± standard deviation (number of trials)";
+  std::string text = table.unit == Unit::millions ? "Millions of parameters"
+                                                  : "Percent, mean ± standard deviation (number of repetitions)";
   if (!table.compared.empty()) {
-    text += ", mean difference from '" + table.compared +
-            "' in percentage points, p of a two-sided paired t-test over the trials that both have, not corrected for "
-            "the number of tests";
+    text +=
+        ", mean difference from '" + table.compared +
+        "' in percentage points, p of a two-sided paired t-test over the repetitions that both have, not corrected for "
+        "the number of tests";
   }
   const auto ranked = [](const Cell& cell) { return cell.rank > 0; };
   const bool ranks = std::any_of(table.cells.begin(), table.cells.end(),

@@ -25,7 +25,7 @@ double shown(double value, Unit unit) {
 }
 
 std::optional<double> difference(const Cell& cell, Unit unit) {
-  if (cell.trials.empty() || !cell.paper) return {};
+  if (cell.repetitions.empty() || !cell.paper) return {};
   return shown(cell.mean(), unit) - cell.paper->mean;
 }
 
@@ -40,14 +40,21 @@ std::string difference_text(const Cell& cell, Unit unit) {
   return value ? fixed("%+.2f", *value) : "";
 }
 
+std::string one_line(std::string text) {
+  std::ranges::replace_if(
+      text, [](char c) { return c == '\n' || c == '\r' || c == '\t'; }, ' ');
+  return text;
+}
+
 TableText text_of(const Table& table) {
   TableText text{.head = {""}, .lines = {}};
   for (size_t column = 0; column < table.columns.size(); ++column) {
-    text.head.push_back(table.columns[column]);
+    text.head.push_back(one_line(table.columns[column]));
     if (has_paper(table, column)) text.head.insert(text.head.end(), {"paper", "difference"});
   }
   for (size_t row = 0; row < table.rows.size(); ++row) {
-    Line line{.group = row < table.groups.size() ? table.groups[row] : "", .fields = {{table.rows[row]}}};
+    Line line{.group = row < table.groups.size() ? one_line(table.groups[row]) : "",
+              .fields = {{one_line(table.rows[row])}}};
     for (size_t column = 0; column < table.columns.size(); ++column) {
       const Cell& cell = table.cells[row][column];
       line.fields.push_back({to_text(cell, table.unit), cell.rank});
@@ -78,6 +85,7 @@ std::vector<std::string> footnotes(const Table& table) {
     }
   }
   for (size_t i = 0; i < reasons.size(); ++i) notes.push_back("– " + cells[i] + ": " + reasons[i]);
+  for (auto& note : notes) note = one_line(note);
   return notes;
 }
 

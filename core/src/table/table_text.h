@@ -23,8 +23,9 @@ struct TableText {
   std::vector<Line> lines;
 };
 
+std::string one_line(std::string text);  // ends of lines and tabulators are blanks
 TableText text_of(const Table& table);
-// Notes, and the reasons of empty cells and of those that lack a trial, each once.
+// Notes, and the reasons of empty cells and of those that lack a repetition, each once.
 std::vector<std::string> footnotes(const Table& table);
 
 bool has_paper(const Table& table, size_t column);

@@ -11,7 +11,6 @@
 #include "base/json_text.h"
 #include "base/write_failed.h"
 #include "train/model_weights.h"
-#include "train/trainer.h"
 
 namespace ivory::train {
 namespace fs = std::filesystem;
@@ -91,9 +90,9 @@ void bring_back(const fs::path& former, const fs::path& place) {
 
 }  // namespace
 
-void discard_checkpoints(const NodeContext& context) {
+void discard_checkpoints(const fs::path& folder) {
   std::error_code ignored;
-  fs::remove_all(context.folder / "checkpoints", ignored);
+  fs::remove_all(folder / "checkpoints", ignored);
 }
 
 std::optional<SavedAt> saved_at(const fs::path& folder) {

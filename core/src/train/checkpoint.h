@@ -26,6 +26,9 @@ struct SavedAt {
 };
 std::optional<SavedAt> saved_at(const std::filesystem::path& folder);
 
+// Removes <folder>/checkpoints, which only a resume needs. Call it once the part in this folder is recorded as done.
+void discard_checkpoints(const std::filesystem::path& folder);
+
 class CheckpointStore {
  public:
   // Removes what a killed process left half written.

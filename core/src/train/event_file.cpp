@@ -1,9 +1,9 @@
 #include "train/event_file.h"
 
-#include <unistd.h>
-
 #include <array>
 #include <chrono>
+
+#include "base/lock.h"
 
 namespace ivory::train {
 namespace {
@@ -69,9 +69,7 @@ uint32_t crc32c(const std::string& data) {
 
 EventFile::EventFile(const std::filesystem::path& folder) {
   const double now = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-  char host[256] = "localhost";
-  ::gethostname(host, sizeof host - 1);
-  const std::string name = "events.out.tfevents." + std::to_string(static_cast<int64_t>(now)) + "." + host;
+  const std::string name = "events.out.tfevents." + std::to_string(static_cast<int64_t>(now)) + "." + base::host_name();
   out_.open(folder / name, std::ios::binary | std::ios::trunc);
   std::string event = begin_event(now, 0);
   put_bytes(event, Event::file_version, "brain.Event:2");

@@ -114,14 +114,23 @@ void load_task_parts(Task& task, const Model& model, const LoadedWeights& weight
   const bool alike = weights.prefix.ends_with(encoder);
   const std::string outer = alike ? weights.prefix.substr(0, weights.prefix.size() - encoder.size()) : "";
   const NamedTensors beside = alike ? weights.tensors : NamedTensors();
-  for (const auto& part : task.named_children()) {
-    const std::string name = part.key() + ".";
-    if (encoder.starts_with(name)) continue;
-    if (!alike && std::ranges::count(model.parts(), part.key()) > 0) continue;  // load_weights has seen to it
-    const std::string what = weights.from + " into " + part.key();
-    const auto flat = alike ? std::nullopt : beside_encoder(model, *part.value(), name, weights);
-    load_part(*part.value(), flat ? weights.tensors : beside, flat.value_or(outer + name), /*min_match=*/0, what);
-  }
+  const std::function<void(const torch::nn::Module&, const std::string&)> load_below =
+      [&](const torch::nn::Module& module, const std::string& place) {
+        for (const auto& part : module.named_children()) {
+          const std::string name = place + part.key() + ".";
+          if (encoder == name) continue;
+          if (encoder.starts_with(name)) {
+            load_below(*part.value(), name);
+            continue;
+          }
+          const bool of_model = place.empty() && std::ranges::count(model.parts(), part.key()) > 0;
+          if (!alike && of_model) continue;  // load_weights has seen to it
+          const auto flat = alike ? std::nullopt : beside_encoder(model, *part.value(), name, weights);
+          load_part(*part.value(), flat ? weights.tensors : beside, flat.value_or(outer + name), /*min_match=*/0,
+                    weights.from + " into " + place + part.key());
+        }
+      };
+  load_below(task, "");
 }
 
 base::HashedFile export_weights(const torch::nn::Module& module, const fs::path& folder, const std::string& identity) {

@@ -4,10 +4,17 @@
 #include <ivory/task.h>
 
 #include <filesystem>
+#include <map>
+#include <memory>
 #include <string>
 
 #include "base/hash.h"
+#include "config/experiment.h"
 #include "weights/safetensors.h"
+
+namespace ivory::plugin {
+class Registry;
+}
 
 namespace ivory::train {
 
@@ -17,6 +24,10 @@ struct LoadedWeights {
   std::string prefix;  // of the names of the encoder (of the whole model where it has none)
   std::string from;    // for messages: who loaded which file
 };
+
+std::shared_ptr<Model> build_model(const config::ModelSpec& spec, const plugin::Registry& registry, uint64_t seed);
+// The same with parameters from the generator as it is.
+std::shared_ptr<Model> fresh_model(const config::ModelSpec& spec, const plugin::Registry& registry);
 
 // From any file that load_weights_file reads: a whole model (names below its parts: intra., projection., inter.), or an
 // encoder alone (torchvision's names, below whatever prefix). Logs what matched; throws bad_request when less than

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 
+#include "train/model_weights.h"
 #include "weights/safetensors.h"
 
 namespace ivory::train {

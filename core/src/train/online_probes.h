@@ -30,10 +30,4 @@ class OnlineProbes {
   const NodeContext& stage_;
 };
 
-// Scores of a task's validation split after it was trained (fitted) on this model, whose weights must not be trained by
-// it. Nothing is written. With `check_only` it ends before training.
-Scores probe_task(const config::TaskSpec& spec, const std::shared_ptr<Model>& model,
-                  std::shared_ptr<const data::DataSet> data, const plugin::Registry& registry,
-                  const NodeContext& context, bool check_only = false);
-
 }  // namespace ivory::train

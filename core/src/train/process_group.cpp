@@ -119,11 +119,6 @@ std::unique_ptr<Collective> join(const Launch& launch) {
   }
 }
 
-const Collective& alone() {
-  static const Collective one;
-  return one;
-}
-
 bool any(bool mine, const Collective& group) {
   if (group.world_size() == 1) return mine;
   torch::Tensor count = torch::full({1}, int64_t{mine}, torch::kLong);

@@ -15,9 +15,6 @@ namespace ivory::train {
 // run_failed when another process has gone.
 std::unique_ptr<Collective> join(const Launch& launch);
 
-// One process on its own.
-const Collective& alone();
-
 // Whether any process says so.
 bool any(bool mine, const Collective& group);
 

@@ -75,7 +75,7 @@ Split parse_list(const std::vector<std::string>& entries, const Volumes& volumes
   Split split;
   for (const std::string& entry : entries) {
     for (const Range& range : parse_entry(entry, volumes, name)) {
-      IVORY_CHECK(volumes[range.volume].has_labels, "split '", name, "': volume '", volumes[range.volume].name,
+      IVORY_CHECK(data::is_labelled(volumes[range.volume]), "split '", name, "': volume '", volumes[range.volume].name,
                   "' has no labels");
       IVORY_CHECK(unit == SampleKind::slice || range.whole, "split '", name, "': '", entry,
                   "' is a range of slices, but this task takes whole volumes");
@@ -125,7 +125,7 @@ std::array<std::vector<std::string>, 3> deal_patients(const config::SplitSpec& s
                                                       uint64_t trial_seed) {
   std::set<std::string> patients;
   for (const VolumeInfo& info : volumes) {
-    if (info.has_labels) patients.insert(patient_of(info));
+    if (data::is_labelled(info)) patients.insert(patient_of(info));
   }
   return data::deal(patients, spec.train_share, spec.validation_share,
                     spec.redraw ? mix(spec.seed, trial_seed) : spec.seed);
@@ -135,7 +135,7 @@ Split volumes_of(const std::vector<std::string>& patients, const Volumes& volume
   const std::set<std::string> wanted(patients.begin(), patients.end());
   Split split;
   for (size_t v = 0; v < volumes.size(); ++v) {
-    if (!volumes[v].has_labels || !wanted.count(patient_of(volumes[v]))) continue;
+    if (!data::is_labelled(volumes[v]) || !wanted.count(patient_of(volumes[v]))) continue;
     split.volumes.push_back(static_cast<int32_t>(v));
     for (int64_t slice = 0; slice < volumes[v].slices; ++slice) {
       split.slices.push_back({static_cast<int32_t>(v), static_cast<int32_t>(slice)});

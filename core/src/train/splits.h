@@ -21,7 +21,7 @@ struct Splits {
 // Explicit lists, or by patient: shares of a seeded permutation, no patient in two splits. Throws bad_request when a
 // name or range does not exist, when a slice is in two splits, a patient in two splits of lists that do not allow it,
 // or when nothing is left to train or test on; volumes without labels are left out of shares and are a mistake in
-// lists. `trial_seed`: of shares that are drawn anew in every trial.
+// lists. `trial_seed`: of shares that are drawn anew in every repetition.
 Splits make_splits(const config::SplitSpec& spec, const std::vector<data::VolumeInfo>& volumes, SampleKind unit,
                    uint64_t trial_seed);
 

@@ -26,13 +26,16 @@ struct Source {
   int64_t batch_size;
   std::unique_ptr<data::BatchSource<Batch>> loader;
   int64_t epoch = 0;  // of this loader: the smaller of two data sets goes round more often
-  Batch batch;        // of this step, on the device
+  int64_t step = -1;  // whose batch is the next one
+  Batch batch;        // of this step, on the device; undefined where no objective takes part
 
-  void seek(int64_t step) {
+  void seek(int64_t to) {
+    step = to;
     epoch = step / loader->batches();
     loader->start(epoch, step % loader->batches());
   }
   Batch next() {
+    ++step;
     auto batch_read = loader->next();
     if (!batch_read) {
       loader->start(++epoch, 0);
@@ -60,6 +63,12 @@ int64_t views_of(const config::StageSpec& spec, SampleKind on) {
   return views;
 }
 
+std::vector<std::string> modalities_of(const data::DataSet& data) {
+  std::set<std::string> all;
+  for (int64_t volume = 0; volume < std::ssize(data.volumes); ++volume) all.insert(data.info(volume).modality);
+  return {all.begin(), all.end()};
+}
+
 // Part `index` of `count` along the batch dimension.
 Batch micro_batch(const Batch& batch, int64_t index, int64_t count) {
   if (count == 1) return batch;
@@ -67,6 +76,7 @@ Batch micro_batch(const Batch& batch, int64_t index, int64_t count) {
   const auto share = [&](const torch::Tensor& t) { return t.defined() ? t.narrow(0, index * size, size) : t; };
   Batch part{.kind = batch.kind, .views = {}, .index = share(batch.index)};
   for (const View& view : batch.views) part.views.push_back({share(view.pixels), share(view.place)});
+  for (const torch::Tensor& prepared : batch.prepared) part.prepared.push_back(share(prepared));
   return part;
 }
 
@@ -120,11 +130,10 @@ class Stage : public Trainee {
   int64_t images_per_step() const override;
 
   void seek(int64_t step) override {
+    step_ = step;
     for (Source& source : sources_) source.seek(step);
   }
-  void load() override {
-    for (Source& source : sources_) source.batch = to_device(source.next());
-  }
+  void load() override;
   size_t parts() const override { return parts_.size(); }
   double weight(size_t part) const override { return parts_[part].use->weight; }
   LossTerms loss(size_t part, int64_t micro, int64_t count) override;
@@ -149,6 +158,9 @@ class Stage : public Trainee {
   Batch to_device(Batch batch) const;
   Observation observation(const Part& part, const Position& at, const std::map<std::string, double>& means) const;
   Source& source(SampleKind kind);
+  bool takes_part(Part& part, int64_t step) const;
+  void prepare_in(data::LoaderOptions& options, SampleKind kind) const;
+  Batch batch_of_part(size_t index);
   // Names of several objectives could be the same: theirs are told apart by the objective's.
   std::string logged_name(const Part& part, const std::string& name) const {
     return parts_.size() > 1 ? part.use->label + "/" + name : name;
@@ -171,11 +183,13 @@ class Stage : public Trainee {
   OnlineProbes probes_;
   std::vector<Part> parts_;
   std::vector<Source> sources_;
+  int64_t step_ = 0;  // whose batches load() reads
   Findings findings_;
 };
 
 void Stage::create_objectives() {
   torch::manual_seed(mix(node_.seed, objective_seed));
+  std::vector<std::shared_ptr<Objective>> beside;
   for (const config::ObjectiveUse& use : spec_.objectives) {
     const int64_t width = model_->width(use.on);
     IVORY_CHECK(width > 0, node_.label, ": objective '", use.label, "' learns from ", name_of(use.on),
@@ -186,10 +200,14 @@ void Stage::create_objectives() {
                                      .views = views_of(spec_, use.on),
                                      .samples = data_->samples(use.on),
                                      .batch_size = batch_size(use.on),
+                                     .sources = std::ssize(spec_.volume_views.sources),
+                                     .modalities = modalities_of(*data_),
                                      .model = model_.get(),
-                                     .fresh_model = [this] { return fresh_model(model_spec_, registry_); }};
+                                     .fresh_model = [this] { return fresh_model(model_spec_, registry_); },
+                                     .beside = beside};
     auto objective = registry_.find<Objective>(use.plugin.name).create(use.plugin.options, context);
     objective->train();
+    beside.push_back(objective);
     parts_.push_back({.use = &use, .objective = std::move(objective), .context = {}, .terms = {}});
   }
 }
@@ -237,8 +255,33 @@ void Stage::add_source(SampleKind kind) {
     const bool images = kind == SampleKind::volume && !data_->volumes.empty();
     throw missing_data(node_.label, ": its data hold no ", name_of(kind), images ? ", only images of one slice" : "");
   }
-  sources_.push_back(
-      {.kind = kind, .batch_size = batch_size(kind), .loader = make_loader(kind, loader_options(kind)), .batch = {}});
+  data::LoaderOptions options = loader_options(kind);
+  prepare_in(options, kind);
+  sources_.push_back({.kind = kind, .batch_size = batch_size(kind), .loader = make_loader(kind, options), .batch = {}});
+}
+
+// What the objectives on these samples prepare, in the order of the objectives.
+void Stage::prepare_in(data::LoaderOptions& options, SampleKind kind) const {
+  std::vector<std::shared_ptr<const Objective>> preparing;
+  for (const Part& part : parts_) {
+    if (part.use->on != kind || part.objective->prepares().empty()) continue;
+    IVORY_CHECK(!options.device.is_cuda(), node_.label, ": objective '", part.use->label,
+                "' works on views in the loader's threads, which a CUDA device's do not pass: set [stage.views] on = "
+                "\"cpu\"");
+    preparing.push_back(part.objective);
+  }
+  if (preparing.empty()) return;
+  options.prepare = [preparing](const Sample& sample) {
+    std::vector<torch::Tensor> all;
+    for (const auto& objective : preparing) {
+      const std::vector<torch::Tensor> made = objective->prepare(sample);
+      const auto names = objective->prepares();
+      IVORY_CHECK(made.size() == names.size(), "an objective prepared ", made.size(), " tensors of a sample, expected ",
+                  names.size());
+      all.insert(all.end(), made.begin(), made.end());
+    }
+    return all;
+  };
 }
 
 void Stage::fill(Part& part) {
@@ -275,12 +318,32 @@ Batch Stage::to_device(Batch batch) const {
   for (View& view : batch.views) {
     view.pixels = train::to_device(view.pixels, node_.device, spec_.train.channels_last);
   }
+  for (torch::Tensor& prepared : batch.prepared)
+    prepared = train::to_device(prepared, node_.device, /*channels_last=*/false);
   batch.index = batch.index.to(node_.device);
   return batch;
 }
 
 Source& Stage::source(SampleKind kind) {
   return *std::find_if(sources_.begin(), sources_.end(), [&](const Source& known) { return known.kind == kind; });
+}
+
+bool Stage::takes_part(Part& part, int64_t step) const {
+  part.context.step = step;
+  part.context.epoch = step / part.context.steps_per_epoch;
+  return part.objective->takes_part(part.context);
+}
+
+void Stage::load() {
+  for (Source& source : sources_) {
+    const bool wanted = std::any_of(parts_.begin(), parts_.end(),
+                                    [&](Part& part) { return part.use->on == source.kind && takes_part(part, step_); });
+    source.batch = {};
+    if (!wanted) continue;
+    if (source.step != step_) source.seek(step_);
+    source.batch = to_device(source.next());
+  }
+  ++step_;
 }
 
 NamedTensors Stage::extra_state() const {
@@ -321,9 +384,24 @@ int64_t Stage::images_per_step() const {
   return images;
 }
 
+// With what this objective prepared alone.
+Batch Stage::batch_of_part(size_t index) {
+  const Part& part = parts_[index];
+  Batch batch = source(part.use->on).batch;
+  if (batch.prepared.empty()) return batch;
+  size_t first = 0;
+  for (size_t i = 0; i < index; ++i) {
+    if (parts_[i].use->on == part.use->on) first += parts_[i].objective->prepares().size();
+  }
+  const auto begin = batch.prepared.begin() + static_cast<std::ptrdiff_t>(first);
+  batch.prepared = {begin, begin + static_cast<std::ptrdiff_t>(part.objective->prepares().size())};
+  return batch;
+}
+
 LossTerms Stage::loss(size_t index, int64_t micro, int64_t count) {
   Part& part = parts_[index];
-  const Batch batch = micro_batch(source(part.use->on).batch, micro, count);
+  if (!takes_part(part, step_ - 1)) return {};
+  const Batch batch = micro_batch(batch_of_part(index), micro, count);
   const nn::JointStatistics joint(node_.processes());
   LossTerms terms = part.objective->forward(*model_, batch);
   for (auto& [name, term] : terms) {

@@ -1,7 +1,6 @@
-// A signal asks training to save and stop at the next step boundary; a second Ctrl-C ends the process at once.
-#include <csignal>
+#include "train/stop.h"
 
-#include "train/trainer.h"
+#include <csignal>
 
 namespace ivory::train {
 namespace {

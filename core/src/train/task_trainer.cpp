@@ -13,6 +13,7 @@
 #include "train/machine.h"
 #include "train/model_weights.h"
 #include "train/online_probes.h"
+#include "train/ranked_split.h"
 #include "train/splits.h"
 #include "train/train_loop.h"
 
@@ -105,6 +106,8 @@ class TaskTraining : public Trainee {
   // What a task without parameters to train has instead: one look at the training split. Throws Interrupted when a stop
   // was requested.
   void fit();
+  // Throws bad_request where no prediction would give a split a score.
+  void check_scores() const;
   bool has_validation() const { return !splits_.validation.volumes.empty(); }
   Scores validate() { return validated_ = evaluate(splits_.validation, nullptr); }
   const Scores& validated() const { return validated_; }  // the last time
@@ -144,7 +147,14 @@ TaskTraining::TaskTraining(const config::TaskSpec& spec, std::shared_ptr<Model> 
   std::vector<data::VolumeInfo> volumes;
   for (size_t v = 0; v < data_->volumes.size(); ++v) {
     volumes.push_back(data_->info(static_cast<int64_t>(v)));
-    context.volume_names.push_back(volumes.back().name);
+    const data::VolumeInfo& info = volumes.back();
+    context.volume_names.push_back(info.name);
+    context.patients.push_back(info.patient.empty() ? info.name : info.patient);
+    const auto pixel = [&](double spacing, int64_t pixels) {
+      return spacing * static_cast<double>(pixels) / static_cast<double>(spec.size);
+    };
+    context.spacings.push_back(
+        {info.spacing[0], pixel(info.spacing[1], info.rows), pixel(info.spacing[2], info.columns)});
   }
   torch::manual_seed(mix(node.seed, task_seed));
   task_ = registry.find<Task>(spec.plugin.name).create(spec.plugin.options, context);
@@ -174,6 +184,23 @@ void TaskTraining::warn() const {
   if (!has_validation()) spdlog::warn("{}: no validation split, so the last epoch's weights are tested", node_.label);
 }
 
+void TaskTraining::check_scores() const {
+  const auto check = [&](const Split& split, const std::string& name) {
+    const std::string why = unranked(task_->needs(), *data_, samples(split, false), spec_.classes);
+    IVORY_CHECK(why.empty(), node_.label, ": ", name, why);
+  };
+  if (spec_.splits.redraw) {  // each trial has splits of its own
+    Split all;
+    for (const Split* split : {&splits_.train, &splits_.validation, &splits_.test}) {
+      all.volumes.insert(all.volumes.end(), split->volumes.begin(), split->volumes.end());
+      all.slices.insert(all.slices.end(), split->slices.begin(), split->slices.end());
+    }
+    return check(all, "the data: ");
+  }
+  if (has_validation()) check(splits_.validation, "split 'validation': ");
+  check(splits_.test, "split 'test': ");
+}
+
 NamedTensors TaskTraining::parameters() const {
   NamedTensors trained;
   for (const auto& parameter : task_->named_parameters()) {
@@ -196,7 +223,11 @@ data::LabelledSamples TaskTraining::samples(const Split& split, bool training) c
                                 .whole = !training};
   if (needs.unit == SampleKind::slice) samples.slices = split.slices;
   if (needs.unit == SampleKind::volume) samples.volumes = split.volumes;
-  if (needs.target == Target::masks) samples.classes = label_ids_;
+  if (needs.target != Target::label) samples.classes = label_ids_;
+  samples.boxes = needs.target == Target::boxes;
+  samples.repeat_below = training ? needs.repeat_below : 0;
+  samples.overlapping = needs.overlapping;
+  samples.negatives = training ? needs.negatives : 0;
   if (needs.target == Target::label) {
     for (const int32_t volume : samples.volumes) samples.volume_labels.push_back(classes_.at(volume));
   }
@@ -289,6 +320,7 @@ void check_task(const config::TaskSpec& spec, const config::ModelSpec& model_spe
   const NodeContext nowhere{.label = "task " + spec.name};
   const TaskTraining training(spec, build_model(model_spec, registry, nowhere.seed), std::move(data), registry,
                               nowhere);
+  training.check_scores();
 }
 
 Scores probe_task(const config::TaskSpec& spec, const std::shared_ptr<Model>& model,
@@ -303,7 +335,10 @@ Scores probe_task(const config::TaskSpec& spec, const std::shared_ptr<Model>& mo
   }
   IVORY_CHECK(training.has_validation(), context.label,
               ": the task has no validation split, on which a probe is scored");
-  if (check_only) return {};
+  if (check_only) {
+    training.check_scores();
+    return {};
+  }
   if (training.parameters().empty()) {
     training.fit();
     return training.validate();

@@ -78,7 +78,7 @@ std::string terms_text(const std::map<std::string, double>& values) {
 }  // namespace
 
 const Collective& NodeContext::processes() const {
-  return group ? *group : alone();
+  return group ? *group : Collective::alone();
 }
 
 void Means::add(const std::string& name, double value) {
@@ -113,6 +113,10 @@ TrainLoop::TrainLoop(Trainee& trainee, const config::TrainSpec& spec, const Node
       schedule_(spec.schedule, peak_learning_rate(spec.optimiser, spec.batch_size), per_epoch_, total_),
       progress_(context.label, total_) {
   IVORY_CHECK(!optimiser_->parameters().empty(), context.label, ": nothing is trainable");
+  for (const config::FrozenSpec& frozen : spec.frozen) {
+    frozen_.emplace_back(frozen.epochs > 0 ? frozen.epochs : std::numeric_limits<int64_t>::max(),
+                         named_by(frozen.names, optimiser_->parameters(), context.label + ": frozen"));
+  }
   IVORY_CHECK(spec.accumulate >= 1 && spec.batch_size % spec.accumulate == 0, context.label,
               ": accumulate = ", spec.accumulate, " must divide batch_size = ", spec.batch_size);
   IVORY_CHECK(spec.precision == "fp32" || spec.precision == "bf16", context.label, ": precision '", spec.precision,
@@ -243,21 +247,30 @@ void TrainLoop::train_step() {
   trainee_.before_step(position());
   const double loss = forward_backward();
   trainee_.after_backward(position());
+  drop_frozen();
   double gradient_norm = 0;
   if (spec_.clip_norm > 0) {
-    gradient_norm = clip_gradients(optimiser_->parameters(), spec_.clip_norm);
+    const auto clip = spec_.clip_each ? clip_each_gradient : clip_gradients;
+    gradient_norm = clip(optimiser_->parameters(), spec_.clip_norm);
     if (!std::isfinite(gradient_norm)) {
       throw JointFailure(c10::str(context_.label, ": the gradient's norm is ", not_finite(gradient_norm), " at step ",
                                   step_ + 1, "; the last good checkpoint: ", last_good()));
     }
   }
   const double lr = schedule_.at(step_);
-  optimiser_->step(lr);
+  optimiser_->step(lr, weight_decay_at(spec_.optimiser, step_, total_));
   optimiser_->zero_grad();
   const Position trained = position();
   ++step_;
   trainee_.after_step({.step = step_, .epoch = trained.epoch});
   if (metrics_) log_step(loss, lr, gradient_norm);
+}
+
+void TrainLoop::drop_frozen() {
+  for (const auto& [until, indices] : frozen_) {
+    if (position().epoch >= until) continue;
+    for (const size_t i : indices) optimiser_->parameters()[i].second.mutable_grad().reset();
+  }
 }
 
 // Sums the gradients of every part over the micro-batches, graph by graph, and leaves the mean terms in terms_. Of
@@ -321,11 +334,22 @@ double TrainLoop::average_terms(double loss) {
   return sums[0].item<double>();
 }
 
+// Nothing that is done already.
+std::string TrainLoop::what_may_help() const {
+  std::vector<std::string> advice = {"a lower learning rate",
+                                     spec_.schedule.warmup_epochs > 0 ? "a longer warm-up" : "a warm-up"};
+  if (spec_.clip_norm == 0) advice.emplace_back("clip_norm");
+  if (spec_.precision != "fp32") advice.emplace_back("precision = \"fp32\"");
+  const std::string last = advice.back();
+  advice.pop_back();
+  return base::joined(advice, ", ") + " or " + last + " may help";
+}
+
 void TrainLoop::check_term(const std::string& name, double value) const {
   if (std::isfinite(value)) return;
   throw JointFailure(c10::str(context_.label, ": loss term '", name, "' is ", not_finite(value), " at step ", step_ + 1,
-                              " (epoch ", position().epoch + 1, "); the last good checkpoint: ", last_good(),
-                              "; a lower learning rate, a longer warm-up or precision = \"fp32\" may help"));
+                              " (epoch ", position().epoch + 1, "); the last good checkpoint: ", last_good(), "; ",
+                              what_may_help()));
 }
 
 void TrainLoop::log_step(double loss, double lr, double gradient_norm) {
@@ -404,8 +428,7 @@ void TrainLoop::check_finite() const {
   for (const auto& [name, p] : optimiser_->parameters()) {
     if (p.isfinite().all().item<bool>()) continue;
     throw JointFailure(c10::str(context_.label, ": parameter '", name, "' holds NaN or infinity at step ", step_,
-                                "; the last good checkpoint: ", last_good(),
-                                "; a lower learning rate, a longer warm-up or clip_norm may help"));
+                                "; the last good checkpoint: ", last_good(), "; ", what_may_help()));
   }
 }
 

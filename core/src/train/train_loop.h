@@ -114,11 +114,13 @@ class TrainLoop {
   void train_epoch();
   void train_step();
   double forward_backward();
+  void drop_frozen();
   void backward(const torch::Tensor& loss, bool last);
   void close_epoch();
   void save(bool best);
   void check_term(const std::string& name, double value) const;
   void check_finite() const;
+  std::string what_may_help() const;  // of a loss or parameter that is not finite
   [[noreturn]] void stop();
   [[noreturn]] void pause();
   Position position() const;
@@ -135,7 +137,8 @@ class TrainLoop {
   const Collective& group_;
   std::optional<CheckpointStore> checkpoints_;  // none, and no metrics, of a node without a folder
   std::unique_ptr<Optimiser> optimiser_;
-  std::unique_ptr<GradientAverage> average_;  // of several processes
+  std::unique_ptr<GradientAverage> average_;                     // of several processes
+  std::vector<std::pair<int64_t, std::vector<size_t>>> frozen_;  // until an epoch: indices of the parameters
   Schedule schedule_;
   std::unique_ptr<MetricsLog> metrics_;
   ProgressBar progress_;

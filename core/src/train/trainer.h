@@ -5,7 +5,6 @@
 #include <ivory/objective.h>
 #include <ivory/task.h>
 
-#include <atomic>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -17,6 +16,7 @@
 #include "base/hash.h"
 #include "config/experiment.h"
 #include "data/loader.h"
+#include "train/stop.h"
 
 namespace ivory::plugin {
 class Registry;
@@ -30,27 +30,11 @@ class JointFailure : public Error {
   explicit JointFailure(const std::string& message) : Error(ExitCode::run_failed, message) {}
 };
 
-// Set by SIGINT/SIGTERM/SIGUSR1 (install_signal_handlers); trainers save and throw Interrupted at the next step
-// boundary.
-std::atomic<bool>& stop_requested();
-void install_signal_handlers();
-
-class Interrupted : public Error {
- public:
-  explicit Interrupted(const std::string& message) : Error(ExitCode::run_failed, message) {}
-};
-
-// Of a node that was only to train until some epoch: it has saved.
-class Paused : public Interrupted {
- public:
-  using Interrupted::Interrupted;
-};
-
-// What a node (a stage, or one trial of one task from one row) trains in and with.
+// Where and with what a part (a stage, or one repetition of one task from one row) trains.
 struct NodeContext {
   // metrics.jsonl, checkpoints/, events…, pictures/ go here. Empty (of online probes): nothing is kept or shown.
   std::filesystem::path folder;
-  std::string label;     // "stage slices", "task hippocampus, from scratch, trial 2": progress and log
+  std::string label;     // "stage slices", "task hippocampus, from scratch, repetition 2": progress and log
   std::string identity;  // hash of the configuration: a checkpoint of another one is refused
   uint64_t seed = 1;
   torch::Device device = torch::kCPU;
@@ -62,10 +46,6 @@ struct NodeContext {
 
   const Collective& processes() const;
 };
-
-std::shared_ptr<Model> build_model(const config::ModelSpec& spec, const plugin::Registry& registry, uint64_t seed);
-// The same with parameters from the generator as it is.
-std::shared_ptr<Model> fresh_model(const config::ModelSpec& spec, const plugin::Registry& registry);
 
 struct StageResult {
   int64_t steps = 0;
@@ -120,7 +100,10 @@ void check_stage(const config::StageSpec& spec, const config::ModelSpec& model_s
 void check_task(const config::TaskSpec& spec, const config::ModelSpec& model_spec,
                 std::shared_ptr<const data::DataSet> data, const plugin::Registry& registry);
 
-// Removes what only a resume needs. Call it once the node is recorded as done.
-void discard_checkpoints(const NodeContext& context);
+// Scores of a task's validation split after it was trained (fitted) on this model, whose weights must not be trained by
+// it. Nothing is written. With `check_only` it ends before training.
+Scores probe_task(const config::TaskSpec& spec, const std::shared_ptr<Model>& model,
+                  std::shared_ptr<const data::DataSet> data, const plugin::Registry& registry,
+                  const NodeContext& context, bool check_only = false);
 
 }  // namespace ivory::train

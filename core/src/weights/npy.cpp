@@ -4,7 +4,6 @@
 
 #include <cstring>
 #include <fstream>
-#include <regex>
 
 #include "base/files.h"
 
@@ -23,14 +22,25 @@ constexpr Dtype dtypes[] = {{"<f4", torch::kFloat32}, {"<f8", torch::kFloat64}, 
                             {"<i8", torch::kInt64},   {"<i4", torch::kInt32},   {"<i2", torch::kInt16},
                             {"|i1", torch::kInt8},    {"|u1", torch::kUInt8},   {"<u2", torch::kUInt16}};
 
-// The first group of a pattern, in the header that Python would evaluate and this does not.
-std::string field(const std::string& header, const char* pattern, const std::string& where) {
-  std::smatch match;
-  IVORY_CHECK(std::regex_search(header, match, std::regex(pattern)), where, "its header is malformed");
-  return match[1];
+// What follows `'key': ` in the header, which is a Python dictionary. It is searched, never evaluated.
+std::string_view value_of(std::string_view header, const char* key, const std::string& where) {
+  const std::string quoted = "'" + std::string(key) + "':";
+  const size_t at = header.find(quoted);
+  IVORY_CHECK(at != std::string_view::npos, where, "its header is malformed");
+  header.remove_prefix(at + quoted.size());
+  header.remove_prefix(std::min(header.find_first_not_of(' '), header.size()));
+  return header;
+}
+
+// What lies between two characters at the beginning of a value.
+std::string_view between(std::string_view value, char open, char close, const std::string& where) {
+  const size_t end = value.find(close, 1);
+  IVORY_CHECK(!value.empty() && value[0] == open && end != std::string_view::npos, where, "its header is malformed");
+  return value.substr(1, end - 1);
 }
 
 std::vector<int64_t> parse_shape(const std::string& text, const std::string& where) {
+  IVORY_CHECK(text.find_first_not_of("0123456789, ") == std::string::npos, where, "its header is malformed");
   std::vector<int64_t> shape;
   for (size_t at = 0; at < text.size();) {
     const size_t digits = text.find_first_of("0123456789", at);
@@ -61,13 +71,13 @@ torch::Tensor load_npy(const fs::path& file) {
   std::string header(length, '\0');
   in.read(header.data(), length);
   IVORY_CHECK(in, where, "it is truncated");
-  const std::string name = field(header, "'descr': *'([^']*)'", where);
+  const std::string name(between(value_of(header, "descr", where), '\'', '\'', where));
   const auto* dtype =
       std::find_if(std::begin(dtypes), std::end(dtypes), [&](const Dtype& d) { return name == d.name; });
   IVORY_CHECK(dtype != std::end(dtypes), where, "its type '", name.substr(0, 20), "' is none of f4, f8, f2, i8 … u1");
-  IVORY_CHECK(field(header, "'fortran_order': *(True|False)", where) == "False", where,
+  IVORY_CHECK(value_of(header, "fortran_order", where).starts_with("False"), where,
               "it is in Fortran order; in NumPy: numpy.ascontiguousarray");
-  const auto shape = parse_shape(field(header, "'shape': *\\(([0-9, ]*)\\)", where), where);
+  const auto shape = parse_shape(std::string(between(value_of(header, "shape", where), '(', ')', where)), where);
   const uint64_t left = fs::file_size(file) - static_cast<uint64_t>(in.tellg());
   uint64_t bytes = torch::elementSize(dtype->type);
   for (const int64_t size : shape) {

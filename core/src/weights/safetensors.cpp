@@ -121,6 +121,7 @@ Entry parse_entry(const std::string& name, const json& value, uint64_t buffer_by
 }
 
 std::map<std::string, std::string> parse_metadata(const json& value, const std::string& file) {
+  if (value.is_null()) return {};  // some writers put it there
   IVORY_CHECK(value.is_object(), file, "__metadata__ must be a map of texts");
   std::map<std::string, std::string> metadata;
   for (const auto& [key, text] : value.items()) {

@@ -4,6 +4,7 @@
 #include <ivory/error.h>
 #include <torch/csrc/jit/serialization/pickler.h>
 
+#include <algorithm>
 #include <fstream>
 #include <unordered_map>
 
@@ -17,7 +18,8 @@ namespace {
 
 constexpr uint64_t max_pickle_bytes = 64 << 20;
 // torch.save before version 1.6 begins with this number, pickled.
-constexpr std::string_view legacy_magic("\x80\x02\x8a\x0al\xfc\x9c\x46\xf9 j\xa8P\x19.", 15);
+constexpr std::string_view legacy_magic("\x8a\x0al\xfc\x9c\x46\xf9 j\xa8P\x19.", 13);  // behind the protocol
+constexpr size_t frame_bytes = 9;  // of protocols from 4 on: a code and the length of the frame
 
 std::string first_sentence(const std::string& text) {
   return text.substr(0, std::min({text.find(". "), text.find('\n'), size_t{120}}));
@@ -147,13 +149,21 @@ TorchFile load_legacy(const fs::path& file, const std::string& where) {
 
 }  // namespace
 
+bool is_legacy_torch(std::string_view start) {
+  if (start.size() < 2 || start[0] != '\x80' || start[1] < 2 || start[1] > 5) return false;
+  start.remove_prefix(2);
+  if (start.starts_with('\x95')) start.remove_prefix(std::min(start.size(), frame_bytes));
+  return start.starts_with(legacy_magic);
+}
+
 TorchFile load_torch(const fs::path& file) {
   if (!fs::is_regular_file(file)) throw missing_data("weights file ", file.string(), " does not exist");
   const std::string where = "weights file " + file.string() + ": ";
-  std::string start(legacy_magic.size(), '\0');
+  std::string start(2 + frame_bytes + legacy_magic.size(), '\0');
   std::ifstream in(file, std::ios::binary);
   in.read(start.data(), static_cast<std::streamsize>(start.size()));
-  if (start == legacy_magic) return load_legacy(file, where);
+  start.resize(static_cast<size_t>(in.gcount()));
+  if (is_legacy_torch(start)) return load_legacy(file, where);
   IVORY_CHECK(start.starts_with("PK"), where, "it is neither a zip archive nor a pickle of torch.save");
   return load_archive(file, where);
 }

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "weights/safetensors.h"
@@ -20,6 +21,9 @@ struct TorchFile {
 // Throws bad_request on anything malformed or dangerous: truncated archives, records that claim more bytes than the
 // file has, tensors beyond their storage, calls that run code.
 TorchFile load_torch(const std::filesystem::path& file);
+
+// Whether a file that begins so is one of torch.save before torch 1.6, with any of Python's protocols of pickles.
+bool is_legacy_torch(std::string_view start);
 
 // One flat dictionary, as of torch.save(state_dict, file). Written to a temporary name, fsynced, renamed. Throws
 // bad_request on types without a storage class in Python (uint16, uint32, uint64, float8).

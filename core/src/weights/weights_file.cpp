@@ -7,6 +7,7 @@
 #include <fstream>
 #include <unordered_map>
 
+#include "base/file_kind.h"
 #include "weights/torch_file.h"
 
 namespace ivory::train {
@@ -49,9 +50,10 @@ WeightsFile load_weights_file(const fs::path& given) {
   in.read(start.data(), static_cast<std::streamsize>(start.size()));
   start.resize(static_cast<size_t>(in.gcount()));
   if (is_safetensors(start, fs::file_size(file))) return {"safetensors", load_safetensors(file), {}};
+  const std::string mistaken = base::mistaken_file(file);
+  IVORY_CHECK(mistaken.empty(), where, "it is ", mistaken);
   if (start.starts_with("PK") || start.starts_with("\x80")) {
-    const bool legacy = start.size() >= 15 && start.starts_with("\x80\x02\x8a\x0a");
-    IVORY_CHECK(start.starts_with("PK") || legacy, where,
+    IVORY_CHECK(start.starts_with("PK") || is_legacy_torch(start), where,
                 "it is a plain pickle, not a file of torch.save; in Python: torch.save(object, file)");
     TorchFile read = load_torch(file);
     return {"torch", std::move(read.content), std::move(read.opaque)};

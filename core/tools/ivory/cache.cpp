@@ -10,10 +10,12 @@
 #include "cache_preview.h"
 #include "commands.h"
 #include "config/experiment.h"
+#include "data/slice_cache.h"
+#include "data/sources.h"
 #include "plan/cache_store.h"
 #include "plugin/registry.h"
 #include "run/log.h"
-#include "train/trainer.h"
+#include "train/stop.h"
 
 namespace ivory::tools {
 namespace {
@@ -23,7 +25,8 @@ constexpr const char* usage =
     "           build the caches that the experiment declares; in those that are there, read again what was skipped\n"
     "           and what changed since, or everything with --rebuild. --workers: volumes at a time (default: one a\n"
     "           core, with 2 GiB of memory each, 16 at most); their number changes no byte of the caches\n"
-    "       ivory cache verify FOLDER    read everything again and compare hashes\n";
+    "       ivory cache verify FOLDER [--sources]\n"
+    "           read everything again and compare hashes; with --sources also the files that it was built of\n";
 
 // Takes "--workers N" out of the arguments; 0 where it is not among them.
 int64_t take_workers(std::vector<std::string>& arguments) {
@@ -68,10 +71,17 @@ int build(const std::vector<std::string>& arguments) {
   return static_cast<int>(code);
 }
 
-int verify(const std::vector<std::string>& arguments) {
-  IVORY_CHECK(arguments.size() == 1, "ivory cache verify: '", arguments[1], "' after the folder of a cache");
+int verify(std::vector<std::string> arguments) {
+  const bool of_sources = std::erase(arguments, "--sources") > 0;
+  IVORY_CHECK(arguments.size() == 1,
+              "ivory cache verify: expected the folder of a cache and nothing else but --sources");
   const data::SliceCache cache(arguments[0]);
-  const auto faults = cache.verify();
+  auto faults = cache.verify();
+  if (of_sources) {
+    IVORY_CHECK(data::has_sources(arguments[0]), arguments[0], ": what it was built of was not kept");
+    std::ranges::move(data::verify_sources(data::read_sources(arguments[0]), cache.volumes()),
+                      std::back_inserter(faults));
+  }
   for (const auto& fault : faults) std::cout << fault << "\n";
   std::cout << cache.volumes().size() << " volumes read, " << faults.size() << " faults\n";
   return static_cast<int>(faults.empty() ? ExitCode::done : ExitCode::run_failed);

@@ -12,7 +12,7 @@
 #include "plugin/registry.h"
 #include "run/log.h"
 #include "run/preview.h"
-#include "train/trainer.h"
+#include "train/stop.h"
 
 namespace ivory::tools {
 namespace {

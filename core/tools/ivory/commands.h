@@ -20,5 +20,6 @@ int run_plugins(const std::vector<std::string>& arguments);   // plugins list|de
 int run_weights(const std::vector<std::string>& arguments);   // weights show|compare|import|export
 int run_language(const std::vector<std::string>& arguments);  // language [PAGE]
 int run_features(const std::vector<std::string>& arguments);
+int run_score(const std::vector<std::string>& arguments);  // score masks|boxes|auc|froc
 
 }  // namespace ivory::tools

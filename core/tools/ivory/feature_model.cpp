@@ -10,7 +10,6 @@
 #include "plan/data_sets.h"
 #include "plan/store.h"
 #include "train/model_weights.h"
-#include "train/trainer.h"
 #include "weights/weights_file.h"
 
 namespace ivory::tools {
@@ -106,9 +105,9 @@ fs::path weights_of_stage(const config::Experiment& experiment, const std::strin
   const auto data = experiment::open_data(experiment, /*build=*/false);
   const auto plan = experiment::make_plan(experiment, data.content);
   const experiment::Store store(experiment.output);
-  for (const auto& node : plan.nodes) {
-    if (node.kind != experiment::NodeKind::stage || node.name != name) continue;
-    if (store.record(node)) return store.folder(node) / train::weights_name;
+  for (const auto& part : plan.parts) {
+    if (part.kind != experiment::PartKind::stage || part.name != name) continue;
+    if (store.record(part)) return store.folder(part) / train::weights_name;
     throw missing_data(command, ": stage '", name, "' is not trained in ", experiment.output, "; run-experiment ",
                        experiment.file.string(), " trains it");
   }

@@ -2,9 +2,9 @@
 #include <iostream>
 
 #include "commands.h"
+#include "guarded.h"
 #include "ivory/options.h"
 #include "plan/version.h"
-#include "run/guarded.h"
 
 namespace {
 
@@ -17,6 +17,7 @@ constexpr ivory::tools::Command commands[] = {
     {"weights", "show, compare, import and export weights", ivory::tools::run_weights},
     {"language", "the keys of experiments, with types, defaults and ranges", ivory::tools::run_language},
     {"features", "features of a cache, volumes, images or tensors", ivory::tools::run_features},
+    {"score", "predictions against the truth, from files", ivory::tools::run_score},
 };
 
 int help(std::ostream& out) {

@@ -1,11 +1,11 @@
-// ivory store: what the results' store holds, one node of it, whether it is whole, and removing what nobody needs.
+// ivory store: what the results' store holds, one part of it, whether it is whole, and removing what nobody needs.
+#include <fmt/format.h>
 #include <ivory/error.h>
 
-#include <cstdio>
+#include <cmath>
 #include <iomanip>
 #include <iostream>
 
-#include "base/json_text.h"
 #include "base/text.h"
 #include "commands.h"
 #include "plan/places.h"
@@ -15,22 +15,21 @@
 namespace ivory::tools {
 namespace {
 
-using experiment::StoredNode;
-using nlohmann::json;
+using experiment::StoredPart;
 
 constexpr const char* usage =
-    "usage: ivory store list [--output FOLDER]              the nodes: state, size, when they ended, identity, name\n"
-    "       ivory store show NODE [--output FOLDER]         one of them; NODE: the beginning of its folder or "
+    "usage: ivory store list [--output FOLDER]              the parts: state, size, when they ended, identity, name\n"
+    "       ivory store show PART [--output FOLDER]         one of them; PART: the beginning of its folder or "
     "identity\n"
     "       ivory store verify [--output FOLDER]            records and weights are read and compared\n"
     "       ivory store gc [--output FOLDER] [--unfinished] [--delete]\n"
-    "           what no run folder's plan holds, and what killed processes left behind; with --unfinished also nodes\n"
+    "           what no run folder's plan holds, and what killed processes left behind; with --unfinished also parts\n"
     "           that were interrupted, stopped early or failed. Nothing is removed without --delete, and nothing that "
     "is in use.\n"
     "FOLDER is that of the runs (default: runs).\n";
 
 struct Request {
-  std::string action, node;
+  std::string action, part;
   std::filesystem::path output = "runs";
   bool unfinished = false, remove = false;
 };
@@ -53,75 +52,73 @@ Request parse(std::vector<std::string> arguments) {
   request.action = words[0];
   IVORY_CHECK(words.size() == (request.action == "show" ? 2U : 1U), "ivory store ", request.action, ": ",
               words.size() - 1, " arguments\n", usage);
-  if (words.size() > 1) request.node = words[1];
+  if (words.size() > 1) request.part = words[1];
   IVORY_CHECK(request.action == "gc" || (!request.unfinished && !request.remove), "ivory store ", request.action,
               ": --unfinished and --delete are options of gc\n", usage);
   return request;
 }
 
+std::string state_text(const StoredPart& part) {
+  return part.damaged ? "damaged" : to_text(part.state);
+}
+
 int list(const Request& request) {
   uintmax_t bytes = 0;
-  const auto nodes = experiment::stored_nodes(request.output);
-  for (const auto& node : nodes) {
-    bytes += node.bytes;
-    std::cout << std::left << std::setw(14) << node.state << std::right << std::setw(12)
-              << base::size_text(static_cast<double>(node.bytes)) << "  " << std::left << std::setw(20)
-              << (node.finished.empty() ? "–" : node.finished) << "  " << node.identity.substr(0, 12) << "  "
-              << (node.kind.starts_with("smoke") ? "smoke " : "") << node.label
-              << (node.reason.empty() ? "" : ": " + node.reason) << "\n";
+  const auto parts = experiment::stored_parts(request.output);
+  for (const auto& part : parts) {
+    bytes += part.bytes;
+    std::cout << std::left << std::setw(14) << state_text(part) << std::right << std::setw(12)
+              << base::size_text(static_cast<double>(part.bytes)) << "  " << std::left << std::setw(20)
+              << (part.finished.empty() ? "–" : part.finished) << "  " << part.identity.substr(0, 12) << "  "
+              << (part.kind.starts_with("smoke") ? "smoke " : "") << part.label
+              << (part.reason.empty() ? "" : ": " + part.reason) << "\n";
   }
-  std::cout << nodes.size() << " nodes, " << base::size_text(static_cast<double>(bytes)) << "\n";
+  std::cout << parts.size() << " parts, " << base::size_text(static_cast<double>(bytes)) << "\n";
   return static_cast<int>(ExitCode::done);
 }
 
-std::string text_of(const json& value) {
-  return value.is_string() ? value.get<std::string>() : base::dump(value);
-}
-
-void show_part(const char* title, const json& part) {
-  if (part.empty()) return;
-  std::cout << title << "\n";
-  for (const auto& [key, value] : part.items()) std::cout << "  " << key << ": " << text_of(value) << "\n";
-}
-
-void show_scores(const char* title, const json& scores) {
+void show_scores(const char* title, const std::vector<experiment::NamedValue>& scores) {
   if (scores.empty()) return;
   std::cout << title;
-  for (const auto& score : scores) {
-    const json value = score.value("value", json());
-    std::cout << "  " << score.value("name", "") << " " << (value.is_number() ? base::dump(value) : "not a number");
+  for (const auto& [name, value] : scores) {
+    std::cout << "  " << name << " " << (std::isfinite(value) ? fmt::format("{}", value) : "not a number");
   }
   std::cout << "\n";
 }
 
-int show(const Request& request) {
-  const StoredNode node = experiment::stored_node(request.output, request.node);
-  std::cout << node.label << ": " << node.state << (node.reason.empty() ? "" : ": " + node.reason) << "\n"
-            << "folder: " << node.folder.string() << ", " << base::size_text(static_cast<double>(node.bytes)) << "\n"
-            << "identity: " << node.identity << "\n";
-  if (!node.finished.empty()) std::cout << "finished: " << node.finished << "\n";
-  if (node.record.is_null()) return static_cast<int>(ExitCode::done);
-  for (const auto& input : node.record.value("inputs", json::array())) std::cout << "input: " << text_of(input) << "\n";
-  for (const char* key : {"steps", "seconds", "best_epoch"}) {
-    if (node.record.contains(key)) std::cout << key << ": " << text_of(node.record[key]) << "\n";
+void show_record(const experiment::Record& record) {
+  for (const auto& input : record.inputs) std::cout << "input: " << input << "\n";
+  std::cout << "steps: " << record.steps << "\nseconds: " << fmt::format("{}", record.seconds) << "\n";
+  if (record.kind == experiment::PartKind::task) std::cout << "best_epoch: " << record.task.best_epoch << "\n";
+  show_scores("validation:", record.task.validation);
+  show_scores("test:", record.task.test);
+  if (record.weights) {
+    std::cout << "weights\n  bytes: " << record.weights->bytes << "\n  xxh3: " << record.weights->xxh3 << "\n";
   }
-  show_scores("validation:", node.record.value("validation", json::array()));
-  show_scores("test:", node.record.value("test", json::array()));
-  show_part("weights", node.record.value("weights", json::object()));
-  show_part("provenance", node.record.value("provenance", json::object()));
+  std::cout << "provenance\n  uncommitted changes: " << (record.provenance.dirty ? "yes" : "none") << "\n";
+  for (const auto& [name, text] : entries(record.provenance)) std::cout << "  " << name << ": " << text << "\n";
+}
+
+int show(const Request& request) {
+  const StoredPart part = experiment::stored_part(request.output, request.part);
+  std::cout << part.label << ": " << state_text(part) << (part.reason.empty() ? "" : ": " + part.reason) << "\n"
+            << "folder: " << part.folder.string() << ", " << base::size_text(static_cast<double>(part.bytes)) << "\n"
+            << "identity: " << part.identity << "\n";
+  if (!part.finished.empty()) std::cout << "finished: " << part.finished << "\n";
+  if (part.record) show_record(*part.record);
   return static_cast<int>(ExitCode::done);
 }
 
 int verify(const Request& request) {
   size_t faults = 0;
-  const auto nodes = experiment::stored_nodes(request.output);
-  for (const auto& node : nodes) {
-    for (const auto& fault : experiment::faults_of(node)) {
+  const auto parts = experiment::stored_parts(request.output);
+  for (const auto& part : parts) {
+    for (const auto& fault : experiment::faults_of(part)) {
       ++faults;
       std::cout << fault << "\n";
     }
   }
-  std::cout << nodes.size() << " nodes read, " << faults << " faults\n";
+  std::cout << parts.size() << " parts read, " << faults << " faults\n";
   return static_cast<int>(faults == 0 ? ExitCode::done : ExitCode::run_failed);
 }
 
