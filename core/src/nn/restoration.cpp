@@ -1,4 +1,5 @@
 #include <ivory/nn/restoration.h>
+#include <torch/nn/modules/upsampling.h>
 
 #include <cmath>
 
