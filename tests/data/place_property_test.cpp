@@ -129,10 +129,11 @@ TEST_F(Places, OfCropsOfSlices) {
           const Tensor line =
               axis == 1 ? view.pixels[sample][0].select(1, size / 2) : view.pixels[sample][0].select(0, size / 2);
           const Tensor got = (line.to(torch::kDouble) * normal_deviation + normal_mean) * range + volume.window[0];
-          // A filter as wide as the shrinking factor, whose weights at a crop's borders are one-sided.
+          // A filter as wide as the shrinking factor, whose weights at a crop's borders are one-sided. Over whole
+          // pixels a triangle's centre is off by up to 0.086 of one.
           const Tensor inside =
               (at >= 2 * std::abs(step)) & (at <= last - 2 * std::abs(step)) & (along >= 2) & (along < size - 2);
-          EXPECT_LE((got - at * spacing).abs().masked_select(inside).max().item<double>(), 0.02 * spacing) << sample;
+          EXPECT_LE((got - at * spacing).abs().masked_select(inside).max().item<double>(), 0.09 * spacing) << sample;
         }
       }
     }

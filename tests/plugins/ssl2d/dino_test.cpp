@@ -13,7 +13,8 @@ using torch::Tensor;
 // Of outputs [K] per view of one sample; the centre stays.
 double loss(const Tensor& centre, const std::vector<Tensor>& teacher, const std::vector<Tensor>& student,
             double temperature = 0.04) {
-  ivory::nn::DistillationLoss of({.outputs = centre.size(0), .teacher_temperature = temperature, .centre_momentum = 1});
+  ivory::nn::DistillationLoss of(
+      ivory::nn::DistillationSpec{.outputs = centre.size(0), .teacher_temperature = temperature, .centre_momentum = 1});
   of->to(torch::kDouble);
   of->centre.copy_(centre.unsqueeze(0));
   const auto rows = [](const std::vector<Tensor>& all) {
@@ -46,7 +47,7 @@ TEST(Dino, HasItsClosedForms) {
 }
 
 TEST(Dino, TheCentreMovesTowardsTheMeanOfTheTeacher) {
-  ivory::nn::DistillationLoss of({.outputs = 3});
+  ivory::nn::DistillationLoss of(ivory::nn::DistillationSpec{.outputs = 3});
   of->to(torch::kDouble);
   const auto a = logits({{1, 2, 3}}).unsqueeze(0), b = logits({{3, 0, 1}}).unsqueeze(0);
   of->forward({a, b}, {a, b});
@@ -94,7 +95,7 @@ TEST(Dino, HasThePublishedHead) {
 }
 
 TEST(Dino, SaysWhenAllSamplesGetOneCode) {
-  ivory::nn::DistillationLoss of({.outputs = 3});
+  ivory::nn::DistillationLoss of(ivory::nn::DistillationSpec{.outputs = 3});
   of->to(torch::kDouble);
   const auto sure = logits({{9, 0, 0}}).unsqueeze(0).expand({4, 3});
   of->forward({sure, sure}, {sure, sure});

@@ -76,6 +76,8 @@ TEST_P(EveryPairMethod, DoesNotDependOnTheOrderOfTheBatch) {
 TEST_P(EveryPairMethod, LearnsOnAFixedBatch) {
   Training training(GetParam().name, GetParam().settings);
   training.objective->before_training(*training.model, stage(0, 1000, 8));
+  // A queue would soon hold the fixed batch's own keys, as others: it stays as it was.
+  if (GetParam().name == "moco-v2") training.objective->eval();
   const auto of = batch();
   double first = 0, last = 0;
   for (int64_t step = 0; step < 25; ++step) {
