@@ -118,7 +118,7 @@ TEST(Anchors, OfAGrid) {
   expect_rows(grid[0], {{-1, -2, 1, 2}});
   expect_rows(grid[1], {{-3, -3, 3, 3}});
   expect_rows(grid[2], {{3, -2, 5, 2}});
-  expect_rows(grid[6], {{-1, 6, 1, 10}}) << "the second row";
+  expect_rows(grid[6], {{-1, 6, 1, 10}});  // the second row
 }
 
 TEST(Anchors, Levels) {
