@@ -8,6 +8,7 @@
 #include <cmath>
 #include <iostream>
 #include <set>
+#include <span>
 
 #include "ingest/ingest.h"
 #include "plugin/library.h"
@@ -69,6 +70,7 @@ std::optional<data::VolumeData> read_beside(const fs::path& image, const fs::pat
 
 torch::Tensor ids(const torch::Tensor& values, const fs::path& file) {
   const auto whole = values.to(torch::kInt32);
+  if (!values.is_floating_point()) return whole;
   IVORY_CHECK((whole == values).all().item<bool>(), file.string(), ": expected label ids, got other numbers");
   return whole;
 }
@@ -80,6 +82,18 @@ Pair read_pair(const fs::path& predicted, const fs::path& expected) {
   volume = read_beside(predicted, expected);
   if (volume) return {ids(volume->pixels, predicted), volume->labels.to(torch::kInt32), volume->info.spacing};
   return {};
+}
+
+// All ids above 0.
+std::set<int64_t> labels_of(const torch::Tensor& mask) {
+  std::set<int64_t> labels;
+  const auto whole = mask.contiguous();
+  int32_t last = 0;
+  for (const int32_t id : std::span(whole.data_ptr<int32_t>(), static_cast<size_t>(whole.numel()))) {
+    if (id != last && id > 0) labels.insert(id);
+    last = id;
+  }
+  return labels;
 }
 
 struct Sums {
@@ -148,11 +162,7 @@ int score_masks(const Arguments& arguments) {
   for (const auto& [predicted, expected] : pairs_of(arguments.get("PREDICTION"), arguments.get("TRUTH"))) {
     const Pair pair = read_pair(predicted, expected);
     std::set<int64_t> labels = settings.labels;
-    if (labels.empty() && pair.expected.defined()) {
-      const auto there = std::get<0>(torch::_unique(pair.expected.to(torch::kInt64)));
-      for (int64_t i = 0; i < there.numel(); ++i)
-        if (there[i].item<int64_t>() != 0) labels.insert(there[i].item<int64_t>());
-    }
+    if (labels.empty() && pair.expected.defined()) labels = labels_of(pair.expected);
     for (const int64_t label : labels) {
       rows.push_back({expected.filename().string(), std::to_string(label)});
       for (const double value : measure(pair, label, settings, by_label[label]))

@@ -60,6 +60,7 @@ TEST_F(LabelledBoxes, AreInTheCache) {
 TEST_F(LabelledBoxes, ChangeTheCachesHashWhereThereAreSome) {
   StoredVolume plain;
   plain.info = make_volume("a", {1, 40, 60}).info;
+  plain.shard = "a.h5";
   StoredVolume none = plain, one = plain;
   none.info.boxes.emplace();
   one.info.boxes = {{0, 1, {1, 2, 3, 4}}};

@@ -214,6 +214,7 @@ TEST(Detection, UntrainedFrozenNormalisationIsRefused) {
             }),
             "task detection: frozen_norm is on, but the backbone's normalisation has no trained statistics; begin with "
             "pre-trained weights, or set frozen_norm = false and frozen_levels = 0");
+  task->train();
   for (const auto& module : resnet->modules()) {
     if (module->as<torch::nn::BatchNorm2d>()) EXPECT_FALSE(module->is_training());
   }
