@@ -134,7 +134,7 @@ TEST_F(CubeSources, AreDrawnEvenlyAndResizedToOneSize) {
       const double step = ((row[12] - row[4]) / 8).item<double>();
       const int64_t source = batch.prepared[0][0][v].item<int64_t>();
       ++drawn[source];
-      EXPECT_NEAR(step, std::array<double, 3>{1, 2, 3}[static_cast<size_t>(source)], 1e-3);
+      EXPECT_NEAR(step, static_cast<double>(source + 1), 1e-3);
       const auto& spacing = data_->info(0).spacing;
       EXPECT_NEAR(view.place[0][2][2].item<double>(), step * spacing[2], 1e-2);
     }
