@@ -61,9 +61,7 @@ TEST(Jigsaw3d, ATableOfAnotherStageIsRefused) {
 // Without jitter the patches are the cells, and the inverse permutation restores the cube.
 TEST(Jigsaw3d, TheInversePermutationRestores) {
   const auto model = patch_model();
-  Settings settings = small;
-  settings["jitter"] = int64_t{0};
-  const auto objective = jigsaw(model, settings);
+  const auto objective = jigsaw(model, over(small, {{"jitter", int64_t{0}}}));
   const auto sample = sample_of({13, 12, 14});  // what the cells leave over lies at the far ends
   const auto made = objective->prepare(sample);
   ASSERT_EQ(made[0].sizes(), torch::IntArrayRef({2, 27, 1, 4, 4, 4}));
@@ -100,9 +98,7 @@ TEST(Jigsaw3d, PatchesLieInTheirCells) {
 
 TEST(Jigsaw3d, UniformPredictionsCostTheLogarithmOfTheirNumber) {
   const auto model = patch_model();
-  auto settings = small;
-  settings["permutations"] = int64_t{100};
-  const auto objective = jigsaw(model, settings);
+  const auto objective = jigsaw(model, over(small, {{"permutations", int64_t{100}}}));
   {
     const torch::NoGradGuard no_grad;
     for (auto& p : objective->parameters()) p.zero_();

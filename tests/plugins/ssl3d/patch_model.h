@@ -91,6 +91,12 @@ inline std::shared_ptr<Objective> patch_objective(const std::string& name, const
   return objective;
 }
 
+// `usual`, over which the settings that are given go.
+inline Settings over(Settings usual, const Settings& given) {
+  usual.insert(usual.end(), given.begin(), given.end());
+  return usual;
+}
+
 // A batch of volumes with what an objective would have prepared.
 inline Batch prepared_batch(std::vector<torch::Tensor> prepared, int64_t first_id = 0) {
   Batch batch{

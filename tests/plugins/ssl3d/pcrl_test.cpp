@@ -14,10 +14,9 @@ using namespace ivory::test;
 using testing::HasSubstr;
 using torch::Tensor;
 
-std::shared_ptr<ivory::Objective> pcrl(const std::shared_ptr<PatchModel>& model, Settings settings = {},
+std::shared_ptr<ivory::Objective> pcrl(const std::shared_ptr<PatchModel>& model, const Settings& settings = {},
                                        int64_t steps_per_epoch = 3) {
-  settings.insert({"bank", int64_t{32}});
-  auto objective = patch_objective("pcrl", settings, model);
+  auto objective = patch_objective("pcrl", over({{"bank", int64_t{32}}}, settings), model);
   auto at = stage();
   at.steps_per_epoch = steps_per_epoch;
   objective->before_training(*model, at);

@@ -15,10 +15,9 @@ using torch::Tensor;
 
 constexpr int64_t side = 8;
 
-std::shared_ptr<ivory::Objective> pgl(const std::shared_ptr<PatchModel>& model, Settings settings = {}) {
-  settings.insert({"hidden", int64_t{6}});
-  settings.insert({"embedding_width", int64_t{5}});
-  auto objective = patch_objective("pgl", settings, model);
+std::shared_ptr<ivory::Objective> pgl(const std::shared_ptr<PatchModel>& model, const Settings& settings = {}) {
+  auto objective =
+      patch_objective("pgl", over({{"hidden", int64_t{6}}, {"embedding_width", int64_t{5}}}, settings), model);
   objective->before_training(*model, stage());
   return objective;
 }

@@ -15,9 +15,8 @@ using namespace ivory::test;
 using testing::HasSubstr;
 using torch::Tensor;
 
-std::shared_ptr<ivory::Objective> swin(const std::shared_ptr<PatchModel>& model, Settings settings = {}) {
-  settings.insert({"embedding_width", int64_t{6}});
-  return patch_objective("swin-pretraining", settings, model);
+std::shared_ptr<ivory::Objective> swin(const std::shared_ptr<PatchModel>& model, const Settings& settings = {}) {
+  return patch_objective("swin-pretraining", over({{"embedding_width", int64_t{6}}}, settings), model);
 }
 
 void zero(torch::nn::Module& module) {

@@ -45,10 +45,9 @@ std::vector<int64_t> in_order() {
   return order;
 }
 
-std::shared_ptr<ivory::Objective> transvw(const std::shared_ptr<PatchModel>& model, Settings settings = {},
+std::shared_ptr<ivory::Objective> transvw(const std::shared_ptr<PatchModel>& model, const Settings& settings = {},
                                           const std::vector<int64_t>& order = in_order()) {
-  for (const auto& [name, value] : usual()) settings.insert({name, value});
-  auto objective = patch_objective("transvw", settings, model);
+  auto objective = patch_objective("transvw", over(usual(), settings), model);
   objective->before_training(*model, stage_of(order));
   return objective;
 }
@@ -154,9 +153,7 @@ TEST(TransVw, DrawsBelongToTheSample) {
 
 TEST(TransVw, UniformWordsCostTheirLogarithmWeighted) {
   const auto model = patch_model();
-  Settings settings = usual();
-  settings["words"] = int64_t{44};
-  const auto objective = patch_objective("transvw", settings, model);
+  const auto objective = patch_objective("transvw", over(usual(), {{"words", int64_t{44}}}), model);
   {
     const torch::NoGradGuard no_grad;
     for (auto& p : objective->parameters()) p.zero_();
