@@ -1,7 +1,7 @@
 // What all 3D networks with their own decoder have in common: encoder of other models, whole in a segmentation.
 #include <ivory/nn/unet.h>
 
-#include "plugins/whole_network.h"
+#include "plugins/networks3d/whole_network.h"
 #include "support/errors.h"
 
 namespace ivory {
