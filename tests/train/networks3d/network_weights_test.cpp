@@ -7,6 +7,7 @@
 #include "support/errors.h"
 #include "support/log.h"
 #include "train/model_weights.h"
+#include "weights/weights_file.h"
 
 namespace ivory::train {
 namespace {
