@@ -110,7 +110,8 @@ class WindowAttention : public torch::nn::Module {
     Tensor scores = torch::matmul(qkv[0] * scale, qkv[1].transpose(2, 3));  // [N · windows, heads, n, n]
     // Windows smaller than `side` read the index's first n rows and columns, which are those of another window: wrong,
     // but what every published weight was trained with.
-    const Tensor index = index_.index({Slice(0, n), Slice(0, n)}).reshape({-1});
+    const Tensor index =
+        index_.index({Slice(0, n), Slice(0, n)}).reshape({-1}).to(torch::kInt64);  // to() casts buffers
     const Tensor bias = table_.index_select(0, index).view({n, n, heads_}).permute({2, 0, 1});
     scores = scores.add_(bias.to(scores.scalar_type()));
     if (mask.defined()) {

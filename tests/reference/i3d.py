@@ -60,11 +60,10 @@ class I3D(nn.Module):
 def features(net, x):
     found = [net.Conv3d_1a_7x7(x)]
     found.append(net.Conv3d_2c_3x3(net.Conv3d_2b_1x1(pool(found[-1], (1, 3, 3), (1, 2, 2)))))
-    for kernel, stride, names in (((1, 3, 3), (1, 2, 2), ("3b", "3c")), ((3, 3, 3), (2, 2, 2), MIXED.keys()),
-                                  ((2, 2, 2), (2, 2, 2), ("5b", "5c"))):
+    for kernel, stride, group in (((1, 3, 3), (1, 2, 2), "3"), ((3, 3, 3), (2, 2, 2), "4"), ((2, 2, 2), (2, 2, 2), "5")):
         h = pool(found[-1], kernel, stride)
-        for name in names:
-            if names is not MIXED.keys() or name.startswith("4"):
+        for name in MIXED:
+            if name.startswith(group):
                 h = getattr(net, "Mixed_" + name)(h)
         found.append(h)
     return found + [found[-1].mean((2, 3, 4))]

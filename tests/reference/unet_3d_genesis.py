@@ -54,6 +54,6 @@ def features(net, x):
 
 if __name__ == "__main__":
     write("unet_3d_genesis", {
-        "standard": golden(UNet(False), features, (2, 1, 8, 16, 16)),
-        "batch-always": golden(UNet(True), features, (2, 1, 8, 16, 16), ("eval",)),
+        "standard": golden(UNet(False), features, (2, 1, 8, 8, 16)),
+        "batch-always": golden(UNet(True), features, (2, 1, 8, 8, 16), ("eval",)),
     })

@@ -17,4 +17,4 @@ def net(**options):
 
 
 # Running statistics move with every forward pass in training, so that mode comes last.
-write("v_net", {"monai": golden(net(in_channels=1, out_channels=2), features, (2, 1, 16, 16, 32))})
+write("v_net", {"monai": golden(net(in_channels=1, out_channels=2), features, (2, 1, 16, 16, 16))})

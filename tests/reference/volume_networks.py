@@ -9,8 +9,8 @@ NOT_FILLED = ("num_batches_tracked", "relative_position_index")
 
 
 def fill_by_name(net, skip=()):
-    """As tests/plugins/whole_network.h does: the salt is the place among the sorted names."""
-    state = {n: t for n, t in net.state_dict().items() if not n.endswith(NOT_FILLED) and not n.endswith(tuple(skip))}
+    """As tests/plugins/networks3d/whole_network.h does: the salt is the place among the sorted names."""
+    state = {n: t for n, t in net.state_dict().items() if not any(s in n for s in (*NOT_FILLED, *skip))}
     with torch.no_grad():
         for salt, name in enumerate(sorted(state)):
             tensor = state[name]

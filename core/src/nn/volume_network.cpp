@@ -152,7 +152,7 @@ Tensor recomputed(bool recompute, const Block& block, const Tensor& x, const std
   const bool any =
       x.requires_grad() || std::ranges::any_of(parameters, [](const Tensor& p) { return p.requires_grad(); });
   if (!recompute || !any || !torch::GradMode::is_enabled()) return block(x);
-  return Recomputed::apply(x, parameters, block);
+  return Recomputed::apply(x, at::TensorList(parameters), block);  // a vector would not count as tensors
 }
 
 }  // namespace ivory::nn

@@ -1,7 +1,7 @@
 #include <ivory/nn/foreign_weights.h>
 #include <ivory/nn/unet.h>
 
-#include "plugins/whole_network.h"
+#include "plugins/networks3d/whole_network.h"
 
 namespace {
 

@@ -1,6 +1,6 @@
 #include <ivory/nn/foreign_weights.h>
 
-#include "plugins/whole_network.h"
+#include "plugins/networks3d/whole_network.h"
 #include "support/errors.h"
 
 namespace {

@@ -3,10 +3,11 @@
 #include <gtest/gtest.h>
 
 #include "data/cache_fixtures.h"
-#include "plugins/whole_network.h"
+#include "plugins/networks3d/whole_network.h"
 #include "support/errors.h"
 #include "support/log.h"
 #include "train/model_weights.h"
+#include "weights/weights_file.h"
 
 namespace ivory::train {
 namespace {

@@ -1,5 +1,5 @@
 // Networks with their own decoder, and I3D, against other programs: names, shapes, levels, logits, gradients.
-#include "plugins/whole_network.h"
+#include "plugins/networks3d/whole_network.h"
 
 namespace {
 

@@ -1,4 +1,4 @@
-#include "plugins/whole_network.h"
+#include "plugins/networks3d/whole_network.h"
 
 namespace {
 
