@@ -34,7 +34,7 @@ def pillow_pictures():
     folder = cache / f"pillow-{PIL.__version__}" / "Tests" / "images"
     if not folder.is_dir():
         cache.mkdir(parents=True, exist_ok=True)
-        subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary=:all:",
+        subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary=pillow",
                         f"pillow=={PIL.__version__}", "--dest", str(cache)], check=False)
         for archive in cache.glob(f"[Pp]illow-{PIL.__version__}.tar.gz"):
             with tarfile.open(archive) as packed:
