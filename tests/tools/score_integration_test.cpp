@@ -27,7 +27,7 @@ class ScoreProgram : public testing::Test {
     return (folder / name).string();
   }
   static test::Answer score(const std::string& arguments) {
-    return test::answer_of(test::binary_dir() + "/core/ivory score " + arguments + " 2>&1");
+    return test::answer_of(test::build_dir() + "/bin/ivory score " + arguments + " 2>&1");
   }
 
   fs::path folder;

@@ -66,8 +66,8 @@ TEST(TorchFile, ReadsOldFilesOfEveryProtocol) {
   std::ifstream in(python_file("legacy.pth"), std::ios::binary);
   const std::string whole((std::istreambuf_iterator<char>(in)), {});
   const auto file = fs::temp_directory_path() / ("ivory-legacy-" + std::to_string(::getpid()));
-  for (const std::string start : {std::string("\x80\3"), std::string("\x80\4\x95\x0d\0\0\0\0\0\0\0", 11),
-                                  std::string("\x80\5\x95\x0d\0\0\0\0\0\0\0", 11)}) {
+  for (const std::string& start : {std::string("\x80\3"), std::string("\x80\4\x95\x0d\0\0\0\0\0\0\0", 11),
+                                   std::string("\x80\5\x95\x0d\0\0\0\0\0\0\0", 11)}) {
     std::ofstream(file, std::ios::binary) << start + whole.substr(2);
     EXPECT_EQ(load_weights_file(file).content.tensors.size(), 7u) << int{start[1]};
   }
