@@ -87,7 +87,7 @@ TEST(Ptu, LevelsHaveTheStridesItTells) {
     const auto features = net->forward(input);
     ASSERT_EQ(features.levels.size(), net->info().levels.size());
     for (size_t l = 0; l < features.levels.size(); ++l) {
-      const auto& level = net->info().levels[l];
+      const ivory::Level level = net->info().levels[l];
       EXPECT_EQ(features.levels[l].size(1), level.width);
       for (int64_t d = 1; d <= input.dim() - 2; ++d) {
         EXPECT_EQ(features.levels[l].size(-d) * level.stride[static_cast<size_t>(3 - d)], input.size(-d)) << l;
