@@ -55,7 +55,7 @@ TEST_F(Radiographs, NihsPatientsAndFindingsComeFromATableWithACommaInItsHeader) 
   EXPECT_THAT(failure.message, HasSubstr("Data_Entry_2017*.csv, the images' patients, is missing"));
 }
 
-TEST(Dicom, Monochrome1IsInvertedOverItsBitsAndNotOverItsValues) {
+TEST(Monochrome1, IsInvertedOverItsBitsAndNotOverItsValues) {
   const TemporaryFolder folder;
   const Tensor stored = torch::tensor({{100, 300, 4095}}, torch::kInt16);
   const auto read = [&](const DicomOptions& options) {

@@ -40,9 +40,9 @@ class CacheSources : public ::testing::Test {
   std::vector<std::string> faults() const {
     return data::verify_sources(data::read_sources(cache()), data::SliceCache(cache()).volumes());
   }
-  // A later time of writing, whatever the clock's steps.
+  // Another time of writing, before now: a file of a later time counts as one that changed while it was read.
   static void touch(const fs::path& file) {
-    fs::last_write_time(file, fs::last_write_time(file) + std::chrono::seconds(2));
+    fs::last_write_time(file, fs::last_write_time(file) - std::chrono::seconds(2));
   }
 
   TemporaryFolder folder_;
