@@ -266,7 +266,8 @@ class Pcrl : public ivory::Objective {
 
   void push(const Tensor& keys) {
     const int64_t rows = bank.size(0), at = next.item<int64_t>();
-    const Tensor places = torch::arange(at, at + keys.size(0), next.options()).remainder(rows);
+    const auto whole = torch::TensorOptions(torch::kLong).device(bank.device());
+    const Tensor places = torch::arange(at, at + keys.size(0), whole).remainder(rows);
     bank.index_copy_(0, places, keys.to(bank.scalar_type()));
     next.fill_((at + keys.size(0)) % rows);
   }

@@ -45,9 +45,11 @@ TEST(Mae3d, CostsTheMaskedVoxelsAlone) {
   EXPECT_TRUE(torch::equal(seen, torch::zeros_like(seen))) << "the network sees the middle of the window";
 }
 
+// Single voxels are masked: of whole blocks the patch model, which does not look beyond 2³ voxels, would see zeros
+// alone.
 TEST(Mae3d, NumericalGradient) {
   const auto model = patch_model();
-  const auto objective = patch_objective("mae-3d", {{"block", int64_t{4}}}, model);
+  const auto objective = patch_objective("mae-3d", {{"block", int64_t{1}}, {"mask_ratio", 0.5}}, model);
   const auto batch = prepare_batch(*objective, {8, 8, 8}, 2);
   const auto loss = [&] { return sum_of(objective->forward(*model, batch)); };
   for (auto& p : objective->parameters()) EXPECT_LT(gradient_error(loss, p), 1e-6);
@@ -103,13 +105,14 @@ TEST(VoCo, EqualEmbeddingsHaveTheirClosedForm) {
   EXPECT_NEAR(term(terms, "regularisation"), 1, 1e-12);
 }
 
+// Similar crops cost −ln of next to nothing, which bends within 1e-6: hence the smaller step, and its rounding.
 TEST(VoCo, NumericalGradient) {
   const auto model = patch_model();
   const auto objective = patch_objective("voco", small(), model);
   const auto batch = prepare_batch(*objective, {4, 8, 8}, 2);
   const auto loss = [&] { return sum_of(objective->forward(*model, batch)); };
-  for (auto& p : objective->parameters()) EXPECT_LT(gradient_error(loss, p), 1e-5);
-  for (auto& p : model->parameters()) EXPECT_LT(gradient_error(loss, p), 1e-5);
+  for (auto& p : objective->parameters()) EXPECT_LT(gradient_error(loss, p, 40, 1e-8), 1e-4);
+  for (auto& p : model->parameters()) EXPECT_LT(gradient_error(loss, p, 40, 1e-8), 1e-4);
 }
 
 TEST(VoCo, SaysWhatIsWrong) {
