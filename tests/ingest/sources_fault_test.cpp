@@ -34,7 +34,8 @@ class CacheSources : public ::testing::Test {
   Report build() const { return build_cache(spec_, cache(), false, nullptr, never, 2); }
   std::vector<std::string> volumes() const {
     std::vector<std::string> names;
-    for (const auto& volume : data::SliceCache(cache()).volumes()) names.push_back(volume.name);
+    const data::SliceCache read(cache());
+    for (const auto& volume : read.volumes()) names.push_back(volume.name);
     return names;
   }
   std::vector<std::string> faults() const {
