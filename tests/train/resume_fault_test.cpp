@@ -40,7 +40,7 @@ TEST_F(Resume, AskedToStopItSavesSaysHowToContinueAndEndsWithTheSameBytes) {
   const std::vector<std::tuple<int, const char*, std::function<bool()>>> requests = {
       {SIGTERM, "stage slices: stopped at step ", run.lines("stage-slices", 2)},
       {SIGINT, "stage volumes: stopped at step ", run.lines("stage-volumes", 1)},
-      {SIGINT, "task organ, from volumes, trial 1: stopped at step ", run.lines("task-organ", 6)}};
+      {SIGINT, "task organ, from volumes, repetition 1: stopped at step ", run.lines("task-organ", 6)}};
   run.start();
   for (const auto& [signal, message, moment] : requests) {
     ASSERT_TRUE(run.interrupt(signal, moment)) << message << run.output();
