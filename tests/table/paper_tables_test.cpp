@@ -194,7 +194,9 @@ TEST(PaperTables, EveryRowOfThePaperIsThere) {
   for (int number = 3; number <= 7; ++number) {
     const auto table = load("table" + std::to_string(number) + ".toml").table;
     std::set<std::string> rows, expected;
-    for (const auto& row : table.rows) rows.insert(row.reference);
+    for (const auto& row : table.rows) {
+      if (!row.reference.empty()) rows.insert(row.reference);  // else a row that the paper does not have
+    }
     for (const auto& [name, figures] : table.paper) expected.insert(name);
     EXPECT_EQ(rows, expected) << "table " << number;
     EXPECT_THAT(table.source, testing::EndsWith("Table " + std::to_string(number)));
