@@ -28,7 +28,8 @@ TEST(Language, ThePageHasTheTablesOfTheCode) {
 TEST(Language, EveryKeyOfTheCompleteExperimentIsDescribed) {
   const auto tables = key_tables();
   EXPECT_THAT(tables.at("training"), HasSubstr("| `batch_size` | integer | 32 | ≥ 1 | "));
-  EXPECT_THAT(tables.at("training.optimiser"), HasSubstr("| `name` | text | `\"sgd\"` | `\"sgd\"`, `\"adamw\"`, `\"lars\"` | "));
+  EXPECT_THAT(tables.at("training.optimiser"),
+              HasSubstr("| `name` | text | `\"sgd\"` | `\"sgd\"`, `\"adamw\"`, `\"lars\"` | "));
   EXPECT_THAT(tables.at("stage.views.volume"), HasSubstr("| `overlap` | number | 0 | 0 ≤ x < 1 | "));
   EXPECT_THAT(tables.at("data.only"), HasSubstr("`volumes`"));
   EXPECT_THAT(tables.at("experiment"), Not(HasSubstr("`trials`"))) << "an older name";

@@ -3,9 +3,9 @@
 #include <gmock/gmock.h>
 #include <ivory/fixtures.h>
 
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <iterator>

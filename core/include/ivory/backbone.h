@@ -1,8 +1,8 @@
 #pragma once
 // Networks that turn images, or the tokens of a volume, into features.
 
-#include <ivory/views.h>
 #include <ivory/torch.h>
+#include <ivory/views.h>
 
 #include <array>
 #include <cstdint>

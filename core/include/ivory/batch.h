@@ -1,8 +1,8 @@
 #pragma once
 // The batches that objectives get: views of slices or volumes, each knowing where it lies.
 
-#include <ivory/views.h>
 #include <ivory/torch.h>
+#include <ivory/views.h>
 
 #include <vector>
 

@@ -36,7 +36,7 @@ struct SplitSpec {
   // When the lists are empty: by patient, these shares in the order of a seeded permutation.
   double train_share = 0.6, validation_share = 0.2;
   uint64_t seed = 0;
-  bool redraw = false;                 // shares: every repetition has a permutation of its own, the same for every `from`
+  bool redraw = false;  // shares: every repetition has a permutation of its own, the same for every `from`
   bool allow_shared_patients = false;  // lists: a patient in two splits is a warning, no error
 };
 

@@ -37,7 +37,7 @@ struct Experiment {
   std::string name;
   std::string note;  // printed under every table ("shows that the pipeline works, not …")
   uint64_t seed = 1;
-  int64_t repetitions = 1;           // downstream repetitions with different seeds
+  int64_t repetitions = 1;      // downstream repetitions with different seeds
   std::string device = "auto";  // "auto", "cpu", "cuda"
   int64_t threads = 0;          // 0: all cores
   std::string output = "runs";

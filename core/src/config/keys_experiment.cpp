@@ -9,7 +9,8 @@ void keys(Fields& v, Experiment& s) {
   v("name", s.name, {.help = "not `store`", .fallback = "the file's", .text = Text::name});
   v("note", s.note, {.help = "printed under every table", .written = Written::given});
   v("seed", s.seed, {.help = ""});
-  v("repetitions", s.repetitions, {.help = "of every task, with different seeds", .range = at_least(1), .alias = "trials"});
+  v("repetitions", s.repetitions,
+    {.help = "of every task, with different seeds", .range = at_least(1), .alias = "trials"});
   v("device", s.device, {.help = "", .choices = {"auto", "cpu", "cuda"}});
   v("threads", s.threads, {.help = "0: all cores", .range = at_least(0)});
   v("output", s.output, {.help = "folder of the runs"});

@@ -29,7 +29,7 @@ struct TaskSpec {
   int64_t size = 224;          // pixels in the plane
   int64_t evaluate_every = 1;  // epochs, on validation
   bool augment = true;         // training samples: flip, rotation, scale, tone (docs/deviations.md)
-  int64_t repetitions = 0;          // 0: the experiment's
+  int64_t repetitions = 0;     // 0: the experiment's
   TrainSpec train;
   Location where;
 };

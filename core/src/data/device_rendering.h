@@ -13,7 +13,7 @@ struct UnmadeBatch {
   torch::Tensor pixels;                                           // bytes; of slices
   std::vector<int64_t> slice_places;                              // [B], in pixels
   std::vector<std::shared_ptr<const struct GreyVolume>> volumes;  // [V, B]; of volumes: views may share theirs
-  torch::Tensor places;                                           // [V, B, 3, 4] float64 of volumes, [V, B, 2, 3] of slices
+  torch::Tensor places;  // [V, B, 3, 4] float64 of volumes, [V, B, 2, 3] of slices
 };
 
 // Uninitialised bytes on the CPU.

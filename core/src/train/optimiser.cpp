@@ -6,7 +6,6 @@
 #include <numbers>
 #include <set>
 
-
 namespace ivory::train {
 namespace {
 
