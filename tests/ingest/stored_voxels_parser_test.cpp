@@ -73,6 +73,7 @@ TEST_F(StoredVoxelsTest, EveryFormProvesItsLengthAndItsEnd) {
       }
       for (const auto& [kind, damage] : flips) {
         if (!file.compressed) continue;
+        if (file.name.starts_with("bzip2") && std::string(kind) == "last") continue;  // bits that fill its last byte
         StoredFile damaged = file;
         damage(damaged.data[part].second);
         EXPECT_EQ(failure(damaged).code, ExitCode::bad_request) << file.name << ": " << kind;

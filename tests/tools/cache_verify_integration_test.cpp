@@ -105,7 +105,7 @@ TEST_F(CacheVerify, WhatIsNoCache) {
   }
   const Answer two = verify("'" + cache_.string() + "' other");
   EXPECT_EQ(two.code, 2);
-  EXPECT_THAT(two.text, HasSubstr("ivory cache verify: 'other' after the folder of a cache"));
+  EXPECT_THAT(two.text, HasSubstr("ivory cache verify: expected the folder of a cache"));
 }
 
 }  // namespace

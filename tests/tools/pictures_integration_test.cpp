@@ -85,7 +85,7 @@ TEST_F(Pictures, ATruncatedOneIsSkippedBesideAWholeOne) {
 TEST_F(Pictures, DicomSlicesAtOnePlaceAreOneSentence) {
   write_bytes(folder_.path() / "x.toml", "[data.scans]\nlayout = \"folder\"\npath = \"films\"\n");
   for (int i = 0; i < 3; ++i)
-    write_dicom(film("series/" + std::to_string(i) + ".dcm"), counted({5, 6}),
+    write_dicom(film("series/" + std::to_string(i) + ".dcm"), counted({5, 6}) + i,
                 {.instance = "1.2.3." + std::to_string(i), .z = i < 2 ? 2.0 : 0.0});
   const Answer answer = ivory("cache build x.toml");
   EXPECT_EQ(answer.code, 2);

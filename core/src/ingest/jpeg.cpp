@@ -103,9 +103,10 @@ Scan read_jpeg(const fs::path& file, Use use) {
               " channels per pixel, expected grey or RGB");
   const torch::Tensor pixels =
       empty_pixels(file, {1, header.image_height, header.image_width, header.num_components}, torch::kUInt8);
+  const int orientation = orientation_of(header);  // the markers do not outlive the pixels
   IVORY_CHECK(read_pixels(from, pixels.data_ptr<uint8_t>()), file.string(),
               ": is a truncated or damaged JPEG: ", from.message);
-  return picture(file, upright(pixels, orientation_of(header)));
+  return picture(file, upright(pixels, orientation));
 }
 
 }  // namespace ivory::ingest
