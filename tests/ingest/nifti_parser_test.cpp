@@ -78,12 +78,13 @@ TEST_F(NiftiBytes, NumbersThatAreNone) {
   const float nan = std::numeric_limits<float>::quiet_NaN(), infinite = std::numeric_limits<float>::infinity();
   const NiftiOptions quaternion{.qform = 1, .sform = 0};
   for (const float value : {nan, infinite, 3e38F}) {
-    EXPECT_THAT(with(256, value, quaternion).message, HasSubstr("axes are not at right angles")) << value;
+    const char* what = std::isfinite(value) ? "the header's qform is no rotation" : "qform holds what is no number";
+    EXPECT_THAT(with(256, value, quaternion).message, HasSubstr(what)) << value;
     EXPECT_EQ(with(108, value).code, ExitCode::bad_request) << value;
   }
   for (const float value : {nan, infinite}) {
-    EXPECT_THAT(with(280, value).message, HasSubstr("the header's axis 1 has length")) << value;
-    EXPECT_THAT(with(268, value, quaternion).message, HasSubstr("origin is not a number")) << value;
+    EXPECT_THAT(with(280, value).message, HasSubstr("sform holds what is no number, and it has no qform")) << value;
+    EXPECT_THAT(with(268, value, quaternion).message, HasSubstr("qform holds what is no number")) << value;
     EXPECT_EQ(with(112, value).message, "") << "a slope that is no number stands for none";
   }
 }

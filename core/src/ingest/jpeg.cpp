@@ -82,13 +82,15 @@ bool read_pixels(Jpeg& from, JSAMPLE* out) {
 }
 
 int orientation_of(const jpeg_decompress_struct& decoder) {
-  constexpr std::string_view begin("Exif\0\0", 6);
+  constexpr std::string_view begin("Exif\0\0", 6), xmp("http://ns.adobe.com/xap/1.0/\0", 29);
+  int of_xmp = 1;
   for (const auto* marker = decoder.marker_list; marker; marker = marker->next) {
     const std::string_view text(reinterpret_cast<const char*>(marker->data), marker->data_length);
     if (marker->marker == exif_marker && text.starts_with(begin))
       return exif_orientation({marker->data + begin.size(), marker->data_length - begin.size()});
+    if (marker->marker == exif_marker && text.starts_with(xmp)) of_xmp = xmp_orientation(text.substr(xmp.size()));
   }
-  return 1;
+  return of_xmp;
 }
 
 }  // namespace
@@ -103,9 +105,10 @@ Scan read_jpeg(const fs::path& file, Use use) {
               " channels per pixel, expected grey or RGB");
   const torch::Tensor pixels =
       empty_pixels(file, {1, header.image_height, header.image_width, header.num_components}, torch::kUInt8);
+  const int orientation = orientation_of(header);  // markers are forgotten at the end
   IVORY_CHECK(read_pixels(from, pixels.data_ptr<uint8_t>()), file.string(),
               ": is a truncated or damaged JPEG: ", from.message);
-  return picture(file, upright(pixels, orientation_of(header)));
+  return picture(file, upright(pixels, orientation));
 }
 
 }  // namespace ivory::ingest

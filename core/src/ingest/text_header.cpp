@@ -51,10 +51,11 @@ TextHeader::TextHeader(const std::filesystem::path& file, const Syntax& syntax) 
   while (next_line(in, line, name_, read)) {
     if (trimmed(line).empty() && syntax.last.empty()) break;
     const size_t other = syntax.key_value.empty() ? std::string::npos : line.find(syntax.key_value);
-    size_t at = line.find(syntax.separator);
-    if (at == std::string::npos && other == std::string::npos) at = line.find(syntax.separator[0]);  // without a blank
+    size_t at = line.find(syntax.separator), width = syntax.separator.size();
+    if (at == std::string::npos && other == std::string::npos)
+      at = line.find(syntax.separator[0]), width = 1;  // no blank
     if (line.starts_with('#') || at == std::string::npos || other < at) continue;
-    const std::string written = trimmed(line.substr(0, at)), value = trimmed(line.substr(at + syntax.separator.size()));
+    const std::string written = trimmed(line.substr(0, at)), value = trimmed(line.substr(at + width));
     const std::string key = key_of(written);
     const auto [known, fresh] = fields_.emplace(key, Field{written, value});
     IVORY_CHECK(fresh || known->second.value == value, name_, ": is damaged, its header says '", written, "' twice: '",
