@@ -1,4 +1,5 @@
 // Masks are labels, not pictures; pictures are turned as they are to be seen; stacks that ImageJ and OME describe.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -134,6 +135,34 @@ TEST_F(Masks, AndPicturesAreTurnedAsTheyAreToBeSeen) {
           << orientation;
     }
   }
+  for (int orientation = 1; orientation <= 9; ++orientation) {  // as other programs write it
+    const Tensor expected = turned_by(stored, orientation).contiguous();
+    const std::string block = std::string("Exif\0\0", 6) + exif_block(static_cast<uint16_t>(orientation));
+    std::string digits;
+    for (const char c : block) digits += fmt::format("{:02x}", static_cast<uint8_t>(c));
+    const std::string profile =
+        std::string("Raw profile type exif") + '\0' +
+        fmt::format("\nexif\n      {}\n{}\n{}\n", block.size(), digits.substr(0, 36), digits.substr(36));
+    std::vector<std::string> chunks = {png_chunk("tEXt", profile)};
+    const std::string number = std::to_string(orientation);
+    for (const std::string& packet : {"<rdf:Description tiff:Orientation=\"" + number + "\"/>",
+                                      "<rdf:Description tiff:Orientation = '" + number + "'/>",
+                                      "<tiff:Orientation>" + number + "</tiff:Orientation>"}) {
+      const std::string key = "XML:com.adobe.xmp";
+      chunks.push_back(png_chunk("iTXt", key + std::string(5, '\0') + packet));
+      const std::string segment = jpeg_segment('\xE1', std::string("http://ns.adobe.com/xap/1.0/") + '\0' + packet);
+      const Tensor blocks = stored.repeat_interleave(8, 0).repeat_interleave(8, 1);
+      EXPECT_TRUE(torch::equal(read("a.jpg", jpeg_bytes({stored}, segment), Use::image).voxels[0],
+                               turned_by(blocks, orientation).contiguous()))
+          << packet;
+    }
+    for (const auto& chunk : chunks) {
+      EXPECT_TRUE(torch::equal(read("a.png", png_bytes(stored, {.before = chunk}), Use::image).voxels[0], expected))
+          << chunk;
+      EXPECT_TRUE(torch::equal(read("a.png", png_bytes(stored, {.after = chunk}), Use::image).voxels[0], expected))
+          << chunk;
+    }
+  }
   // Blocks that are cut off or say nothing leave a picture as it is.
   const std::string block = exif_block(6);
   for (size_t length = 0; length < block.size() - 6; ++length) {
@@ -203,6 +232,14 @@ TEST_F(Stacks, WhatIsNoStackIsRefused) {
     EXPECT_EQ(data::testing::failure_of([&] { stack(description, 6); }).code, ExitCode::bad_request) << description;
   EXPECT_EQ(data::testing::failure_of([&] { one_page("ImageJ=1\nimages=3\n", 3, false, 1); }).code,
             ExitCode::bad_request);
+}
+
+TEST_F(Stacks, ColoursOfSeveralPagesBecomeGrey) {
+  const Tensor colours = (torch::arange(2 * 3 * 3) * 10).to(torch::kUInt8).view({2, 3, 3});
+  const Scan scan = read("a.tif", tiff_bytes({colours, colours}, {.meaning = 2}), Use::image);
+  const Tensor one = read("b.tif", tiff_bytes({colours}, {.meaning = 2}), Use::image).voxels[0];
+  EXPECT_TRUE(torch::equal(scan.voxels, torch::stack({one, one})));
+  EXPECT_THAT(scan.notes, ElementsAre("colour to grey"));
 }
 
 TEST_F(Stacks, AFileMuchLongerThanItsPagesIsWarnedOf) {

@@ -55,7 +55,7 @@ def files():
             found[f"pydicom/{path.relative_to(dicom)}"] = (path, read_dicom)
     nifti = Path(nibabel.__file__).parent / "tests" / "data"
     for path in sorted(nifti.iterdir()):
-        if path.name.endswith((".nii", ".nii.gz")):
+        if path.name.endswith((".nii", ".nii.gz", ".hdr")):
             found[f"nibabel/{path.name}"] = (path, read_nifti)
     pictures = pillow_pictures()
     for path in sorted(pictures.rglob("*")) if pictures.is_dir() else []:

@@ -241,13 +241,14 @@ TEST_F(StoredVoxelsTest, WhatHeadersCannotMean) {
       << "no byte order";
 }
 
-// 1,000 random changes of each header: read or refused in one sentence.
+// Random changes of each header: read or refused in one sentence.
 TEST_F(StoredVoxelsTest, RandomChangesOfHeadersAreReadOrRefused) {
   for (const auto& file : every_form(voxels_)) {
     CounterRandom random(6, 0, file.header.size(), 0);
     const auto size = static_cast<int64_t>(file.header.size());
     int refused = 0;
-    for (int trial = 0; trial < 1000; ++trial) {
+    constexpr int trials = 200;
+    for (int trial = 0; trial < trials; ++trial) {
       StoredFile damaged = file;
       for (int64_t changes = random.below(6) + 1; changes > 0; --changes) {
         const auto at = static_cast<size_t>(random.below(size));
@@ -259,7 +260,7 @@ TEST_F(StoredVoxelsTest, RandomChangesOfHeadersAreReadOrRefused) {
       if (random.below(3) == 0) damaged.header.resize(static_cast<size_t>(random.below(size)));
       refused += failure(damaged).message.empty() ? 0 : 1;
     }
-    EXPECT_GT(refused, 100) << file.name;
+    EXPECT_GT(refused, trials / 10) << file.name;
   }
 }
 

@@ -48,6 +48,13 @@ class Watching : public Task {
   Seen* fitted_;
 };
 
+// Its score would be an AUC.
+class Ranking : public Watching {
+ public:
+  using Watching::Watching;
+  TaskNeeds needs() const override { return {.ranks_from = 1}; }
+};
+
 class FrozenTask : public testing::Test {
  protected:
   FrozenTask() {
@@ -66,6 +73,12 @@ class FrozenTask : public testing::Test {
         .source = "a test",
         .options = {},
         .create = [this](const Options&, const auto& c) { return std::make_shared<Watching>(c, &seen_); }});
+    registry_.add(Descriptor<Task>{
+        .name = "ranking",
+        .summary = "A test.",
+        .source = "a test",
+        .options = {},
+        .create = [this](const Options&, const auto& c) { return std::make_shared<Ranking>(c, &seen_); }});
     test::load_plugins(registry_, {});
     model_ = test::joint_model(registry_, "tiny", {{"token_width", int64_t{4}}});
     spec_.plugin.name = "watching";
@@ -117,6 +130,22 @@ TEST_F(FrozenTask, NamesOfLabelsWithoutTheirIdsAreMissingData) {
   const auto failure = data::testing::failure_of([&] { train(); });
   EXPECT_EQ(failure.code, ExitCode::missing_data);
   EXPECT_NE(failure.message.find("class 'one' names labels, but the dataset.json of data set"), std::string::npos);
+}
+
+// Odd slices have the class, even ones have not.
+TEST_F(FrozenTask, SplitsThatDefineNoScoreAreRefusedBeforeTraining) {
+  const auto message = [&](const char* plugin, const char* validation, const char* test) {
+    spec_.plugin.name = plugin;
+    spec_.splits.validation = {validation};
+    spec_.splits.test = {test};
+    const auto failure = data::testing::failure_of([&] { check_task(spec_, model_, data_set(), registry_); });
+    EXPECT_EQ(failure.code, failure.message.empty() ? ExitCode::done : ExitCode::bad_request);
+    return failure.message;
+  };
+  EXPECT_EQ(message("ranking", "a:0-1", "c"), "");
+  EXPECT_NE(message("ranking", "a", "c:2-2").find("split 'test': all of its 1 slices agree"), std::string::npos);
+  EXPECT_NE(message("ranking", "a:1-1", "c").find("split 'validation': all of its 1 slices"), std::string::npos);
+  EXPECT_EQ(message("watching", "a:1-1", "c:2-2"), "") << "its score is no AUC";
 }
 
 TEST_F(FrozenTask, StopsWhenAsked) {

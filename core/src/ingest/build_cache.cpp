@@ -49,6 +49,9 @@ class Build {
     tell("");
     IVORY_CHECK(report_.written + report_.reused > 0, "data set '", spec_.name, "': none of its ", sources_.size(),
                 sources_.size() == 1 ? " volume" : " volumes", " can be read; ", report_.skipped.front().reason);
+    for (const auto& source : sources_) {  // the skipped ones
+      if (!writer.has(source.name)) of_image_[source.image] = files_before(source, /*unread=*/false);
+    }
     data::write_sources(folder_, read_from());
     writer.finish();
     report_.finished = true;
@@ -104,7 +107,7 @@ class Build {
     std::vector<Unit> units;
     for (const auto& source : sources_) {
       const bool done = writer.has(source.name);
-      if (!done || !of_image_.contains(source.image)) of_image_[source.image] = files_before(source);
+      if (!done || !of_image_.contains(source.image)) of_image_[source.image] = files_before(source, /*unread=*/!done);
       now_.done += done ? 1 : 0;
       if (done) continue;
       const bool joins = !units.empty() && units.back().volumes.size() < most &&
@@ -115,14 +118,16 @@ class Build {
     return units;
   }
 
-  // What is known before it is read. Some layouts' labels are no files.
-  static std::vector<data::SourceFile> files_before(const config::VolumeSource& source) {
+  // What is known before it is read. Some layouts' labels are no files. A build that is killed between a volume and the
+  // note of its files leaves them as changed, and the volume is read again.
+  static std::vector<data::SourceFile> files_before(const config::VolumeSource& source, bool unread) {
     std::vector<data::SourceFile> files;
     std::error_code ignored;
     for (const std::string& path : {source.image, source.label}) {
       if (!std::filesystem::exists(path, ignored)) continue;
       files.push_back(data::look_at(source.name, path));
       files.back().image = source.image;
+      if (unread) files.back().modified = 0;
     }
     return files;
   }

@@ -82,13 +82,15 @@ bool read_pixels(Jpeg& from, JSAMPLE* out) {
 }
 
 int orientation_of(const jpeg_decompress_struct& decoder) {
-  constexpr std::string_view begin("Exif\0\0", 6);
+  constexpr std::string_view begin("Exif\0\0", 6), xmp("http://ns.adobe.com/xap/1.0/\0", 29);
+  int of_xmp = 1;
   for (const auto* marker = decoder.marker_list; marker; marker = marker->next) {
     const std::string_view text(reinterpret_cast<const char*>(marker->data), marker->data_length);
     if (marker->marker == exif_marker && text.starts_with(begin))
       return exif_orientation({marker->data + begin.size(), marker->data_length - begin.size()});
+    if (marker->marker == exif_marker && text.starts_with(xmp)) of_xmp = xmp_orientation(text.substr(xmp.size()));
   }
-  return 1;
+  return of_xmp;
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "ingest/orientation.h"
 
 #include <algorithm>
+#include <charconv>
 
 namespace ivory::ingest {
 
@@ -21,6 +22,36 @@ int exif_orientation(std::span<const uint8_t> block) {
     return value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
   }
   return 1;
+}
+
+int xmp_orientation(std::string_view packet) {
+  constexpr std::string_view name = "tiff:Orientation";
+  for (size_t at = packet.find(name); at != std::string_view::npos; at = packet.find(name, at + 1)) {
+    const size_t digit = packet.find_first_not_of(" \t\r\n=\"'>", at + name.size());
+    if (digit == std::string_view::npos || packet[digit] < '1' || packet[digit] > '8') continue;
+    const bool ends =
+        digit + 1 < packet.size() && std::string_view("\"'< \t\r\n").find(packet[digit + 1]) != std::string_view::npos;
+    if (ends && digit > at + name.size()) return packet[digit] - '0';
+  }
+  return 1;
+}
+
+int raw_profile_orientation(std::string_view text) {
+  std::vector<uint8_t> block;
+  size_t at = text.find_first_not_of(" \n");
+  for (int line = 0; line < 2 && at != std::string_view::npos; ++line) {  // "exif", the number of bytes
+    at = text.find('\n', at);
+    at = at == std::string_view::npos ? at : text.find_first_not_of(" \n", at);
+  }
+  for (; at < text.size(); at = text.find_first_not_of(" \n", at + 2)) {
+    uint8_t byte = 0;
+    const std::string_view digits = text.substr(at, 2);
+    if (std::from_chars(digits.begin(), digits.end(), byte, 16).ptr != digits.end()) break;
+    block.push_back(byte);
+  }
+  constexpr std::string_view begin("Exif\0\0", 6);
+  const bool marked = block.size() > begin.size() && std::equal(begin.begin(), begin.end(), block.begin());
+  return exif_orientation(std::span(block).subspan(marked ? begin.size() : 0));
 }
 
 bool is_turned(int orientation) {

@@ -25,10 +25,11 @@ torch::Tensor grey(const torch::Tensor& pixels) {  // [slices, rows, columns, 2 
 
 }  // namespace
 
-torch::Tensor single_channel(const torch::Tensor& pixels, const fs::path& file, Scan& scan) {
+torch::Tensor single_channel(const torch::Tensor& pixels, const fs::path& file, Scan& scan, bool colours) {
   const int64_t channels = pixels.size(3);
   if (channels == 1) return pixels.squeeze(3);
-  IVORY_CHECK(pixels.size(0) == 1, file.string(), ": has ", channels, " layers per voxel (segments that overlap, or ",
+  IVORY_CHECK(colours || pixels.size(0) == 1, file.string(), ": has ", channels,
+              " layers per voxel (segments that overlap, or ",
               "colours); save one value per voxel, for segmentations one label map without overlaps");
   IVORY_CHECK(channels <= 4, file.string(), ": has ", channels, " channels per pixel, expected grey, RGB or RGBA");
   scan.notes.emplace_back(channels >= 3 ? "colour to grey" : "alpha dropped");
@@ -53,7 +54,7 @@ torch::Tensor empty_pixels(const fs::path& file, torch::IntArrayRef shape, torch
 Scan picture(const fs::path& file, const torch::Tensor& pixels) {
   Scan scan;
   scan.files = {file};
-  scan.voxels = single_channel(pixels, file, scan);
+  scan.voxels = single_channel(pixels, file, scan, /*colours=*/true);
   if (scan.voxels.size(0) == 1) scan.modality = "xray";
   return scan;
 }

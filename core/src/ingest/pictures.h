@@ -14,8 +14,9 @@ torch::Tensor empty_pixels(const std::filesystem::path& file, torch::IntArrayRef
                            std::optional<double> stored = {});
 
 // [slices, rows, columns] of [slices, rows, columns, channels]: colours become grey (0.299 R + 0.587 G + 0.114 B),
-// alpha is dropped; the scan notes it.
-torch::Tensor single_channel(const torch::Tensor& pixels, const std::filesystem::path& file, Scan& scan);
+// alpha is dropped; the scan notes it. Of several slices channels may be layers of segments, unless they are `colours`.
+torch::Tensor single_channel(const torch::Tensor& pixels, const std::filesystem::path& file, Scan& scan,
+                             bool colours = false);
 
 // Throws bad_request: a mask whose colours would have to become ids.
 [[noreturn]] void refuse_colours(const std::filesystem::path& file);

@@ -1,6 +1,7 @@
 #include <ivory/error.h>
 #include <png.h>
 
+#include <algorithm>
 #include <csetjmp>
 
 #include "ingest/orientation.h"
@@ -63,12 +64,21 @@ bool read_pixels(Png& from, png_bytepp rows) {
   return true;
 }
 
-// EXIF may come before the pixels or behind them.
+// EXIF may come before the pixels or behind them; XMP and ImageMagick's EXIF are texts.
 int orientation_of(const Png& from) {
   png_uint_32 bytes = 0;
   png_bytep block = nullptr;
-  if (png_get_eXIf_1(from.png, from.info, &bytes, &block) == 0 || !block) return 1;
-  return exif_orientation({block, bytes});
+  if (png_get_eXIf_1(from.png, from.info, &bytes, &block) != 0 && block) return exif_orientation({block, bytes});
+  png_textp texts = nullptr;
+  int count = 0, of_xmp = 1;
+  png_get_text(from.png, from.info, &texts, &count);
+  for (int i = 0; i < count; ++i) {
+    const std::string_view key = texts[i].key;
+    const std::string_view text(texts[i].text, std::max(texts[i].text_length, texts[i].itxt_length));
+    if (key == "Raw profile type exif" || key == "Raw profile type APP1") return raw_profile_orientation(text);
+    if (key == "XML:com.adobe.xmp") of_xmp = xmp_orientation(text);
+  }
+  return of_xmp;
 }
 
 }  // namespace

@@ -136,7 +136,7 @@ Page page_of(TIFF* tiff, const fs::path& file, Use use) {
   const auto bits = field<uint16_t>(tiff, TIFFTAG_BITSPERSAMPLE),
              channels = field<uint16_t>(tiff, TIFFTAG_SAMPLESPERPIXEL);
   uint16_t meaning = std::numeric_limits<uint16_t>::max();
-  TIFFGetField(tiff, TIFFTAG_PHOTOMETRIC, &meaning);
+  if (TIFFGetField(tiff, TIFFTAG_PHOTOMETRIC, &meaning) != 1 && channels <= 2) meaning = PHOTOMETRIC_MINISBLACK;
   const auto type = type_of(field<uint16_t>(tiff, TIFFTAG_SAMPLEFORMAT), bits);
   const bool grey = meaning == PHOTOMETRIC_MINISBLACK || meaning == PHOTOMETRIC_MINISWHITE;
   const bool known = grey || use == Use::labels ? channels <= 2 : meaning == PHOTOMETRIC_RGB && channels >= 3;
